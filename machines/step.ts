@@ -1,0 +1,204 @@
+/**
+ * Stepper: one event applied to one row of a compiled machine, in place, without allocating.
+ *
+ * Theory of operation: a machine's instances are rows of typed-array columns: the configuration and one column for each
+ * field, no wider than its range. The code array of the tables is translated to JavaScript once, one `switch` case for
+ * each program, with guards and updates inlined; measured against an interpreter of the same array it is several times
+ * faster, and the translation is short enough to read. Emitted effects go to a sink of numbers that the caller empties.
+ *
+ * Nothing else writes a configuration or a field, but the creation of a row.
+ */
+
+import { bounds, type Domain } from './contract.ts';
+import { type CompiledMachine, Op, type Update } from './compile.ts';
+import { type SourceNames, toCondition, toSource } from './expression.ts';
+
+/** Numbers that one emitted effect takes in a sink: effect id, row, up to six arguments. */
+export const EFFECT_STRIDE = 8;
+/** Parameters of an event at most. */
+export const PARAMETERS_MAX = 5;
+
+/** Where steps put their effects; `top` is the index behind the last one. */
+export interface EffectSink {
+  buffer: Float64Array;
+  top: number;
+}
+
+export type Column = Uint8Array | Uint16Array | Int32Array | Uint32Array;
+
+/** Applies event `event` to `row`. @returns 1 when it was accepted, 0 when not (then nothing changed) */
+export type StepFunction = (
+  row: number,
+  event: number,
+  p0: number,
+  p1: number,
+  p2: number,
+  p3: number,
+  p4: number,
+) => 0 | 1;
+
+/** The narrowest column that holds every value of `domain`. @throws RangeError beyond 32 bits */
+function columnFor(domain: Domain, rows: number): Column {
+  const { low, high } = bounds(domain);
+  if (low < 0) {
+    if (low >= -0x8000_0000 && high <= 0x7fff_ffff) return new Int32Array(rows);
+  } else {
+    if (high <= 0xff) return new Uint8Array(rows);
+    if (high <= 0xffff) return new Uint16Array(rows);
+    if (high <= 0xffff_ffff) return new Uint32Array(rows);
+  }
+  throw new RangeError(`no column holds ${low} to ${high}`);
+}
+
+/** Rows of one machine, and the function that steps them. */
+export class MachineRows {
+  readonly machine: CompiledMachine;
+  /** Rows that were in use at some time; those above are as created. */
+  used = 0;
+  /** Configuration of each row. */
+  states: Uint8Array | Uint16Array;
+  /** Fields, in the order of the machine's. */
+  columns: Column[];
+  readonly step: StepFunction;
+  readonly #bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
+
+  /**
+   * @param effectBase - id of the machine's first effect in `sink`
+   * @param sink - gets the effects; must have room for {@link CompiledMachine.effectsMax} more at each step
+   */
+  constructor(machine: CompiledMachine, effectBase: number, sink: EffectSink, rows = 16) {
+    this.machine = machine;
+    this.states = machine.configurations.length <= 0x100 ? new Uint8Array(rows) : new Uint16Array(rows);
+    this.columns = machine.fields.map(({ domain }) => columnFor(domain, rows));
+    for (const [index, { initial }] of machine.fields.entries()) this.columns[index]!.fill(initial);
+    const made = new Function('sink', stepperSource(machine, effectBase))(sink) as {
+      step: StepFunction;
+      bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
+    };
+    this.step = made.step;
+    this.#bind = made.bind;
+    this.#bind(this.states, this.columns);
+  }
+
+  /** Makes room for `row`; columns grow by doubling. */
+  ensure(row: number): void {
+    if (row < this.used) return;
+    this.used = row + 1;
+    if (row < this.states.length) return;
+    const rows = Math.max(row + 1, this.states.length * 2);
+    const states = this.states instanceof Uint8Array ? new Uint8Array(rows) : new Uint16Array(rows);
+    states.set(this.states);
+    this.columns = this.machine.fields.map(({ domain, initial }, index) => {
+      const column = columnFor(domain, rows);
+      const old = this.columns[index]!;
+      column.set(old);
+      column.fill(initial, old.length);
+      return column;
+    });
+    this.states = states;
+    this.#bind(states, this.columns);
+  }
+
+  /** Makes `row` a new instance. */
+  create(row: number): void {
+    this.states[row] = 0;
+    for (let index = 0; index < this.columns.length; index++) {
+      this.columns[index]![row] = this.machine.fields[index]!.initial;
+    }
+  }
+
+  /** Name of the configuration that `row` is in. */
+  stateName(row: number): string {
+    return this.machine.configurations[this.states[row] ?? 0]!;
+  }
+
+  /** Memory of `row`, by name. */
+  context(row: number): Record<string, number> {
+    return Object.fromEntries(this.machine.fields.map(({ name }, index) => [name, this.columns[index]![row] ?? 0]));
+  }
+
+  /** Puts `row` into a configuration and memory: for tests and checkers that start in the middle. */
+  place(row: number, configuration: number, values: readonly number[]): void {
+    this.ensure(row);
+    this.states[row] = configuration;
+    for (let index = 0; index < values.length; index++) this.columns[index]![row] = values[index]!;
+  }
+}
+
+/** JavaScript of the function body that makes `{ step, bind }` for `machine`. */
+export function stepperSource(machine: CompiledMachine, effectBase: number): string {
+  const columns = machine.fields.map((_, index) => `c${index}`);
+  const programs = [...new Set(machine.dispatch)];
+  const cases = new Map(programs.map((start, index) => [start, index]));
+  const table = Array.from(machine.dispatch, (start) => cases.get(start));
+  return [
+    `'use strict';`,
+    `const dispatch = new ${programs.length <= 0x100 ? 'Uint8Array' : 'Uint16Array'}([${table.join()}]);`,
+    `let states, ${columns.length === 0 ? 'none' : columns.join(', ')};`,
+    `const bind = (s, columns) => { states = s; [${columns.join(', ')}] = columns; };`,
+    `const step = (row, event, p0, p1, p2, p3, p4) => {`,
+    `switch (dispatch[states[row] * ${machine.events.length} + event]) {`,
+    ...programs.map((start, index) => `case ${index}: {${programSource(machine, start, effectBase)}}`),
+    `} return 0; };`,
+    `return { step, bind };`,
+  ].join('\n');
+}
+
+function programSource(machine: CompiledMachine, start: number, effectBase: number): string {
+  const names = namesFor(machine, start);
+  const lines: string[] = [];
+  let temporary = 0;
+  const emit = (at: number): void => {
+    let pc = at;
+    for (;;) {
+      switch (machine.code[pc]) {
+        case Op.guard: {
+          lines.push(`if (${toCondition(machine.guards[machine.code[pc + 1]!]!, names)}) {`);
+          emit(pc + 3);
+          lines.push('}');
+          pc = machine.code[pc + 2]!;
+          break;
+        }
+        case Op.update: {
+          const update: Update = machine.updates[machine.code[pc + 1]!]!;
+          const stored = update.map(({ field, value }) => {
+            const name = `t${temporary++}`;
+            lines.push(`const ${name} = ${toSource(value, names)};`);
+            return `c${field}[row] = ${name};`;
+          });
+          lines.push(stored.join(' '));
+          pc += 2;
+          break;
+        }
+        case Op.effect: {
+          const { effect, args } = machine.calls[machine.code[pc + 1]!]!;
+          lines.push(
+            `{ const b = sink.buffer, t = sink.top; b[t] = ${effectBase + effect}; b[t + 1] = row;`,
+            ...args.map((value, index) => `b[t + ${index + 2}] = ${toSource(value, names)};`),
+            `sink.top = t + ${EFFECT_STRIDE}; }`,
+          );
+          pc += 2;
+          break;
+        }
+        case Op.goto:
+          lines.push(`states[row] = ${machine.code[pc + 1]}; return 1;`);
+          return;
+        default:
+          lines.push('return 0;');
+          return;
+      }
+    }
+  };
+  emit(start);
+  return lines.join('\n');
+}
+
+/** Names for a program: fields are columns, parameters are positions in the signature of the events that run it. */
+function namesFor(machine: CompiledMachine, start: number): SourceNames {
+  const cell = machine.dispatch.indexOf(start);
+  const { parameters } = machine.events[cell % machine.events.length]!;
+  return {
+    context: (name) => `c${machine.fields.findIndex((field) => field.name === name)}[row]`,
+    event: (name) => `p${parameters.findIndex((parameter) => parameter.name === name)}`,
+  };
+}

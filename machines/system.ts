@@ -1,0 +1,467 @@
+/**
+ * System: all machines together, and the one place where a step of one machine causes steps of others.
+ *
+ * Theory of operation: one event is applied to one row. The effects of that step are carried on in order, each as deep
+ * as it goes before the next: an effect that has a route becomes events of other machines (a closing socket aborts its
+ * requests, a request that is over frees a place in its queue); one that has none is the driver's to perform. The routes
+ * are data. Which rows belong together is fixed by number (socket s has network events s, first message s, send queue 2s
+ * and receive queue 2s + 1) or kept in lists (requests of a queue in the order of the calls, requests of a listener,
+ * registrations of a socket, registrations that a request has pinned).
+ *
+ * Rows are named by the caller, so that a journal of events determines the system. A row whose machine is over is free
+ * and new again.
+ */
+
+import { type MachineName, machineNames } from './catalog.ts';
+import type { CompiledMachine } from './compile.ts';
+import { InvariantError } from './invariant.ts';
+import { Pins, RowLists } from './lists.ts';
+import { EFFECT_STRIDE, type EffectSink, MachineRows } from './step.ts';
+
+/** Rows that a routed event goes to, seen from the row whose step asked for it. */
+export type Rows =
+  | 'self'
+  | 'provider'
+  /** The socket of a queue, a first message. */
+  | 'socket'
+  /** Same number as the socket. */
+  | 'sameRow'
+  | 'sendQueue'
+  | 'receiveQueue'
+  /** The queue of a request. */
+  | 'queue'
+  | 'listener'
+  | 'everySocket'
+  | 'sendRequests'
+  | 'receiveRequests'
+  /** The request that the argument `request` names, if it is its queue's oldest. */
+  | 'requestIfOldest'
+  /** The oldest request of the queue that the asking request has left, if there is one. */
+  | 'nextOldest'
+  | 'oldestHeldRequest'
+  | 'connectionRequests'
+  | 'oldestUndecided'
+  | 'newestUndecided'
+  | 'buffers'
+  | 'pinnedBuffers'
+  /** The row that the effect's argument names. */
+  | { readonly argument: string };
+
+/** One thing that an effect causes. */
+export type Route =
+  | {
+      readonly send: `${MachineName}/${string}`;
+      readonly to: Rows;
+      /** Parameters of the event: constants, `'self'` for the asking row, or the effect's argument of that name. */
+      readonly with?: readonly (number | string)[];
+    }
+  /** Put the row that the argument names into a list of the asking row. */
+  | { readonly append: 'requests' | 'connectionRequests' | 'buffers'; readonly member: string }
+  /** Take the asking row out of its list. */
+  | { readonly leave: 'requests' | 'connectionRequests' | 'buffers' }
+  /** The driver performs the effect as well. */
+  | 'perform';
+
+const request = ['request', 'polled', 'fence', 'pieces'] as const;
+const toQueues = (event: string): Route[] => [
+  { send: `requestQueue/${event}`, to: 'sendQueue' },
+  { send: `requestQueue/${event}`, to: 'receiveQueue' },
+  { send: `firstMessage/${event}`, to: 'sameRow' },
+];
+const toRequests = (event: string, ...parameters: readonly string[]): Route[] => [
+  { send: `overlappedRequest/${event}`, to: 'sendRequests', with: parameters },
+  { send: `overlappedRequest/${event}`, to: 'receiveRequests', with: parameters },
+];
+const start = (event: string): Route[] => [
+  { append: 'requests', member: 'request' },
+  { send: `overlappedRequest/${event}`, to: { argument: 'request' }, with: request.slice(1) },
+  // Tells the request that it is the oldest, if it is.
+  { send: 'overlappedRequest/queue.head', to: 'requestIfOldest' },
+];
+
+/** What effects cause, by machine and effect. An effect that isn't here is the driver's alone. */
+export const routes: Readonly<Record<MachineName, Readonly<Record<string, readonly Route[]>>>> = {
+  provider: {
+    endAllSockets: [{ send: 'socket/provider.cleanup', to: 'everySocket' }],
+    breakAllSockets: [{ send: 'socket/adapter.removed', to: 'everySocket' }],
+    ignored: [],
+  },
+  socket: {
+    socketOpened: [{ send: 'provider/socket.opened', to: 'provider' }],
+    socketClosed: [{ send: 'provider/socket.closed', to: 'provider' }, 'perform'],
+    enqueueRequest: [
+      { append: 'connectionRequests', member: 'request' },
+      { send: 'connectionRequest/listener.queued', to: { argument: 'request' } },
+    ],
+    refuseArrival: [{ send: 'connectionRequest/listener.overflow', to: { argument: 'request' } }],
+    offerOldest: [{ send: 'connectionRequest/listener.offer', to: 'oldestUndecided', with: ['socket'] }],
+    refuseNewest: [{ send: 'connectionRequest/listener.trimmed', to: 'newestUndecided' }],
+    refuseQueued: [{ send: 'connectionRequest/listener.closed', to: 'connectionRequests' }],
+    trim: [{ send: 'socket/listener.trim', to: 'self' }],
+    tookRequest: [{ send: 'connectionRequest/socket.connected', to: { argument: 'request' } }],
+    droppedRequest: [{ send: 'connectionRequest/socket.refused', to: { argument: 'request' } }],
+    requestQueued: [{ send: 'networkEvents/socket.requestQueued', to: 'sameRow' }],
+    acceptEnded: [{ send: 'networkEvents/socket.acceptEnded', to: 'sameRow', with: ['accepted', 'ready'] }],
+    selectEvents: [{ send: 'networkEvents/socket.selected', to: 'sameRow', with: ['accept', 'connect', 'ready'] }],
+    connectStarted: [{ send: 'networkEvents/socket.connectStarted', to: 'sameRow' }],
+    connectEnded: [{ send: 'networkEvents/socket.connectEnded', to: 'sameRow', with: ['error'] }],
+    stopEvents: [{ send: 'networkEvents/socket.stopped', to: 'sameRow' }],
+    openQueues: [
+      { send: 'requestQueue/socket.opened', to: 'sendQueue', with: [0] },
+      { send: 'requestQueue/socket.opened', to: 'receiveQueue', with: ['first'] },
+      { send: 'firstMessage/socket.opened', to: 'sameRow', with: ['first'] },
+    ],
+    openQueuesPaused: [
+      { send: 'requestQueue/socket.attaching', to: 'sendQueue', with: [0] },
+      { send: 'requestQueue/socket.attaching', to: 'receiveQueue', with: [1] },
+      { send: 'firstMessage/socket.opened', to: 'sameRow', with: [1] },
+    ],
+    admitSend: [{ send: 'requestQueue/queue.admit', to: 'sendQueue', with: request }],
+    admitReceive: [{ send: 'requestQueue/queue.admit', to: 'receiveQueue', with: request }],
+    suspendQueues: [...toQueues('socket.suspended'), ...toRequests('socket.suspended')],
+    resumeQueues: [
+      { send: 'requestQueue/socket.resumed', to: 'sendQueue' },
+      { send: 'requestQueue/socket.resumed', to: 'receiveQueue' },
+    ],
+    haltQueues: toQueues('socket.halted'),
+    breakRequests: toRequests('socket.broken', 'error'),
+    abortRequests: toRequests('socket.closing'),
+    loseRequests: [...toRequests('socket.lost', 'error'), ...toQueues('socket.lost')],
+    handOverReceives: [{ send: 'overlappedRequest/socket.handedOver', to: 'receiveRequests' }],
+    registerBuffer: [
+      { append: 'buffers', member: 'buffer' },
+      { send: 'registeredBuffer/spi.registerMemory', to: { argument: 'buffer' } },
+    ],
+    deregisterBuffer: [{ send: 'registeredBuffer/spi.deregisterMemory', to: { argument: 'buffer' } }],
+    freeBuffers: [{ send: 'registeredBuffer/socket.freed', to: 'buffers' }],
+    ignored: [],
+  },
+  networkEvents: { ignored: [] },
+  connectionRequest: {
+    acceptInto: [{ send: 'socket/request.acceptInto', to: { argument: 'socket' }, with: ['self'] }],
+    leaveQueue: [{ leave: 'connectionRequests' }],
+    left: [{ send: 'socket/request.left', to: 'listener', with: ['offered', 'accepted'] }],
+    deferred: [{ send: 'socket/request.deferred', to: 'listener' }],
+    leftDeferred: [{ send: 'socket/request.deferredLeft', to: 'listener' }],
+    ignored: [],
+  },
+  requestQueue: {
+    startRequest: start('queue.start'),
+    holdRequest: start('queue.hold'),
+    pairRequest: [...start('queue.pair'), { send: 'firstMessage/queue.paired', to: 'socket', with: ['request'] }],
+    postOldestHeld: [{ send: 'overlappedRequest/queue.postNow', to: 'oldestHeldRequest' }],
+    pump: [{ send: 'requestQueue/queue.pump', to: 'self' }],
+    queueDrained: [{ send: 'socket/queue.drained', to: 'socket' }],
+    ignored: [],
+  },
+  firstMessage: {
+    queueDrained: [{ send: 'socket/queue.drained', to: 'sameRow' }],
+    ignored: [],
+  },
+  overlappedRequest: {
+    creditReturned: [{ send: 'requestQueue/request.creditReturned', to: 'queue' }],
+    releaseBuffers: [{ send: 'registeredBuffer/request.unpinned', to: 'pinnedBuffers' }],
+    leaveOrder: [{ leave: 'requests' }, { send: 'overlappedRequest/queue.head', to: 'nextOldest' }],
+    retire: [{ send: 'requestQueue/request.retired', to: 'queue' }, 'perform'],
+    ignored: [],
+  },
+  registeredBuffer: {
+    forget: [{ leave: 'buffers' }, 'perform'],
+  },
+};
+
+/** Number of a machine in {@link machineNames}. */
+export const M = Object.fromEntries(machineNames.map((name, index) => [name, index])) as Readonly<
+  Record<MachineName, number>
+>;
+const MACHINE_COUNT = machineNames.length;
+const NONE = -1;
+
+/** The send queue, and the receive queue, of a socket. */
+export const sendQueueOf = (socket: number): number => 2 * socket;
+export const receiveQueueOf = (socket: number): number => 2 * socket + 1;
+
+type Handler = (row: number, at: number) => void;
+
+/** All rows of all machines, and what moves them. */
+export class System {
+  readonly machines: readonly CompiledMachine[];
+  readonly rows: readonly MachineRows[];
+  /** First id of each machine's events; event ids number all events of all machines. */
+  readonly eventBase: readonly number[];
+  /** First id of each machine's effects. */
+  readonly effectBase: readonly number[];
+  /** Requests of a queue that haven't been published, in the order of the calls. */
+  readonly requests = new RowLists();
+  /** Undecided requests of a listener, in the order of arrival. */
+  readonly connectionRequests = new RowLists();
+  /** Registrations of a socket. */
+  readonly buffers = new RowLists();
+  /** Registrations that a request needs. */
+  readonly pins = new Pins();
+  /** Effects for the driver, in order. Whoever performs them lowers `top` again. */
+  readonly effects: EffectSink = { buffer: new Float64Array(256 * EFFECT_STRIDE), top: 0 };
+  /** Events applied so far. */
+  steps = 0;
+  /** Steps of each machine so far, routed ones included. */
+  readonly machineSteps = new Float64Array(MACHINE_COUNT);
+
+  /** Effects of steps that are being routed; a stack. */
+  readonly #routing: EffectSink = { buffer: new Float64Array(256 * EFFECT_STRIDE), top: 0 };
+  readonly #handlers: (readonly Handler[])[] = [];
+  readonly #machineOf: Uint8Array;
+  readonly #effectsMax: number;
+  readonly #held: number;
+  readonly #undecided: readonly number[];
+
+  /** @param machines - compiled for the same limits, in the order of {@link machineNames} */
+  constructor(machines: readonly CompiledMachine[]) {
+    this.machines = machines;
+    const bases = (count: (machine: CompiledMachine) => number): number[] => {
+      let base = 0;
+      return machines.map((machine) => {
+        const mine = base;
+        base += count(machine);
+        return mine;
+      });
+    };
+    this.eventBase = bases(({ events }) => events.length);
+    this.effectBase = bases(({ effects }) => effects.length);
+    this.rows = machines.map((machine, index) => new MachineRows(machine, this.effectBase[index]!, this.#routing));
+    this.#machineOf = Uint8Array.from(machines.flatMap(({ events }, index) => events.map(() => index)));
+    this.#effectsMax = Math.max(...machines.map(({ effectsMax }) => effectsMax));
+    const state = (machine: MachineName, name: string) => machines[M[machine]]!.configurations.indexOf(name);
+    this.#held = state('overlappedRequest', 'held');
+    this.#undecided = [state('connectionRequest', 'queued'), state('connectionRequest', 'deferred')];
+    for (const [index, { effects }] of machines.entries()) {
+      const name = machineNames[index]!;
+      for (const effect of effects) {
+        const names = effect.parameters.map((parameter) => parameter.name);
+        const found = routes[name][effect.name];
+        this.#handlers.push(
+          (found ?? (['perform'] as const)).map((route) => this.#handler(route, this.effectBase[index]! + effects.indexOf(effect), names)),
+        );
+      }
+    }
+    this.rows[M.provider]!.ensure(0);
+  }
+
+  /** Id of an event. @throws Error when there is none such */
+  eventId(machine: MachineName, event: string): number {
+    const index = this.machines[M[machine]]!.events.findIndex(({ name }) => name === event);
+    if (index < 0) throw new Error(`machine '${machine}' has no event '${event}'`);
+    return this.eventBase[M[machine]]! + index;
+  }
+
+  /** Id of an effect. @throws Error when there is none such */
+  effectId(machine: MachineName, effect: string): number {
+    const index = this.machines[M[machine]]!.effects.findIndex(({ name }) => name === effect);
+    if (index < 0) throw new Error(`machine '${machine}' has no effect '${effect}'`);
+    return this.effectBase[M[machine]]! + index;
+  }
+
+  /** Number of the machine that event `event` belongs to. */
+  machineOfEvent(event: number): number {
+    return this.#machineOf[event]!;
+  }
+
+  /** What `meta.refusal` of the state that `row` of `machine` is in says. */
+  refusal(machine: number, row: number): number {
+    return this.machines[machine]!.refusals[this.rows[machine]!.states[row]!]!;
+  }
+
+  /**
+   * Applies one event and carries on what it causes; the driver's effects are then in {@link System.effects}.
+   *
+   * @param event - id, as from {@link System.eventId}
+   * @throws {@link InvariantError} when the row, or one that it moves, does not accept the event
+   */
+  apply(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): void {
+    this.#step(this.#machineOf[event]!, event, row, p0, p1, p2, p3, p4);
+    this.steps++;
+  }
+
+  /** Whether `event` would be accepted by the row that it is for; what it would cause elsewhere isn't looked at. */
+  accepts(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): boolean {
+    const rows = this.rows[this.#machineOf[event]!]!;
+    rows.ensure(row);
+    const state = rows.states[row]!;
+    const before = rows.columns.map((column) => column[row]!);
+    const top = this.#routing.top;
+    this.#reserve();
+    const accepted = rows.step(row, event - this.eventBase[this.#machineOf[event]!]!, p0, p1, p2, p3, p4) === 1;
+    this.#routing.top = top;
+    rows.place(row, state, before);
+    return accepted;
+  }
+
+  /** Remembers that `request` needs registration `buffer`, and pins it. */
+  pin(request: number, buffer: number): void {
+    this.pins.add(request, buffer);
+  }
+
+  #reserve(): void {
+    const needed = this.#routing.top + this.#effectsMax * EFFECT_STRIDE;
+    if (needed > this.#routing.buffer.length) this.#routing.buffer = doubled(this.#routing.buffer, needed);
+  }
+
+  #step(machine: number, event: number, row: number, p0: number, p1: number, p2: number, p3: number, p4: number): void {
+    const rows = this.rows[machine]!;
+    if (row >= rows.used) rows.ensure(row);
+    this.#reserve();
+    const base = this.#routing.top;
+    this.machineSteps[machine]!++;
+    if (rows.step(row, event - this.eventBase[machine]!, p0, p1, p2, p3, p4) === 0) {
+      const { name } = rows.machine.events[event - this.eventBase[machine]!]!;
+      throw new InvariantError(rows.machine.name, row, name, rows.stateName(row), this.steps);
+    }
+    const end = this.#routing.top;
+    for (let at = base; at < end; at += EFFECT_STRIDE) {
+      const handlers = this.#handlers[this.#routing.buffer[at]!]!;
+      for (let index = 0; index < handlers.length; index++) handlers[index]!(row, at);
+    }
+    this.#routing.top = base;
+    if (rows.machine.final[rows.states[row]!] === 1) rows.create(row);
+  }
+
+  #perform(row: number, at: number, effect: number, count: number): void {
+    const out = this.effects;
+    if (out.top + EFFECT_STRIDE > out.buffer.length) out.buffer = doubled(out.buffer, out.top + EFFECT_STRIDE);
+    out.buffer[out.top] = effect;
+    out.buffer[out.top + 1] = row;
+    for (let index = 2; index < count + 2; index++) out.buffer[out.top + index] = this.#routing.buffer[at + index]!;
+    out.top += EFFECT_STRIDE;
+  }
+
+  #list(name: 'requests' | 'connectionRequests' | 'buffers'): RowLists {
+    return this[name];
+  }
+
+  /** Makes the function that carries out one route of one effect. */
+  #handler(route: Route, effect: number, names: readonly string[]): Handler {
+    if (route === 'perform') return (row, at) => this.#perform(row, at, effect, names.length);
+    const position = (name: string): number => {
+      const index = names.indexOf(name);
+      if (index < 0) throw new Error(`a route names argument '${name}', which its effect does not have`);
+      return index + 2;
+    };
+    if ('append' in route) {
+      const list = this.#list(route.append);
+      const member = position(route.member);
+      return (row, at) => {
+        const added = this.#routing.buffer[at + member]!;
+        if (!list.has(added)) list.append(row, added);
+      };
+    }
+    if ('leave' in route) {
+      const list = this.#list(route.leave);
+      return (row) => {
+        if (list.has(row)) list.remove(row);
+      };
+    }
+    const [name, event] = route.send.split('/') as [MachineName, string];
+    const machine = M[name];
+    const id = this.eventId(name, event);
+    // Where each parameter comes from: a constant, the asking row, or an argument of the effect.
+    const sources = (route.with ?? []).map((source) =>
+      typeof source === 'number' ? { constant: source } : source === 'self' ? 'self' : position(source),
+    );
+    const value = (index: number, row: number, at: number): number => {
+      const source = sources[index];
+      if (source === undefined) return 0;
+      if (source === 'self') return row;
+      return typeof source === 'number' ? this.#routing.buffer[at + source]! : source.constant;
+    };
+    const send = (target: number, row: number, at: number): void =>
+      this.#step(machine, id, target, value(0, row, at), value(1, row, at), value(2, row, at), value(3, row, at), value(4, row, at));
+    return this.#select(route.to, send, position);
+  }
+
+  /** Makes the function that sends to the rows that `to` names. */
+  #select(to: Rows, send: (target: number, row: number, at: number) => void, position: (name: string) => number): Handler {
+    const each = (list: RowLists, owner: (row: number) => number): Handler => (row, at) => {
+      const members = list.members(owner(row));
+      // A member can leave while an earlier one is served.
+      for (const member of members) if (list.has(member)) send(member, row, at);
+    };
+    if (typeof to === 'object') {
+      const argument = position(to.argument);
+      return (row, at) => send(this.#routing.buffer[at + argument]!, row, at);
+    }
+    switch (to) {
+      case 'self':
+      case 'sameRow':
+        return (row, at) => send(row, row, at);
+      case 'provider':
+        return (row, at) => send(0, row, at);
+      case 'socket':
+        return (row, at) => send(row >> 1, row, at);
+      case 'sendQueue':
+        return (row, at) => send(sendQueueOf(row), row, at);
+      case 'receiveQueue':
+        return (row, at) => send(receiveQueueOf(row), row, at);
+      case 'queue':
+        return (row, at) => send(this.requests.owner(row), row, at);
+      case 'listener':
+        return (row, at) => send(this.connectionRequests.owner(row), row, at);
+      case 'everySocket':
+        return (row, at) => {
+          const sockets = this.rows[M.socket]!;
+          for (let socket = 0; socket < sockets.used; socket++) if (sockets.states[socket] !== 0) send(socket, row, at);
+        };
+      case 'sendRequests':
+        return each(this.requests, sendQueueOf);
+      case 'receiveRequests':
+        return each(this.requests, receiveQueueOf);
+      case 'requestIfOldest': {
+        const argument = position('request');
+        return (row, at) => {
+          const request = this.#routing.buffer[at + argument]!;
+          if (this.requests.first(row) === request) send(request, row, at);
+        };
+      }
+      case 'nextOldest':
+        return (row, at) => {
+          const next = this.requests.first(this.requests.owner(row));
+          if (next !== NONE) send(next, row, at);
+        };
+      case 'oldestHeldRequest':
+        return (row, at) => {
+          const { states } = this.rows[M.overlappedRequest]!;
+          let found = this.requests.first(row);
+          while (states[found] !== this.#held) found = this.requests.next(found);
+          send(found, row, at);
+        };
+      case 'connectionRequests':
+        return each(this.connectionRequests, (row) => row);
+      case 'oldestUndecided':
+        return (row, at) => {
+          let found = this.connectionRequests.first(row);
+          while (!this.#isUndecided(found)) found = this.connectionRequests.next(found);
+          send(found, row, at);
+        };
+      case 'newestUndecided':
+        return (row, at) => {
+          let found = this.connectionRequests.last(row);
+          while (!this.#isUndecided(found)) found = this.connectionRequests.previous(found);
+          send(found, row, at);
+        };
+      case 'buffers':
+        return each(this.buffers, (row) => row);
+      case 'pinnedBuffers':
+        return (row, at) => {
+          for (let buffer = this.pins.take(row); buffer !== NONE; buffer = this.pins.take(row)) send(buffer, row, at);
+        };
+    }
+  }
+
+  #isUndecided(request: number): boolean {
+    return this.#undecided.includes(this.rows[M.connectionRequest]!.states[request]!);
+  }
+}
+
+function doubled(buffer: Float64Array, needed: number): Float64Array<ArrayBuffer> {
+  const larger = new Float64Array(Math.max(needed, buffer.length * 2));
+  larger.set(buffer);
+  return larger;
+}
