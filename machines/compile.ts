@@ -82,13 +82,10 @@ interface Action {
 }
 type Tree =
   | { readonly guard: Expression; readonly yes: Tree; readonly no: Tree }
-  | { readonly act: Action; readonly then: Tree }
+  | { readonly act: Action; readonly next: Tree }
   | { readonly to: number }
   | { readonly reject: true };
-type Trace = readonly (
-  | { readonly guard: Expression; readonly answer: boolean }
-  | { readonly act: Action }
-)[];
+type Trace = readonly ({ readonly guard: Expression; readonly answer: boolean } | { readonly act: Action })[];
 
 /**
  * Compiles `machine`.
@@ -254,7 +251,9 @@ function prober(machine: AnyStateMachine, effects: readonly string[]) {
       trace = [];
       const found = outcome(probe.getInitialSnapshot(scope) as unknown as Snapshot);
       if (trace.length > 0) {
-        throw new CompileError(`machine '${machine.id}': the initial state has entry actions; a new row would miss them`);
+        throw new CompileError(
+          `machine '${machine.id}': the initial state has entry actions; a new row would miss them`,
+        );
       }
       return found;
     },
@@ -266,7 +265,9 @@ function prober(machine: AnyStateMachine, effects: readonly string[]) {
         const { next, trace: steps, given } = run(value, type, answers);
         for (let i = given.length - 1; i >= answers.length; i--) open.push([...given.slice(0, i), false]);
         if (paths.length > 10_000) {
-          throw new CompileError(`machine '${machine.id}', state '${valueName(value)}', event '${type}': too many guards`);
+          throw new CompileError(
+            `machine '${machine.id}', state '${valueName(value)}', event '${type}': too many guards`,
+          );
         }
         paths.push({ trace: steps, leaf: next === null ? { reject: true } : { to: intern(next) } });
       }
@@ -278,7 +279,7 @@ function prober(machine: AnyStateMachine, effects: readonly string[]) {
 function merge(paths: readonly { trace: Trace; leaf: Tree }[], depth: number): Tree {
   const step = paths[0]!.trace[depth];
   if (step === undefined) return paths[0]!.leaf;
-  if ('act' in step) return { act: step.act, then: merge(paths, depth + 1) };
+  if ('act' in step) return { act: step.act, next: merge(paths, depth + 1) };
   const side = (answer: boolean) =>
     merge(
       paths.filter(({ trace }) => (trace[depth] as { answer: boolean }).answer === answer),
@@ -324,10 +325,10 @@ class ProgramBuilder {
     } else if ('act' in tree) {
       if (tree.act.type === 'update') {
         this.code.push(Op.update, this.#update(tree.act.params as Record<string, Expression>));
-        this.#emit(tree.then, effects);
+        this.#emit(tree.next, effects);
       } else {
         this.code.push(Op.effect, this.#call(tree.act.type, tree.act.params as Record<string, Expression>));
-        this.#emit(tree.then, effects + 1);
+        this.#emit(tree.next, effects + 1);
       }
     } else {
       this.code.push(Op.guard, this.#pool(this.guards, tree.guard));
@@ -407,13 +408,19 @@ function lint(machine: AnyStateMachine, contract: Contract): void {
     }
     for (const child of Object.values(node.states)) visit(child);
   };
-  const checkCandidate = (node: Node, where: string, candidate: Candidate, parameters: Readonly<Record<string, Domain>>) => {
+  const checkCandidate = (
+    node: Node,
+    where: string,
+    candidate: Candidate,
+    parameters: Readonly<Record<string, Domain>>,
+  ) => {
     const { target, guard, actions } = candidate;
     if (target === undefined && actions.length === 0) {
       refuse(node, `${where}: a transition without target and action (name what is ignored)`);
     }
     if (guard !== undefined) {
-      const { type, params } = typeof guard === 'object' && guard !== null ? (guard as Action) : ({} as Partial<Action>);
+      const { type, params } =
+        typeof guard === 'object' && guard !== null ? (guard as Action) : ({} as Partial<Action>);
       if (type !== 'when' || params === undefined || typeof params === 'function') {
         return refuse(node, `${where}: a guard that is not an expression (when(...))`);
       }
@@ -421,7 +428,12 @@ function lint(machine: AnyStateMachine, contract: Contract): void {
     }
     for (const action of actions) checkAction(node, where, action, parameters);
   };
-  const checkAction = (node: Node, where: string, action: unknown, parameters: Readonly<Record<string, Domain>>): void => {
+  const checkAction = (
+    node: Node,
+    where: string,
+    action: unknown,
+    parameters: Readonly<Record<string, Domain>>,
+  ): void => {
     if (typeof action !== 'object' || action === null || 'resolve' in action) {
       return refuse(node, `${where}: an action that is a function, a bare name, or built into XState`);
     }
@@ -434,11 +446,13 @@ function lint(machine: AnyStateMachine, contract: Contract): void {
     if (declared === undefined) return refuse(node, `${where}: effect '${type}', which the contract does not declare`);
     for (const [name, value] of args) {
       const domain = declared === null ? contract.context[name]?.domain : declared[name];
-      if (domain === undefined) return refuse(node, `${where}: '${type}' names '${name}', which the contract does not declare`);
+      if (domain === undefined)
+        return refuse(node, `${where}: '${type}' names '${name}', which the contract does not declare`);
       checkExpression(node, `${where}, ${type}.${name}`, value, parameters, domain.kind === 'carried');
     }
     for (const name of Object.keys(declared ?? {})) {
-      if (!args.some(([given]) => given === name)) refuse(node, `${where}: effect '${type}' without its argument '${name}'`);
+      if (!args.some(([given]) => given === name))
+        refuse(node, `${where}: effect '${type}' without its argument '${name}'`);
     }
   };
   const checkExpression = (

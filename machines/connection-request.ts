@@ -57,8 +57,7 @@ const definition = {
 
 export const createConnectionRequestMachine = () => {
   const { context: c, event, update, effect } = language(definition);
-  const reject = (reason: keyof typeof RejectReason) =>
-    effect('rejectConnection', { reason: RejectReason[reason] });
+  const reject = (reason: keyof typeof RejectReason) => effect('rejectConnection', { reason: RejectReason[reason] });
   const leave = (offered: 0 | 1, accepted: 0 | 1) => [
     effect('leaveQueue', {}),
     effect('left', { offered, accepted }),

@@ -96,7 +96,10 @@ export interface Language<K extends Contract> {
     params: Readonly<Record<string, Expression>>;
   };
   /** An effect with its arguments. */
-  effect<T extends keyof K['effects'] & string>(type: T, params: Arguments<K['effects'][T]>): EffectAction<K['effects']>[T];
+  effect<T extends keyof K['effects'] & string>(
+    type: T,
+    params: Arguments<K['effects'][T]>,
+  ): EffectAction<K['effects']>[T];
 }
 
 /** The words that a chart over `contract` is written in. */

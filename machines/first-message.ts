@@ -24,6 +24,7 @@ const definition = {
     'socket.halted': {},
     'socket.suspended': {},
     'socket.lost': {},
+    'socket.freed': {},
     'queue.paired': { request: rowNumber },
     'adapter.firstArrived': {},
     'adapter.firstFlushed': {},
@@ -39,6 +40,7 @@ const definition = {
 export const createFirstMessageMachine = () => {
   const { context: c, event, when, update, effect } = language(definition);
   const drained = { target: 'drained', actions: effect('queueDrained', {}) } as const;
+  const freed = { target: 'freed', actions: effect('ignored', {}) } as const;
   const ignored = { actions: effect('ignored', {}) } as const;
 
   const machine = setup(implementations(definition)).createMachine({
@@ -52,6 +54,7 @@ export const createFirstMessageMachine = () => {
             { guard: when(equal(event('first'), 1)), target: 'expecting', actions: effect('ignored', {}) },
             { target: 'spent', actions: effect('ignored', {}) },
           ],
+          'socket.freed': freed,
         },
       },
       // The private receive is posted; neither the message nor a request is there.
@@ -84,7 +87,8 @@ export const createFirstMessageMachine = () => {
       draining: {
         on: { 'adapter.firstArrived': drained, 'adapter.firstFlushed': drained, 'socket.lost': drained },
       },
-      drained: { on: { 'socket.lost': ignored } },
+      drained: { on: { 'socket.lost': ignored, 'socket.freed': freed } },
+      freed: { type: 'final' },
     },
   });
   return { contract: definition, machine };

@@ -138,7 +138,8 @@ export class Pins {
   /** Registrations that `request` has pinned; a copy. */
   of(request: number): number[] {
     const found: number[] = [];
-    for (let slot = this.#head[request] ?? NONE; slot !== NONE; slot = this.#next[slot]!) found.push(this.#buffer[slot]!);
+    for (let slot = this.#head[request] ?? NONE; slot !== NONE; slot = this.#next[slot]!)
+      found.push(this.#buffer[slot]!);
     return found;
   }
 

@@ -45,6 +45,7 @@ const definition = {
     'socket.connectStarted': {},
     'socket.connectEnded': { error: connectResult },
     'socket.stopped': {},
+    'socket.freed': {},
     'spi.enumNetworkEvents': {},
   },
   effects: {
@@ -107,10 +108,7 @@ export const createNetworkEventsMachine = () => {
           'socket.connectEnded': [
             {
               guard: when(equal(c.connectSelected, 1)),
-              actions: [
-                update({ connectUnreported: 1, connectError: event('error'), connectRecorded: 1 }),
-                setEvent,
-              ],
+              actions: [update({ connectUnreported: 1, connectError: event('error'), connectRecorded: 1 }), setEvent],
             },
             { actions: update({ connectUnreported: 1, connectError: event('error') }) },
           ],
@@ -154,8 +152,10 @@ export const createNetworkEventsMachine = () => {
           },
           'socket.acceptEnded': ignored,
           'socket.stopped': ignored,
+          'socket.freed': { target: 'freed', actions: effect('ignored', {}) },
         },
       },
+      freed: { type: 'final' },
     },
   });
   return { contract: definition, machine };

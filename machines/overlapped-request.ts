@@ -57,9 +57,13 @@ const contract = (limits: Limits) => {
       'queue.pair': start,
       'queue.postNow': {},
       'queue.head': {},
+      /** The call was refused after all; nothing was started. */
+      'spi.refused': {},
       'adapter.completed': { bytes: byteCount },
       'adapter.failed': { error: requestError },
       'adapter.flushed': {},
+      /** The adapter had no room for it, while the initiating call is still running. */
+      'adapter.postRefused': {},
       'firstMessage.copied': { error: requestError, bytes: byteCount },
       'socket.broken': { error: requestError },
       'socket.closing': {},
@@ -72,6 +76,8 @@ const contract = (limits: Limits) => {
     effects: {
       /** Mark the WSAOVERLAPPED as in progress. */
       markPending: {},
+      /** Put the WSAOVERLAPPED back as it was before. */
+      unmarkPending: {},
       /** Post the request's work requests to the adapter. */
       postWork: { fence: flag },
       /** The adapter has a free place in its queue. */
@@ -88,6 +94,7 @@ const contract = (limits: Limits) => {
       completeOverlappedRequest: { error: requestError, bytes: byteCount },
       /** The request is over; its place in the socket's bookkeeping is free. */
       retire: {},
+      answer: { error: oneOf(WSA.WSAENOBUFS) },
       /** The event is known and changes nothing. */
       ignored: {},
     },
@@ -116,9 +123,13 @@ export const createOverlappedRequestMachine = (limits: Limits) => {
     states: {
       unstarted: {
         on: {
-          'queue.start': { target: 'posted', actions: [begin, markPending, effect('postWork', { fence: event('fence') })] },
+          'queue.start': {
+            target: 'posted',
+            actions: [begin, markPending, effect('postWork', { fence: event('fence') })],
+          },
           'queue.hold': { target: 'held', actions: [begin, markPending] },
           'queue.pair': { target: 'paired', actions: [begin, markPending] },
+          'spi.refused': { actions: effect('releaseBuffers', {}) },
         },
       },
       held: {
@@ -156,6 +167,17 @@ export const createOverlappedRequestMachine = (limits: Limits) => {
             { guard: morePieces, target: 'breaking', actions: [onePieceLess, update({ error: event('error') })] },
             { target: 'finished', actions: [end(event('error'), 0), creditReturned] },
           ],
+          'adapter.postRefused': {
+            target: 'done',
+            actions: [
+              effect('answer', { error: wsa('WSAENOBUFS') }),
+              effect('unmarkPending', {}),
+              effect('releaseBuffers', {}),
+              effect('leaveOrder', {}),
+              creditReturned,
+              effect('retire', {}),
+            ],
+          },
           'queue.head': { actions: update({ head: 1 }) },
           'socket.broken': { target: 'breaking', actions: update({ error: event('error') }) },
           'socket.closing': { target: 'aborting', actions: ignored },

@@ -63,15 +63,17 @@ const contract = (limits: Limits) =>
 export const createProviderMachine = (limits: Limits) => {
   const definition = contract(limits);
   const { context: c, event, when, update, effect } = language(definition);
-  const answer = (error: Parameters<typeof wsa>[0] | 0) =>
-    effect('answer', { error: error === 0 ? 0 : wsa(error) });
+  const answer = (error: Parameters<typeof wsa>[0] | 0) => effect('answer', { error: error === 0 ? 0 : wsa(error) });
   const ignored = { actions: effect('ignored', {}) } as const;
 
   const refuse = {
     guard: when(unequal(event('refusal'), 0)),
     actions: effect('answer', { error: event('refusal') }),
   };
-  const countSocket = { actions: update({ sockets: add(c.sockets, 1) }), guard: when(less(c.sockets, limits.socketsMax)) };
+  const countSocket = {
+    actions: update({ sockets: add(c.sockets, 1) }),
+    guard: when(less(c.sockets, limits.socketsMax)),
+  };
   const discountSocket = { actions: update({ sockets: subtract(c.sockets, 1) }) };
   const oneLess = update({ startups: subtract(c.startups, 1) });
 

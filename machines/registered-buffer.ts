@@ -10,8 +10,9 @@
 
 import { setup } from 'xstate';
 import { field, implementations, initialContext, language, oneOf, range } from './contract.ts';
-import { add, all, equal, less, subtract, unequal } from './expression.ts';
+import { add, equal, less, subtract, unequal } from './expression.ts';
 import { type Limits, pendingMax } from './limits.ts';
+import { rowNumber } from './request-queue.ts';
 import { WSA, wsa } from './wsa.ts';
 
 const contract = (limits: Limits) =>
@@ -20,14 +21,14 @@ const contract = (limits: Limits) =>
       /** Successful registrations that haven't been deregistered. */
       references: field(range(0, limits.referencesMax)),
       /** Pending requests that need the memory: both directions, each at most {@link pendingMax}. */
-      pins: field(range(0, 2 * pendingMax(limits))),
+      pins: field(range(0, 2 * pendingMax(limits) + 1)),
     },
     events: {
       'spi.registerMemory': {},
       'spi.deregisterMemory': {},
       'adapter.registered': {},
       'adapter.registerFailed': { error: oneOf(WSA.WSAENOBUFS, WSA.WSAEFAULT, WSA.WSAENETDOWN) },
-      'request.pinned': {},
+      'request.pinned': { request: rowNumber },
       'request.unpinned': {},
       'socket.freed': {},
     },
@@ -35,6 +36,8 @@ const contract = (limits: Limits) =>
       registerRegion: {},
       /** From here on nothing reaches the memory through this registration. */
       deregisterRegion: {},
+      /** The request must let go of it when it needs it no more. */
+      rememberPin: { request: rowNumber },
       /** The registration is over; forget it. */
       forget: {},
       answer: {
@@ -46,8 +49,7 @@ const contract = (limits: Limits) =>
 export const createRegisteredBufferMachine = (limits: Limits) => {
   const definition = contract(limits);
   const { context: c, event, when, update, effect } = language(definition);
-  const answer = (error: Parameters<typeof wsa>[0] | 0) =>
-    effect('answer', { error: error === 0 ? 0 : wsa(error) });
+  const answer = (error: Parameters<typeof wsa>[0] | 0) => effect('answer', { error: error === 0 ? 0 : wsa(error) });
 
   const machine = setup(implementations(definition)).createMachine({
     id: 'registeredBuffer',
@@ -87,10 +89,14 @@ export const createRegisteredBufferMachine = (limits: Limits) => {
               actions: [update({ references: 0 }), effect('deregisterRegion', {}), effect('forget', {}), answer(0)],
             },
           ],
-          'request.pinned': { guard: when(less(c.pins, 2 * pendingMax(limits))), actions: update({ pins: add(c.pins, 1) }) },
+          // One call more than can be pending may be under way when its queue refuses it.
+          'request.pinned': {
+            guard: when(less(c.pins, 2 * pendingMax(limits) + 1)),
+            actions: [update({ pins: add(c.pins, 1) }), effect('rememberPin', { request: event('request') })],
+          },
           'request.unpinned': { guard: when(less(0, c.pins)), actions: update({ pins: subtract(c.pins, 1) }) },
           'socket.freed': {
-            guard: when(all(equal(c.pins, 0))),
+            guard: when(equal(c.pins, 0)),
             target: 'released',
             actions: [update({ references: 0 }), effect('deregisterRegion', {}), effect('forget', {})],
           },

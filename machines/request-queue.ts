@@ -41,6 +41,7 @@ const contract = (limits: Limits) => {
       'socket.resumed': {},
       'socket.halted': {},
       'socket.lost': {},
+      'socket.freed': {},
       'queue.admit': request,
       'queue.pump': {},
       'request.creditReturned': {},
@@ -86,6 +87,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
     actions: [update({ held: add(c.held, 1), pending: add(c.pending, 1) }), effect('holdRequest', request), pending],
   };
   const postOne = update({ posted: add(c.posted, 1), held: subtract(c.held, 1) });
+  const freed = { target: 'freed', actions: effect('ignored', {}) };
   const retire = { actions: update({ pending: subtract(c.pending, 1) }) };
   const giveBack = { actions: update({ posted: subtract(c.posted, 1) }) };
 
@@ -98,6 +100,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
         on: {
           'socket.opened': { target: 'open', actions: update({ first: event('first') }) },
           'socket.attaching': { target: 'paused', actions: update({ first: event('first') }) },
+          'socket.freed': freed,
         },
       },
       open: {
@@ -117,7 +120,10 @@ export const createRequestQueueMachine = (limits: Limits) => {
           ],
           'request.creditReturned': [
             // The place goes to the oldest held request: the number of posted ones stays.
-            { guard: when(unequal(c.held, 0)), actions: [update({ held: subtract(c.held, 1) }), effect('postOldestHeld', {})] },
+            {
+              guard: when(unequal(c.held, 0)),
+              actions: [update({ held: subtract(c.held, 1) }), effect('postOldestHeld', {})],
+            },
             giveBack,
           ],
           'queue.pump': [
@@ -153,7 +159,8 @@ export const createRequestQueueMachine = (limits: Limits) => {
           'socket.lost': { actions: update({ posted: 0 }) },
         },
       },
-      drained: { on: { 'socket.lost': { actions: effect('ignored', {}) } } },
+      drained: { on: { 'socket.lost': { actions: effect('ignored', {}) }, 'socket.freed': freed } },
+      freed: { type: 'final' },
     },
   });
   return { contract: definition, machine };

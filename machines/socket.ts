@@ -176,7 +176,9 @@ const contract = (limits: Limits) => {
       haltQueues: {},
       breakRequests: { error: reason },
       abortRequests: {},
-      loseRequests: { error: oneOf(WSA.WSA_OPERATION_ABORTED, WSA.WSAECONNRESET, WSA.WSAECONNABORTED, WSA.WSAENETDOWN) },
+      loseRequests: {
+        error: oneOf(WSA.WSA_OPERATION_ABORTED, WSA.WSAECONNRESET, WSA.WSAECONNABORTED, WSA.WSAENETDOWN),
+      },
       handOverReceives: {},
       registerBuffer: { buffer: rowNumber },
       deregisterBuffer: { buffer: rowNumber },
@@ -189,13 +191,38 @@ export const createSocketMachine = (limits: Limits) => {
   const { context: c, event, when, update, effect } = language(definition);
 
   // Words of the chart.
-  const act = (type: 'createSwitchHandle' | 'closeSwitchHandle' | 'freeBuffers' | 'socketOpened' | 'socketClosed'
-    | 'startListening' | 'stopListening' | 'startConnect' | 'startReattach' | 'acceptReattach' | 'rejectReattach'
-    | 'disconnect' | 'destroyConnector' | 'writeMailbox' | 'stopTimer' | 'refuseNewest' | 'refuseQueued' | 'trim'
-    | 'requestQueued' | 'connectStarted' | 'stopEvents' | 'openQueuesPaused' | 'suspendQueues' | 'resumeQueues'
-    | 'haltQueues' | 'abortRequests' | 'handOverReceives' | 'ignored') => effect(type, {});
-  const answer = (error: Parameters<typeof wsa>[0] | 0) =>
-    effect('answer', { error: error === 0 ? 0 : wsa(error) });
+  const act = (
+    type:
+      | 'createSwitchHandle'
+      | 'closeSwitchHandle'
+      | 'freeBuffers'
+      | 'socketOpened'
+      | 'socketClosed'
+      | 'startListening'
+      | 'stopListening'
+      | 'startConnect'
+      | 'startReattach'
+      | 'acceptReattach'
+      | 'rejectReattach'
+      | 'disconnect'
+      | 'destroyConnector'
+      | 'writeMailbox'
+      | 'stopTimer'
+      | 'refuseNewest'
+      | 'refuseQueued'
+      | 'trim'
+      | 'requestQueued'
+      | 'connectStarted'
+      | 'stopEvents'
+      | 'openQueuesPaused'
+      | 'suspendQueues'
+      | 'resumeQueues'
+      | 'haltQueues'
+      | 'abortRequests'
+      | 'handOverReceives'
+      | 'ignored',
+  ) => effect(type, {});
+  const answer = (error: Parameters<typeof wsa>[0] | 0) => effect('answer', { error: error === 0 ? 0 : wsa(error) });
   const answerWith = (name: 'error' | 'refusal') => effect('answer', { error: event(name) });
   const says = (error: Parameters<typeof wsa>[0] | 0) => ({ actions: answer(error) });
   const works = says(0);
@@ -210,7 +237,10 @@ export const createSocketMachine = (limits: Limits) => {
   };
   const ready = all(less(c.offered, c.queued), not(c.deferred));
   const select = (isReady: Parameters<typeof not>[0]) => ({
-    actions: [effect('selectEvents', { accept: event('accept'), connect: event('connect'), ready: isReady }), answer(0)],
+    actions: [
+      effect('selectEvents', { accept: event('accept'), connect: event('connect'), ready: isReady }),
+      answer(0),
+    ],
   });
 
   // Rows of the state × call table that several states share (10.2).
@@ -265,12 +295,7 @@ export const createSocketMachine = (limits: Limits) => {
   const lost = [{ guard: when(event('migrating')), ...suspend }, breakWith('WSAECONNRESET')];
   const part = {
     target: '#socket.dormant.parted',
-    actions: [
-      act('disconnect'),
-      ...detach,
-      act('handOverReceives'),
-      lose('WSAECONNABORTED'),
-    ],
+    actions: [act('disconnect'), ...detach, act('handOverReceives'), lose('WSAECONNABORTED')],
   };
   const partAndDrain = { ...part, target: '#socket.closing.draining' };
   const endAcceptCall = (accepted: 0 | Parameters<typeof not>[0]) => effect('acceptEnded', { accepted, ready });
@@ -363,7 +388,11 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'upcall.handleRefused': {
                 target: '#socket.closed',
-                actions: [act('stopEvents'), effect('droppedRequest', { request: c.request }), answer('WSANOTINITIALISED')],
+                actions: [
+                  act('stopEvents'),
+                  effect('droppedRequest', { request: c.request }),
+                  answer('WSANOTINITIALISED'),
+                ],
               },
               'adapter.removed': ignored,
             },
@@ -463,7 +492,10 @@ export const createSocketMachine = (limits: Limits) => {
         states: {
           idle: {
             on: {
-              'spi.connect': { target: '#socket.connecting.starting', actions: [act('connectStarted'), act('startConnect')] },
+              'spi.connect': {
+                target: '#socket.connecting.starting',
+                actions: [act('connectStarted'), act('startConnect')],
+              },
               'spi.listen': {
                 target: 'opening',
                 actions: [update({ backlog: event('backlog') }), act('startListening')],
@@ -584,20 +616,12 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'adapter.connectEnded': {
                 target: '#socket.bound',
-                actions: [
-                  act('stopTimer'),
-                  ...detach,
-                  effect('connectEnded', { error: event('error') }),
-                ],
+                actions: [act('stopTimer'), ...detach, effect('connectEnded', { error: event('error') })],
               },
               // The connection ended before it was reported to be up: nothing certain is known of the peer.
               'adapter.disconnected': {
                 target: '#socket.bound',
-                actions: [
-                  act('stopTimer'),
-                  ...detach,
-                  effect('connectEnded', { error: wsa('WSAETIMEDOUT') }),
-                ],
+                actions: [act('stopTimer'), ...detach, effect('connectEnded', { error: wsa('WSAETIMEDOUT') })],
               },
               'clock.expired': {
                 target: '#socket.bound',
@@ -605,11 +629,7 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'adapter.removed': {
                 target: '#socket.bound',
-                actions: [
-                  act('stopTimer'),
-                  ...detach,
-                  effect('connectEnded', { error: wsa('WSAENETDOWN') }),
-                ],
+                actions: [act('stopTimer'), ...detach, effect('connectEnded', { error: wsa('WSAENETDOWN') })],
               },
               'spi.closeSocket': {
                 target: '#socket.closed',
@@ -671,7 +691,10 @@ export const createSocketMachine = (limits: Limits) => {
           // The peer's end moves to another process; receives are held for its return.
           suspended: {
             on: {
-              'adapter.reattachRequested': { target: 'reattaching', actions: [act('stopTimer'), act('acceptReattach')] },
+              'adapter.reattachRequested': {
+                target: 'reattaching',
+                actions: [act('stopTimer'), act('acceptReattach')],
+              },
               'clock.expired': breakNow('WSAECONNRESET', []),
               'adapter.removed': breakNow('WSAENETDOWN', [act('stopTimer')]),
               'spi.duplicateSocket': says('WSAEINVAL'),
@@ -739,10 +762,7 @@ export const createSocketMachine = (limits: Limits) => {
             { target: 'closing.draining', actions: act('stopEvents') },
           ],
           'queue.drained': countDrained,
-          'adapter.removed': [
-            { guard: when(c.attached), actions: [...detach, lose('WSAENETDOWN')] },
-            ignored,
-          ],
+          'adapter.removed': [{ guard: when(c.attached), actions: [...detach, lose('WSAENETDOWN')] }, ignored],
           'adapter.established': ignored,
           'adapter.connectEnded': ignored,
           'adapter.disconnected': ignored,

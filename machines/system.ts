@@ -59,6 +59,8 @@ export type Route =
   | { readonly append: 'requests' | 'connectionRequests' | 'buffers'; readonly member: string }
   /** Take the asking row out of its list. */
   | { readonly leave: 'requests' | 'connectionRequests' | 'buffers' }
+  /** Remember that the request that the argument names has pinned the asking registration. */
+  | { readonly pin: string }
   /** The driver performs the effect as well. */
   | 'perform';
 
@@ -88,7 +90,12 @@ export const routes: Readonly<Record<MachineName, Readonly<Record<string, readon
   },
   socket: {
     socketOpened: [{ send: 'provider/socket.opened', to: 'provider' }],
-    socketClosed: [{ send: 'provider/socket.closed', to: 'provider' }, 'perform'],
+    socketClosed: [
+      ...toQueues('socket.freed'),
+      { send: 'networkEvents/socket.freed', to: 'sameRow' },
+      'perform',
+      { send: 'provider/socket.closed', to: 'provider' },
+    ],
     enqueueRequest: [
       { append: 'connectionRequests', member: 'request' },
       { send: 'connectionRequest/listener.queued', to: { argument: 'request' } },
@@ -166,6 +173,7 @@ export const routes: Readonly<Record<MachineName, Readonly<Record<string, readon
     ignored: [],
   },
   registeredBuffer: {
+    rememberPin: [{ pin: 'request' }],
     forget: [{ leave: 'buffers' }, 'perform'],
   },
 };
@@ -239,7 +247,9 @@ export class System {
         const names = effect.parameters.map((parameter) => parameter.name);
         const found = routes[name][effect.name];
         this.#handlers.push(
-          (found ?? (['perform'] as const)).map((route) => this.#handler(route, this.effectBase[index]! + effects.indexOf(effect), names)),
+          (found ?? (['perform'] as const)).map((route) =>
+            this.#handler(route, this.effectBase[index]! + effects.indexOf(effect), names),
+          ),
         );
       }
     }
@@ -293,11 +303,6 @@ export class System {
     this.#routing.top = top;
     rows.place(row, state, before);
     return accepted;
-  }
-
-  /** Remembers that `request` needs registration `buffer`, and pins it. */
-  pin(request: number, buffer: number): void {
-    this.pins.add(request, buffer);
   }
 
   #reserve(): void {
@@ -359,6 +364,10 @@ export class System {
         if (list.has(row)) list.remove(row);
       };
     }
+    if ('pin' in route) {
+      const request = position(route.pin);
+      return (row, at) => this.pins.add(this.#routing.buffer[at + request]!, row);
+    }
     const [name, event] = route.send.split('/') as [MachineName, string];
     const machine = M[name];
     const id = this.eventId(name, event);
@@ -373,17 +382,32 @@ export class System {
       return typeof source === 'number' ? this.#routing.buffer[at + source]! : source.constant;
     };
     const send = (target: number, row: number, at: number): void =>
-      this.#step(machine, id, target, value(0, row, at), value(1, row, at), value(2, row, at), value(3, row, at), value(4, row, at));
+      this.#step(
+        machine,
+        id,
+        target,
+        value(0, row, at),
+        value(1, row, at),
+        value(2, row, at),
+        value(3, row, at),
+        value(4, row, at),
+      );
     return this.#select(route.to, send, position);
   }
 
   /** Makes the function that sends to the rows that `to` names. */
-  #select(to: Rows, send: (target: number, row: number, at: number) => void, position: (name: string) => number): Handler {
-    const each = (list: RowLists, owner: (row: number) => number): Handler => (row, at) => {
-      const members = list.members(owner(row));
-      // A member can leave while an earlier one is served.
-      for (const member of members) if (list.has(member)) send(member, row, at);
-    };
+  #select(
+    to: Rows,
+    send: (target: number, row: number, at: number) => void,
+    position: (name: string) => number,
+  ): Handler {
+    const each =
+      (list: RowLists, owner: (row: number) => number): Handler =>
+      (row, at) => {
+        const members = list.members(owner(row));
+        // A member can leave while an earlier one is served.
+        for (const member of members) if (list.has(member)) send(member, row, at);
+      };
     if (typeof to === 'object') {
       const argument = position(to.argument);
       return (row, at) => send(this.#routing.buffer[at + argument]!, row, at);
