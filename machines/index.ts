@@ -13,6 +13,7 @@ export * from './overlapped-request.ts';
 export * from './provider.ts';
 export * from './registered-buffer.ts';
 export * from './request-queue.ts';
+export * from './snapshot.ts';
 export * from './socket.ts';
 export * from './step.ts';
 export * from './system.ts';

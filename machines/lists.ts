@@ -94,7 +94,8 @@ export class RowLists {
     for (let owner = 0; owner < this.#head.length; owner++) {
       if (this.#head[owner] === NONE) continue;
       const members = this.members(owner);
-      words.push(owner, members.length, ...members);
+      words.push(owner, members.length);
+      for (const member of members) words.push(member);
     }
     return words;
   }
@@ -149,7 +150,8 @@ export class Pins {
     for (let request = 0; request < this.#head.length; request++) {
       if (this.#head[request] === NONE) continue;
       const buffers = this.of(request);
-      words.push(request, buffers.length, ...buffers);
+      words.push(request, buffers.length);
+      for (const buffer of buffers) words.push(buffer);
     }
     return words;
   }

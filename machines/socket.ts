@@ -82,7 +82,7 @@ const contract = (limits: Limits) => {
     },
     events: {
       'spi.socket': {},
-      'spi.takeOver': { listening: flag },
+      'spi.takeOver': { listening: flag, backlog: range(1, limits.backlogMax) },
       'spi.bind': {},
       'spi.connect': {},
       'spi.listen': { backlog: range(1, limits.backlogMax) },
@@ -327,7 +327,7 @@ export const createSocketMachine = (limits: Limits) => {
             {
               guard: when(event('listening')),
               target: 'resuming.listener',
-              actions: [act('socketOpened'), act('createSwitchHandle')],
+              actions: [update({ backlog: event('backlog') }), act('socketOpened'), act('createSwitchHandle')],
             },
             { target: 'resuming.connection', actions: [act('socketOpened'), act('createSwitchHandle')] },
           ],
@@ -455,7 +455,7 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'adapter.listening': {
                 target: '#socket.listening',
-                actions: [update({ backlog: limits.backlogMax }), answer(0)],
+                actions: answer(0),
               },
               'adapter.listenFailed': {
                 target: '#socket.closed',
@@ -721,6 +721,9 @@ export const createSocketMachine = (limits: Limits) => {
               'adapter.established': { target: 'active', actions: [act('stopTimer'), act('resumeQueues')] },
               'adapter.connectEnded': breakNow('WSAENETDOWN', [act('stopTimer'), act('destroyConnector')]),
               'adapter.disconnected': breakNow('WSAENETDOWN', [act('stopTimer'), act('destroyConnector')]),
+              // The private first receive of an attempt that failed is flushed.
+              'adapter.flushNoticed': breakNow('WSAENETDOWN', [act('stopTimer'), act('destroyConnector')]),
+              'adapter.fault': breakNow('WSAENETDOWN', [act('stopTimer'), act('destroyConnector')]),
               'clock.expired': breakNow('WSAENETDOWN', [act('destroyConnector')]),
               'adapter.removed': breakNow('WSAENETDOWN', [act('stopTimer'), act('destroyConnector')]),
               'spi.duplicateSocket': says('WSAEINVAL'),
