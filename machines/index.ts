@@ -8,6 +8,7 @@ export * from './first-message.ts';
 export * from './invariant.ts';
 export * from './limits.ts';
 export * from './lists.ts';
+export * from './mermaid.ts';
 export * from './network-events.ts';
 export * from './overlapped-request.ts';
 export * from './provider.ts';
