@@ -32,6 +32,8 @@ const definition = {
   effects: {
     /** Copy the message into the request's buffers and report how that went. */
     copyFirstMessage: { request: rowNumber },
+    /** The message will not come here: the next request is one like the others. */
+    missed: {},
     queueDrained: {},
     ignored: {},
   },
@@ -54,6 +56,8 @@ export const createFirstMessageMachine = () => {
             { guard: when(equal(event('first'), 1)), target: 'expecting', actions: effect('ignored', {}) },
             { target: 'spent', actions: effect('ignored', {}) },
           ],
+          // Freed while it was halted; see request-queue.ts.
+          'socket.lost': ignored,
           'socket.freed': freed,
         },
       },
@@ -63,7 +67,7 @@ export const createFirstMessageMachine = () => {
           'queue.paired': { target: 'waiting', actions: update({ request: event('request') }) },
           'adapter.firstArrived': { target: 'held', actions: effect('ignored', {}) },
           'socket.halted': { target: 'draining', actions: effect('ignored', {}) },
-          'socket.suspended': { target: 'spent', actions: effect('ignored', {}) },
+          'socket.suspended': { target: 'spent', actions: effect('missed', {}) },
         },
       },
       // A request waits for the message.

@@ -46,6 +46,7 @@ const contract = (limits: Limits) => {
       'queue.pump': {},
       'request.creditReturned': {},
       'request.retired': {},
+      'firstMessage.missed': {},
     },
     effects: {
       startRequest: request,
@@ -87,6 +88,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
     actions: [update({ held: add(c.held, 1), pending: add(c.pending, 1) }), effect('holdRequest', request), pending],
   };
   const postOne = update({ posted: add(c.posted, 1), held: subtract(c.held, 1) });
+  const ignored = { actions: effect('ignored', {}) };
   const freed = { target: 'freed', actions: effect('ignored', {}) };
   const retire = { actions: update({ pending: subtract(c.pending, 1) }) };
   const giveBack = { actions: update({ posted: subtract(c.posted, 1) }) };
@@ -100,6 +102,8 @@ export const createRequestQueueMachine = (limits: Limits) => {
         on: {
           'socket.opened': { target: 'open', actions: update({ first: event('first') }) },
           'socket.attaching': { target: 'paused', actions: update({ first: event('first') }) },
+          // The socket had nothing pending and was freed while it was halted; the rest of its leave-taking comes after.
+          'socket.lost': ignored,
           'socket.freed': freed,
         },
       },
@@ -131,7 +135,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
               guard: when(all(unequal(c.held, 0), less(c.posted, limits.queueDepth))),
               actions: [postOne, effect('postOldestHeld', {}), effect('pump', {})],
             },
-            { actions: effect('ignored', {}) },
+            ignored,
           ],
           'request.retired': retire,
           'socket.suspended': {
@@ -146,6 +150,8 @@ export const createRequestQueueMachine = (limits: Limits) => {
           'queue.admit': [refuse, pair, hold],
           'request.creditReturned': giveBack,
           'request.retired': retire,
+          // The private first receive went with the connector, and no request was paired with it.
+          'firstMessage.missed': { actions: update({ first: 0 }) },
           'socket.resumed': { target: 'open', actions: effect('pump', {}) },
           'socket.halted': { target: 'halted', actions: update({ held: 0 }) },
         },
@@ -159,7 +165,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
           'socket.lost': { actions: update({ posted: 0 }) },
         },
       },
-      drained: { on: { 'socket.lost': { actions: effect('ignored', {}) }, 'socket.freed': freed } },
+      drained: { on: { 'socket.lost': ignored, 'socket.freed': freed } },
       freed: { type: 'final' },
     },
   });

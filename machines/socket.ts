@@ -267,7 +267,8 @@ export const createSocketMachine = (limits: Limits) => {
 
   // Ways out.
   const free = [act('freeBuffers'), act('closeSwitchHandle')];
-  const closeAtOnce = [act('stopEvents'), ...free, answer(0)];
+  const endAtOnce = [act('stopEvents'), ...free];
+  const closeAtOnce = [...endAtOnce, answer(0)];
   const lose = (error: 'WSA_OPERATION_ABORTED' | 'WSAECONNRESET' | 'WSAECONNABORTED' | 'WSAENETDOWN') =>
     effect('loseRequests', { error: wsa(error) });
   // Always before anything that can drain the queues: the socket may be freed the moment they are.
@@ -412,8 +413,8 @@ export const createSocketMachine = (limits: Limits) => {
                 target: '#socket.closed',
                 actions: [
                   act('stopEvents'),
-                  act('closeSwitchHandle'),
                   effect('droppedRequest', { request: c.request }),
+                  ...free,
                   answerWith('error'),
                 ],
               },
@@ -442,7 +443,7 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'adapter.connectNotStarted': {
                 target: '#socket.closed',
-                actions: [act('stopEvents'), act('destroyConnector'), act('closeSwitchHandle'), answer('WSAENETDOWN')],
+                actions: [act('stopEvents'), act('destroyConnector'), ...free, answer('WSAENETDOWN')],
               },
             },
           },
@@ -459,7 +460,7 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'adapter.listenFailed': {
                 target: '#socket.closed',
-                actions: [act('stopEvents'), act('closeSwitchHandle'), answer('WSAENETDOWN')],
+                actions: [act('stopEvents'), ...free, answer('WSAENETDOWN')],
               },
             },
           },
@@ -475,7 +476,7 @@ export const createSocketMachine = (limits: Limits) => {
           'spi.eventSelect': select(0),
           'spi.setSockOpt': works,
           'spi.closeSocket': { target: 'closed', actions: closeAtOnce },
-          'provider.cleanup': { target: 'closed', actions: closeAtOnce },
+          'provider.cleanup': { target: 'closed', actions: endAtOnce },
           'adapter.removed': ignored,
         },
       },
@@ -501,7 +502,7 @@ export const createSocketMachine = (limits: Limits) => {
                 actions: [update({ backlog: event('backlog') }), act('startListening')],
               },
               'spi.closeSocket': { target: '#socket.closed', actions: closeAtOnce },
-              'provider.cleanup': { target: '#socket.closed', actions: closeAtOnce },
+              'provider.cleanup': { target: '#socket.closed', actions: endAtOnce },
             },
           },
           // WSPListen is waiting for the adapter, within the call.
@@ -577,7 +578,7 @@ export const createSocketMachine = (limits: Limits) => {
           },
           'provider.cleanup': {
             target: 'closed',
-            actions: [act('stopListening'), act('refuseQueued'), ...closeAtOnce],
+            actions: [act('stopListening'), act('refuseQueued'), ...endAtOnce],
           },
           // The requests came through the adapter and went with it.
           'adapter.removed': { actions: [update({ queued: 0, offered: 0, deferred: 0 }), act('refuseQueued')] },
@@ -637,7 +638,7 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'provider.cleanup': {
                 target: '#socket.closed',
-                actions: [act('stopTimer'), ...detach, ...closeAtOnce],
+                actions: [act('stopTimer'), ...detach, ...endAtOnce],
               },
             },
           },

@@ -133,14 +133,15 @@ export const routes: Readonly<Record<MachineName, Readonly<Record<string, readon
     haltQueues: toQueues('socket.halted'),
     breakRequests: toRequests('socket.broken', 'error'),
     abortRequests: toRequests('socket.closing'),
-    loseRequests: [...toRequests('socket.lost', 'error'), ...toQueues('socket.lost')],
+    // The queues first: a request that ends can be the last thing that the socket waits for.
+    loseRequests: [...toQueues('socket.lost'), ...toRequests('socket.lost', 'error')],
     handOverReceives: [{ send: 'overlappedRequest/socket.handedOver', to: 'receiveRequests' }],
     registerBuffer: [
       { append: 'buffers', member: 'buffer' },
       { send: 'registeredBuffer/spi.registerMemory', to: { argument: 'buffer' } },
     ],
     deregisterBuffer: [{ send: 'registeredBuffer/spi.deregisterMemory', to: { argument: 'buffer' } }],
-    freeBuffers: [{ send: 'registeredBuffer/socket.freed', to: 'buffers' }],
+    freeBuffers: [{ send: 'registeredBuffer/socket.freed', to: 'buffers' }, 'perform'],
     ignored: [],
   },
   networkEvents: { ignored: [] },
@@ -155,13 +156,18 @@ export const routes: Readonly<Record<MachineName, Readonly<Record<string, readon
   requestQueue: {
     startRequest: start('queue.start'),
     holdRequest: start('queue.hold'),
-    pairRequest: [...start('queue.pair'), { send: 'firstMessage/queue.paired', to: 'socket', with: ['request'] }],
+    pairRequest: [
+      'perform',
+      ...start('queue.pair'),
+      { send: 'firstMessage/queue.paired', to: 'socket', with: ['request'] },
+    ],
     postOldestHeld: [{ send: 'overlappedRequest/queue.postNow', to: 'oldestHeldRequest' }],
     pump: [{ send: 'requestQueue/queue.pump', to: 'self' }],
     queueDrained: [{ send: 'socket/queue.drained', to: 'socket' }],
     ignored: [],
   },
   firstMessage: {
+    missed: [{ send: 'requestQueue/firstMessage.missed', to: 'receiveQueue' }],
     queueDrained: [{ send: 'socket/queue.drained', to: 'sameRow' }],
     ignored: [],
   },
@@ -268,6 +274,12 @@ export class System {
     const index = this.machines[M[machine]]!.effects.findIndex(({ name }) => name === effect);
     if (index < 0) throw new Error(`machine '${machine}' has no effect '${effect}'`);
     return this.effectBase[M[machine]]! + index;
+  }
+
+  /** Whether an effect is the driver's to perform. */
+  reachesDriver(machine: MachineName, effect: string): boolean {
+    const found = routes[machine][effect];
+    return found === undefined || found.includes('perform');
   }
 
   /** Number of the machine that event `event` belongs to. */

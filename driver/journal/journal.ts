@@ -19,7 +19,6 @@ import {
   encodeTrailer,
   HeadBytes,
   isDetail,
-  type JournalError,
   type JournalMetadata,
   RECORD_WORDS,
   sealSegment,

@@ -1,0 +1,64 @@
+/**
+ * Descriptors: numbers that name live objects and are never used again for others.
+ *
+ * Theory of operation: a number holds the object's row and a count that grows with every number given out, so a stale or
+ * foreign one is found out by one comparison.
+ */
+
+const ROW_BITS = 20;
+const ROWS = 2 ** ROW_BITS;
+
+export class DescriptorTable<T> {
+  readonly #values: (bigint | undefined)[] = [];
+  readonly #objects: (T | undefined)[] = [];
+  readonly #overflow = new Map<bigint, T>();
+  /** Differs between tables, so that another provider's numbers are strangers here. */
+  #issued = nextBase();
+
+  /** @returns a number for an object in `row` that no object has had */
+  next(row: number): bigint {
+    this.#issued++;
+    return BigInt(this.#issued) * BigInt(ROWS) + BigInt(row % ROWS);
+  }
+
+  set(descriptor: bigint, object: T): void {
+    const row = Number(descriptor) % ROWS;
+    if (this.#values[row] !== undefined && this.#values[row] !== descriptor) {
+      this.#overflow.set(descriptor, object);
+      return;
+    }
+    this.#values[row] = descriptor;
+    this.#objects[row] = object;
+  }
+
+  /** @returns the object, or undefined for anything that isn't a live descriptor of this table */
+  get(descriptor: bigint): T | undefined {
+    if (typeof descriptor !== 'bigint') return undefined;
+    const row = Number(descriptor) % ROWS;
+    if (this.#values[row] === descriptor) return this.#objects[row];
+    return this.#overflow.size === 0 ? undefined : this.#overflow.get(descriptor);
+  }
+
+  delete(descriptor: bigint): void {
+    const row = Number(descriptor) % ROWS;
+    if (this.#values[row] === descriptor) {
+      this.#values[row] = undefined;
+      this.#objects[row] = undefined;
+    } else {
+      this.#overflow.delete(descriptor);
+    }
+  }
+
+  clear(): void {
+    this.#values.length = 0;
+    this.#objects.length = 0;
+    this.#overflow.clear();
+  }
+}
+
+let tables = 0;
+/** Numbers stay below 2^53: 20 bits of row, 6 of table, 27 of count. */
+function nextBase(): number {
+  tables = (tables % 63) + 1;
+  return tables * 2 ** 27;
+}

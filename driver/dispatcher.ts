@@ -1,0 +1,177 @@
+/**
+ * Dispatcher: applies events to the system, records them, and has their effects carried out. Sole owner of the system.
+ *
+ * Theory of operation: one event at a time, to its end: step, journal, perform. What an effect's performance reports at
+ * once (an adapter's answer, an up-call's return) is applied inside it, so the order of events is the order of facts.
+ * Completion up-calls are not made by effects but asked for by them: they wait until a turn of the loop, so that none
+ * runs inside an initiating call, and none inside another of its socket (11.4).
+ */
+
+import {
+  EFFECT_STRIDE,
+  InvariantError,
+  M,
+  type MachineName,
+  machineNames,
+  snapshotOf,
+  System,
+  type CompiledMachine,
+} from '../machines/index.ts';
+import type { Journal } from './journal/journal.ts';
+
+/** Carries out one effect for a row. */
+export type Performer = (row: number, a0: number, a1: number, a2: number, a3: number) => void;
+
+/** No answer yet. */
+const NONE = -1;
+
+export class Dispatcher {
+  readonly system: System;
+  /** Which event numbers the driver uses; made once. */
+  readonly #journal: Journal;
+  #performers: readonly Performer[] = [];
+  #answer = NONE;
+  /** Requests whose completion up-call is due, in the order of completion. */
+  readonly #due: number[] = [];
+  #dueHead = 0;
+  #notify: (request: number) => boolean = () => true;
+  #nowUs: () => number;
+
+  /**
+   * @param journal - gets one record for each event; not closed here
+   * @param nowUs - microseconds for the records; only people read them
+   */
+  constructor(machines: readonly CompiledMachine[], journal: (system: System) => Journal, nowUs: () => number) {
+    this.system = new System(machines);
+    this.#journal = journal(this.system);
+    this.#nowUs = nowUs;
+  }
+
+  get journal(): Journal {
+    return this.#journal;
+  }
+
+  /**
+   * Says who carries out which effect, by `machine/effect`.
+   *
+   * @param notify - makes the completion up-call of a request; false when it can't be made yet
+   * @throws Error when an effect that reaches the driver has no performer, or the other way round
+   */
+  connect(performers: Readonly<Record<string, Performer>>, notify: (request: number) => boolean): void {
+    const left = new Set(Object.keys(performers));
+    this.#performers = this.system.machines.flatMap(({ effects }, machine) =>
+      effects.map(({ name }) => {
+        const key = `${machineNames[machine]}/${name}`;
+        const performer = performers[key] ?? performers[name];
+        left.delete(key);
+        left.delete(name);
+        if (performer !== undefined) return performer;
+        if (this.system.reachesDriver(machineNames[machine]!, name)) throw new Error(`nobody performs effect ${key}`);
+        return () => {
+          throw new Error(`effect ${key} is not the driver's`);
+        };
+      }),
+    );
+    if (left.size > 0) throw new Error(`no machine has the effects ${[...left].join(', ')}`);
+    this.#notify = notify;
+  }
+
+  /** Id of an event, to be kept by who applies it often. */
+  event(machine: MachineName, name: string): number {
+    return this.system.eventId(machine, name);
+  }
+
+  /**
+   * Applies one event: step, journal, act. Runs to completion; never awaits.
+   *
+   * @throws {@link InvariantError} when the driver or a machine is wrong
+   */
+  apply(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): void {
+    const { system } = this;
+    const { effects } = system;
+    const base = effects.top;
+    system.apply(event, row, p0, p1, p2, p3, p4);
+    const end = effects.top;
+    // Journalled first: if performing takes the process down, the step that asked for it is on record.
+    const machine = system.machineOfEvent(event);
+    this.#journal.append(
+      event | (system.rows[machine]!.states[row]! << 16) | (((end - base) / EFFECT_STRIDE) << 24),
+      row,
+      p0,
+      p1,
+      p2,
+      p3,
+      p4,
+      this.#nowUs(),
+    );
+    for (let at = base; at < end; at += EFFECT_STRIDE) {
+      const b = effects.buffer;
+      this.#performers[b[at]!]!(b[at + 1]!, b[at + 2]!, b[at + 3]!, b[at + 4]!, b[at + 5]!);
+    }
+    effects.top = base;
+  }
+
+  /** Applies an SPI call's event. @returns the machines' answer: 0 or an error number */
+  call(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): number {
+    const outer = this.#answer;
+    this.#answer = NONE;
+    this.apply(event, row, p0, p1, p2, p3, p4);
+    const answer = this.#answer;
+    this.#answer = outer;
+    if (answer === NONE) {
+      const machine = this.system.machineOfEvent(event);
+      throw new InvariantError(
+        machineNames[machine]!,
+        row,
+        'a call that nobody answered',
+        this.system.rows[machine]!.stateName(row),
+        this.system.steps,
+      );
+    }
+    return answer;
+  }
+
+  /** The first answer of a call stands: what its performance reports comes before what was planned. */
+  answer(error: number): void {
+    if (this.#answer === NONE) this.#answer = error;
+  }
+
+  /** Asks for the completion up-call of `request`. */
+  requestNotification(request: number): void {
+    this.#due.push(request);
+  }
+
+  /** Makes due completion up-calls, oldest first; those of a socket that is in one stay. @returns how many were made */
+  deliver(): number {
+    let made = 0;
+    let waiting: number[] | null = null;
+    while (this.#dueHead < this.#due.length) {
+      const request = this.#due[this.#dueHead++]!;
+      if (this.#dueHead === this.#due.length) {
+        this.#due.length = 0;
+        this.#dueHead = 0;
+      }
+      if (this.#notify(request)) made++;
+      else {
+        waiting ??= [];
+        waiting.push(request);
+      }
+    }
+    if (waiting !== null) for (const request of waiting) this.#due.push(request);
+    return made;
+  }
+
+  /** Number of completion up-calls that are due. */
+  get dueCount(): number {
+    return this.#due.length - this.#dueHead;
+  }
+
+  /** State of the provider as its machine's `meta` puts it: what a call gets that needs a working provider. */
+  get refusal(): number {
+    return this.system.refusal(M.provider, 0);
+  }
+
+  snapshot(): Uint8Array {
+    return snapshotOf(this.system);
+  }
+}

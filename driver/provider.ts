@@ -1,0 +1,1500 @@
+/**
+ * Provider: the 17 SPI functions, WSPStartupEx and the 7 extension functions.
+ *
+ * Theory of operation: each function checks what can be checked without knowing the socket's state, in the order that the
+ * specification gives (0.4), submits one event, and returns the machines' answer. Nothing here knows a lifecycle.
+ *
+ * Source: specification, sections 2 to 6; Annex B for the TypeScript form.
+ */
+
+import {
+  AF_INET,
+  AF_INET6,
+  compileMachines,
+  digestOf,
+  digestOfSystem,
+  FD_ACCEPT,
+  FD_CONNECT,
+  INVALID_SOCKET,
+  InvariantError,
+  IPPROTO_TCP,
+  type Limits,
+  M,
+  MEM_READ,
+  MEM_READWRITE,
+  MEM_WRITE,
+  pendingMax,
+  productionLimits,
+  SIO_ADDRESS_LIST_QUERY,
+  SIO_GET_EXTENSION_FUNCTION_POINTER,
+  SIO_GET_GROUP_QOS,
+  SIO_GET_QOS,
+  SIO_SET_GROUP_QOS,
+  SIO_SET_QOS,
+  SO_DEBUG,
+  SO_MAX_MSG_SIZE,
+  SO_MAX_RDMA_SIZE,
+  SO_RDMA_THRESHOLD_SIZE,
+  SOCK_STREAM,
+  SOCKET_ERROR,
+  SOL_SOCKET,
+  SOMAXCONN,
+  TCP_NODELAY,
+  WSA,
+  WSA_FLAG_OVERLAPPED,
+  WSS_OPERATION_IN_PROGRESS,
+} from '../machines/index.ts';
+import { type Adapter, Opcode, type SocketAddress } from './adapter/adapter.ts';
+import type { Clock } from './clock.ts';
+import { CompletionPoller } from './completion-poller.ts';
+import { Context, defaultConfig, type ProviderConfig } from './context.ts';
+import { DescriptorTable } from './descriptors.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { type DuplicationStore, processDuplicationStore } from './duplication.ts';
+import { DetailKind, detailWords } from './journal/detail.ts';
+import type { JournalMetadata } from './journal/format.ts';
+import { Journal, type JournalMode, type JournalSink } from './journal/journal.ts';
+import { limits } from './limits.ts';
+import { performersOf } from './perform.ts';
+import { decodeDescriptor, encodeDescriptor, REMOTE_DESCRIPTOR_BYTES } from './remote-descriptor.ts';
+import {
+  type ConditionFunction,
+  type ExtensionName,
+  extensionGuids,
+  fromSockaddr,
+  guidBytes,
+  type Handle,
+  isWildcard,
+  type Out,
+  procTableSlots,
+  type Qos,
+  type Socket,
+  sockaddrBytes,
+  toSockaddr,
+  type WsaBuf,
+  type WsaBufEx,
+  type WsaEvent,
+  WsaNetworkEvents,
+  WsaOverlapped,
+  type WsaProtocolInfo,
+  type WspData,
+  type WspUpcallTable,
+} from './spi.ts';
+import { type BufferRecord, ELEMENT_WORDS, RequestTable, RowPool, SocketRecord } from './tables.ts';
+import { sameBytes } from './handshake.ts';
+
+/** How a provider records its steps. */
+export interface ProviderJournal {
+  readonly mode: JournalMode;
+  /** File mode: where the journal goes. Belongs to the provider, which closes it. */
+  readonly sink?: JournalSink;
+  /** Ring mode: how many records are kept. */
+  readonly ringRecords?: number;
+  /** Where the ring is dumped when an invariant breaks. */
+  readonly onInvariantError?: () => JournalSink;
+}
+
+/** What a provider is made of. */
+export interface ProviderOptions {
+  /** Belongs to the provider from its first start-up to its last clean-up. */
+  readonly adapter: Adapter;
+  readonly clock: Clock;
+  readonly journal?: ProviderJournal;
+  readonly config?: Partial<ProviderConfig>;
+  readonly limits?: Limits;
+  readonly duplication?: DuplicationStore;
+  /** Fills `bytes` with what nobody can guess; the platform's cryptographic generator when absent. */
+  readonly random?: (bytes: Uint8Array) => void;
+  /** Name of this host in the journal. */
+  readonly host?: string;
+  /** Seed of the run, for the journal. */
+  readonly seed?: number;
+  /** Told of exceptions that the switch's up-calls throw; thrown again outside of the provider when absent. */
+  readonly onUpcallError?: (error: unknown) => void;
+}
+
+/** WSPPROC_TABLE: 30 slots; those that a SAN provider does not supply are null. */
+export type WspProcTable = Record<(typeof procTableSlots)[number], ((...args: never[]) => unknown) | null>;
+
+/** 2.2, low byte major, high byte minor. */
+const VERSION = 0x0202;
+const DESCRIPTION = 'wsdirect: Windows Sockets Direct provider for RDMA';
+/** XP1_GUARANTEED_DELIVERY | XP1_GUARANTEED_ORDER | XP1_MESSAGE_ORIENTED. */
+export const SERVICE_FLAGS = 0x0e;
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+const isUint32 = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+
+/** A SAN service provider. Make one for each process and adapter; nothing works before {@link Provider.WSPStartupEx}. */
+export class Provider {
+  readonly #context: Context;
+  readonly #dispatcher: Dispatcher;
+  readonly #poller: CompletionPoller;
+  readonly #descriptors = new DescriptorTable<SocketRecord>();
+  readonly #handles = new DescriptorTable<BufferRecord>();
+  readonly #journal: ProviderJournal;
+  readonly #limits: Limits;
+  readonly #event: {
+    readonly startup: number;
+    readonly cleanup: number;
+    readonly socket: number;
+    readonly takeOver: number;
+    readonly bind: number;
+    readonly connect: number;
+    readonly listen: number;
+    readonly accept: number;
+    readonly eventSelect: number;
+    readonly enumNetworkEvents: number;
+    readonly setSockOpt: number;
+    readonly duplicate: number;
+    readonly close: number;
+    readonly registerMemory: number;
+    readonly deregisterMemory: number;
+    readonly pinned: number;
+    readonly refused: number;
+    /** By {@link Opcode}. */
+    readonly transfer: readonly number[];
+  };
+  /** Registrations that the call at hand has pinned. */
+  readonly #pinned: BufferRecord[] = [];
+
+  constructor(options: ProviderOptions) {
+    const config: ProviderConfig = { ...defaultConfig, ...options.config };
+    this.#limits = options.limits ?? productionLimits;
+    this.#journal = options.journal ?? { mode: 'off' };
+    const machines = compileMachines(this.#limits);
+    const { clock } = options;
+    const metadata: JournalMetadata = {
+      machinesDigest: digestOf(machines),
+      limits: { ...this.#limits },
+      createdBy: 'wsdirect',
+      adapter: options.adapter.name,
+      host: options.host ?? 'local',
+      base: 'empty',
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+    };
+    const { sink, ringRecords, mode } = this.#journal;
+    this.#dispatcher = new Dispatcher(
+      machines,
+      () =>
+        new Journal({
+          mode,
+          metadata,
+          ...(sink === undefined ? {} : { sink }),
+          ...(ringRecords === undefined ? {} : { ringRecords }),
+          snapshot: () => this.#dispatcher.snapshot(),
+        }),
+      () => Math.floor(clock.nowMs() * 1000) >>> 0,
+    );
+    this.#context = new Context({
+      adapter: options.adapter,
+      clock,
+      config,
+      dispatcher: this.#dispatcher,
+      duplication: options.duplication ?? processDuplicationStore,
+      random: options.random ?? ((bytes) => void globalThis.crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>)),
+      socketRows: new RowPool(this.#limits.socketsMax),
+      bufferRows: new RowPool(0x4000_0000),
+      arrivalRows: new RowPool(0x100_0000),
+      requests: new RequestTable(Math.min(2 * pendingMax(this.#limits) * this.#limits.socketsMax, 0x4000_0000)),
+      queueDepth: this.#limits.queueDepth,
+      onUpcallError:
+        options.onUpcallError ??
+        ((error) =>
+          queueMicrotask(() => {
+            throw error;
+          })),
+    });
+    this.#poller = new CompletionPoller(this.#context);
+    this.#dispatcher.connect(performersOf(this.#context), (request) => this.#poller.notify(request));
+    const of = (name: string) => this.#dispatcher.event('socket', name);
+    this.#event = {
+      startup: this.#dispatcher.event('provider', 'spi.startup'),
+      cleanup: this.#dispatcher.event('provider', 'spi.cleanup'),
+      socket: of('spi.socket'),
+      takeOver: of('spi.takeOver'),
+      bind: of('spi.bind'),
+      connect: of('spi.connect'),
+      listen: of('spi.listen'),
+      accept: of('spi.accept'),
+      eventSelect: of('spi.eventSelect'),
+      enumNetworkEvents: this.#dispatcher.event('networkEvents', 'spi.enumNetworkEvents'),
+      setSockOpt: of('spi.setSockOpt'),
+      duplicate: of('spi.duplicateSocket'),
+      close: of('spi.closeSocket'),
+      registerMemory: of('spi.registerMemory'),
+      deregisterMemory: of('spi.deregisterMemory'),
+      pinned: this.#dispatcher.event('registeredBuffer', 'request.pinned'),
+      refused: this.#dispatcher.event('overlappedRequest', 'spi.refused'),
+      transfer: [of('spi.send'), of('spi.recv'), of('spi.rdmaWrite'), of('spi.rdmaRead')],
+    };
+  }
+
+  // ---------------------------------------------------------------- the loop
+
+  /**
+   * One turn: handles what the adapter and the clock have, then makes the completion up-calls that are due.
+   *
+   * @returns facts handled and up-calls made; 0 when there was nothing to do
+   * @throws {@link InvariantError} when the provider itself is broken; never for a network condition
+   */
+  poll(): number {
+    return this.#guarded(() => this.#poller.poll() + this.#dispatcher.deliver());
+  }
+
+  /** Steps of each machine so far, by machine name. */
+  get machineSteps(): Readonly<Record<string, number>> {
+    const { machines, machineSteps } = this.#dispatcher.system;
+    return Object.fromEntries(machines.map(({ name }, index) => [name, machineSteps[index]!]));
+  }
+
+  /** Digest of the whole state: 32 bytes. Two providers in one state have one digest. */
+  digest(): Uint8Array {
+    return digestOfSystem(this.#dispatcher.system);
+  }
+
+  /** Records in the journal so far. */
+  get journalSequence(): number {
+    return this.#dispatcher.journal.sequence;
+  }
+
+  /** Name of a socket's internal state, for tests and tools. @returns null when `s` is no socket */
+  socketState(s: Socket): string | null {
+    const record = this.#descriptors.get(s);
+    return record === undefined ? null : this.#dispatcher.system.rows[M.socket]!.stateName(record.row);
+  }
+
+  /** Rows in use and memory registered; all 0 when nothing is left. */
+  inventory(): { sockets: number; requests: number; connectionRequests: number; buffers: number; dueUpcalls: number } {
+    return {
+      sockets: this.#context.socketRows.inUse,
+      requests: this.#context.requests.pool.inUse,
+      connectionRequests: this.#context.arrivalRows.inUse,
+      buffers: this.#context.bufferRows.inUse,
+      dueUpcalls: this.#dispatcher.dueCount,
+    };
+  }
+
+  /** Writes the flight recorder out (ring mode). */
+  dumpJournal(sink: JournalSink): void {
+    this.#dispatcher.journal.dump(sink, this.digest());
+  }
+
+  /** Ends the journal with the state's digest; nothing may be called afterwards. */
+  closeJournal(): void {
+    this.#dispatcher.journal.close(this.digest());
+  }
+
+  // ---------------------------------------------------------------- start-up and clean-up
+
+  /**
+   * Initialises the provider; calls nest.
+   *
+   * @param wVersionRequested - highest version that the switch supports; low byte major
+   * @param lpWSPData - filled on success
+   * @param lpProtocolInfo - of TCP/IP, not of this provider
+   * @param lpUpcallTable - copied at the first call
+   * @param lpProcTable - filled on success: 17 functions, 13 nulls
+   * @returns 0, or WSAVERNOTSUPPORTED, WSAEFAULT, WSASYSNOTREADY, WSAEPROCLIM, WSAEPROVIDERFAILEDINIT
+   * @see WSPStartupEx (ff566321)
+   */
+  WSPStartupEx(
+    wVersionRequested: number,
+    lpWSPData: WspData | null,
+    lpProtocolInfo: WsaProtocolInfo | null,
+    lpUpcallTable: WspUpcallTable | null,
+    lpProcTable: Partial<WspProcTable> | null,
+  ): number {
+    return this.#guarded(() => {
+      const supported =
+        isUint32(wVersionRequested) && (wVersionRequested & 0xff) * 256 + ((wVersionRequested >> 8) & 0xff) >= 0x0202;
+      const refusal = !supported
+        ? WSA.WSAVERNOTSUPPORTED
+        : !isObject(lpWSPData) ||
+            !isObject(lpProtocolInfo) ||
+            !isObject(lpProcTable) ||
+            !isObject(lpUpcallTable) ||
+            !requiredUpcalls.every((name) => typeof lpUpcallTable[name] === 'function')
+          ? WSA.WSAEFAULT
+          : 0;
+      const answer = this.#dispatcher.call(this.#event.startup, 0, refusal);
+      if (answer !== 0) return answer;
+      this.#context.upcalls ??= copyUpcalls(lpUpcallTable!);
+      lpWSPData!.wVersion = VERSION;
+      lpWSPData!.wHighVersion = VERSION;
+      lpWSPData!.szDescription = DESCRIPTION;
+      Object.assign(lpProcTable!, this.#procTable());
+      return 0;
+    });
+  }
+
+  #procTable(): WspProcTable {
+    const own = this as unknown as Record<string, ((...args: never[]) => unknown) | undefined>;
+    return Object.fromEntries(
+      procTableSlots.map((slot) => [slot, own[slot.slice(2)]?.bind(this) ?? null]),
+    ) as WspProcTable;
+  }
+
+  /**
+   * Takes one WSPStartupEx back; the last one ends every socket and request and closes the adapter.
+   *
+   * @returns 0, or SOCKET_ERROR with WSANOTINITIALISED or WSAENETDOWN
+   * @see WSPCleanup (ff566270)
+   */
+  WSPCleanup(lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const answer = this.#dispatcher.call(this.#event.cleanup, 0);
+      if (this.#dispatcher.refusal === WSA.WSANOTINITIALISED) {
+        this.#descriptors.clear();
+        this.#handles.clear();
+        this.#dispatcher.deliver();
+        if (!this.#context.open) this.#context.upcalls = null;
+      }
+      return finish(lpErrno, answer);
+    });
+  }
+
+  // ---------------------------------------------------------------- sockets and addresses
+
+  /**
+   * Creates a socket, or takes a duplicated one over.
+   *
+   * @param lpProtocolInfo - `dwProviderReserved` 0 for a new socket, otherwise a token of WSPDuplicateSocket
+   * @returns the descriptor, or INVALID_SOCKET with the error
+   * @see WSPSocket (ff566319)
+   */
+  WSPSocket(
+    af: number,
+    type: number,
+    protocol: number,
+    lpProtocolInfo: WsaProtocolInfo | null,
+    g: number,
+    dwFlags: number,
+    lpErrno: Out<number>,
+  ): Socket {
+    return this.#guarded(() => {
+      const refuse = (error: number): Socket => {
+        finish(lpErrno, error);
+        return INVALID_SOCKET;
+      };
+      const { refusal } = this.#dispatcher;
+      if (refusal !== 0) return refuse(refusal);
+      if (lpProtocolInfo !== null && !isObject(lpProtocolInfo)) return refuse(WSA.WSAEFAULT);
+      if (af !== AF_INET && af !== AF_INET6) return refuse(WSA.WSAEAFNOSUPPORT);
+      if (type !== SOCK_STREAM) return refuse(WSA.WSAESOCKTNOSUPPORT);
+      if (protocol !== IPPROTO_TCP) return refuse(WSA.WSAEPROTONOSUPPORT);
+      if (g !== 0 || dwFlags !== WSA_FLAG_OVERLAPPED) return refuse(WSA.WSAEINVAL);
+      const token = lpProtocolInfo?.dwProviderReserved ?? 0;
+      if (!isUint32(token)) return refuse(WSA.WSAEINVAL);
+      if (this.#context.socketRows.full) return refuse(WSA.WSAEMFILE);
+      const family = af === AF_INET ? 'IPv4' : 'IPv6';
+      const taken = token === 0 ? null : this.#context.duplication.take(token, this.#context.config.processId);
+      if (token !== 0 && taken === null) return refuse(WSA.WSAEINVAL);
+      const record = this.#newSocket(taken?.local.family ?? family, lpProtocolInfo?.dwCatalogEntryId ?? 0);
+      let answer: number;
+      if (taken === null) {
+        answer = this.#dispatcher.call(this.#event.socket, record.row);
+      } else {
+        record.local = taken.local;
+        record.remote = taken.remote;
+        record.connectionId = taken.connectionId;
+        record.peer = taken.peer;
+        record.debug = taken.options.debug;
+        record.noDelay = taken.options.noDelay;
+        record.attaching = !taken.listening;
+        answer = this.#dispatcher.call(
+          this.#event.takeOver,
+          record.row,
+          taken.listening ? 1 : 0,
+          Math.max(1, taken.backlog),
+        );
+      }
+      if (answer !== 0) {
+        this.#descriptors.delete(record.descriptor);
+        return refuse(answer);
+      }
+      finish(lpErrno, 0);
+      return record.descriptor;
+    });
+  }
+
+  #newSocket(family: SocketAddress['family'], catalogEntryId: number): SocketRecord {
+    const row = this.#context.socketRows.allocate();
+    const record = new SocketRecord(row, this.#descriptors.next(row), family, catalogEntryId);
+    this.#descriptors.set(record.descriptor, record);
+    this.#context.sockets[row] = record;
+    return record;
+  }
+
+  /** Gives back a socket that no machine has been told of. */
+  #discard(record: SocketRecord): void {
+    this.#descriptors.delete(record.descriptor);
+    if (record.opened) return;
+    this.#context.sockets[record.row] = undefined;
+    this.#context.socketRows.free(record.row);
+  }
+
+  /**
+   * Gives the socket its local address.
+   *
+   * @param name - sockaddr_in or sockaddr_in6: a served address or the wildcard, and a port other than 0
+   * @param namelen - bytes of `name`
+   * @returns 0, or SOCKET_ERROR with WSAEFAULT, WSAEADDRNOTAVAIL, WSAEINVAL
+   * @see WSPBind (ff566268)
+   */
+  WSPBind(s: Socket, name: Uint8Array | null, namelen: number, lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      const address = this.#address(name, namelen, record.family);
+      if (typeof address === 'number') {
+        return finish(lpErrno, WSA.WSAEFAULT);
+      }
+      if (address.port === 0) return finish(lpErrno, WSA.WSAEINVAL);
+      if (!isWildcard(address) && !this.#serves(address)) return finish(lpErrno, WSA.WSAEADDRNOTAVAIL);
+      const answer = this.#dispatcher.call(this.#event.bind, record.row);
+      if (answer === 0) {
+        record.local = address;
+        this.#detail(DetailKind.localAddress, record.row, address);
+      }
+      return finish(lpErrno, answer);
+    });
+  }
+
+  /** @returns the address, or WSAEFAULT for a bad pointer or length, WSAEAFNOSUPPORT for another family */
+  #address(name: Uint8Array | null, namelen: number, family: SocketAddress['family']): SocketAddress | number {
+    if (!(name instanceof Uint8Array) || !Number.isInteger(namelen)) return WSA.WSAEFAULT;
+    if (namelen < 2 || name.length < namelen) return WSA.WSAEFAULT;
+    const wanted = sockaddrBytes(family);
+    const given = name[0]! | (name[1]! << 8);
+    if (given !== (family === 'IPv4' ? AF_INET : AF_INET6)) return WSA.WSAEAFNOSUPPORT;
+    if (namelen < wanted) return WSA.WSAEFAULT;
+    return fromSockaddr(name.subarray(0, wanted)) ?? WSA.WSAEFAULT;
+  }
+
+  #serves({ address }: SocketAddress): boolean {
+    return this.#context.adapter.addresses().includes(address);
+  }
+
+  /**
+   * Sets a socket option.
+   *
+   * @param optval - little-endian value
+   * @param optlen - bytes of `optval`
+   * @returns 0, or SOCKET_ERROR with WSAEFAULT, WSAEINVAL, WSAENOPROTOOPT
+   * @see WSPSetSockOpt (ff566318)
+   */
+  WSPSetSockOpt(
+    s: Socket,
+    level: number,
+    optname: number,
+    optval: Uint8Array | null,
+    optlen: number,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (!(optval instanceof Uint8Array) || !Number.isInteger(optlen) || optlen > optval.length) {
+        return finish(lpErrno, WSA.WSAEFAULT);
+      }
+      if (level !== SOL_SOCKET && level !== IPPROTO_TCP) return finish(lpErrno, WSA.WSAEINVAL);
+      const option =
+        level === SOL_SOCKET && optname === SO_DEBUG
+          ? 'debug'
+          : level === IPPROTO_TCP && optname === TCP_NODELAY
+            ? 'noDelay'
+            : null;
+      if (option === null) return finish(lpErrno, WSA.WSAENOPROTOOPT);
+      if (optlen < 4) return finish(lpErrno, WSA.WSAEFAULT);
+      const answer = this.#dispatcher.call(this.#event.setSockOpt, record.row);
+      if (answer === 0) record[option] = optval[0]! | optval[1]! | optval[2]! | optval[3]! ? 1 : 0;
+      return finish(lpErrno, answer);
+    });
+  }
+
+  /**
+   * Reads a socket option, in any state.
+   *
+   * @param optval - gets the little-endian value
+   * @param optlen - in: room; out: bytes stored, or needed when there is too little room
+   * @returns 0, or SOCKET_ERROR with WSAEFAULT, WSAEINVAL, WSAENOPROTOOPT
+   * @see WSPGetSockOpt (ff566292)
+   */
+  WSPGetSockOpt(
+    s: Socket,
+    level: number,
+    optname: number,
+    optval: Uint8Array | null,
+    optlen: Out<number> | null,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (!(optval instanceof Uint8Array) || !isObject(optlen) || !Number.isInteger(optlen.value)) {
+        return finish(lpErrno, WSA.WSAEFAULT);
+      }
+      if (level !== SOL_SOCKET && level !== IPPROTO_TCP) return finish(lpErrno, WSA.WSAEINVAL);
+      const value = this.#option(record, level, optname);
+      if (value === null) return finish(lpErrno, WSA.WSAENOPROTOOPT);
+      if (optlen.value < 4 || optval.length < 4) {
+        optlen.value = 4;
+        return finish(lpErrno, WSA.WSAEFAULT);
+      }
+      new DataView(optval.buffer, optval.byteOffset).setUint32(0, value, true);
+      optlen.value = 4;
+      return finish(lpErrno, 0);
+    });
+  }
+
+  #option(record: SocketRecord, level: number, optname: number): number | null {
+    const { messageSizeMax, rdmaSizeMax } = this.#context.adapter.capabilities;
+    if (level === IPPROTO_TCP) return optname === TCP_NODELAY ? record.noDelay : null;
+    switch (optname) {
+      case SO_DEBUG:
+        return record.debug;
+      case SO_MAX_MSG_SIZE:
+        return Math.min(messageSizeMax, limits.transferBytesMax);
+      case SO_MAX_RDMA_SIZE:
+        return Math.min(rdmaSizeMax, limits.transferBytesMax);
+      case SO_RDMA_THRESHOLD_SIZE:
+        return limits.rdmaThresholdBytes;
+      default:
+        return null;
+    }
+  }
+
+  /**
+   * Answers a control code; always at once.
+   *
+   * @param lpvOutBuffer - a buffer, or for SIO_GET_EXTENSION_FUNCTION_POINTER a box that gets the function
+   * @param lpcbBytesReturned - bytes written, or needed when there is too little room
+   * @returns 0, or SOCKET_ERROR with WSAEFAULT, WSAEINVAL, WSAEOPNOTSUPP
+   * @see WSPIoctl (ff566296)
+   */
+  WSPIoctl(
+    s: Socket,
+    dwIoControlCode: number,
+    lpvInBuffer: Uint8Array | null,
+    cbInBuffer: number,
+    lpvOutBuffer: Uint8Array | Out<unknown> | null,
+    cbOutBuffer: number,
+    lpcbBytesReturned: Out<number> | null,
+    _lpOverlapped: WsaOverlapped | null,
+    _lpCompletionRoutine: unknown,
+    _lpThreadId: unknown,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const { refusal } = this.#dispatcher;
+      if (dwIoControlCode === SIO_GET_EXTENSION_FUNCTION_POINTER) {
+        if (refusal !== 0) return finish(lpErrno, refusal);
+        return this.#extension(lpvInBuffer, cbInBuffer, lpvOutBuffer, cbOutBuffer, lpcbBytesReturned, lpErrno);
+      }
+      if (this.#enter(s, lpErrno) === null) return SOCKET_ERROR;
+      if (!isObject(lpcbBytesReturned)) return finish(lpErrno, WSA.WSAEFAULT);
+      switch (dwIoControlCode) {
+        case SIO_ADDRESS_LIST_QUERY:
+          return this.#addressList(lpvOutBuffer, cbOutBuffer, lpcbBytesReturned, lpErrno);
+        case SIO_GET_QOS:
+        case SIO_GET_GROUP_QOS:
+        case SIO_SET_QOS:
+        case SIO_SET_GROUP_QOS:
+          return finish(lpErrno, WSA.WSAEOPNOTSUPP);
+        default:
+          return finish(lpErrno, WSA.WSAEINVAL);
+      }
+    });
+  }
+
+  #extension(
+    guid: Uint8Array | null,
+    guidBytesGiven: number,
+    target: Uint8Array | Out<unknown> | null,
+    room: number,
+    lpcbBytesReturned: Out<number> | null,
+    lpErrno: Out<number>,
+  ): number {
+    if (!(guid instanceof Uint8Array) || guid.length < 16 || !(guidBytesGiven >= 16))
+      return finish(lpErrno, WSA.WSAEFAULT);
+    if (!isObject(target) || target instanceof Uint8Array || !(room >= POINTER_BYTES) || !isObject(lpcbBytesReturned)) {
+      return finish(lpErrno, WSA.WSAEFAULT);
+    }
+    const wanted = guid.subarray(0, 16);
+    const name = extensionNames.find((candidate) => sameBytes(guidBytes(extensionGuids[candidate]), wanted));
+    if (name === undefined) return finish(lpErrno, WSA.WSAEINVAL);
+    const offered =
+      name !== 'WSPMemoryRegistrationCacheCallback' &&
+      (name !== 'WSPRdmaRead' || this.#context.adapter.capabilities.readDepthMax > 0);
+    if (!offered) return finish(lpErrno, WSA.WSAEOPNOTSUPP);
+    target.value = this[name].bind(this);
+    lpcbBytesReturned.value = POINTER_BYTES;
+    return finish(lpErrno, 0);
+  }
+
+  /** SOCKET_ADDRESS_LIST as a 64-bit caller sees it; a pointer is an offset from the buffer's start. */
+  #addressList(
+    target: Uint8Array | Out<unknown> | null,
+    room: number,
+    returned: Out<number>,
+    lpErrno: Out<number>,
+  ): number {
+    const addresses = this.#context.adapter
+      .addresses()
+      .map((address) => toSockaddr({ family: address.includes(':') ? 'IPv6' : 'IPv4', address, port: 0 }));
+    const headBytes = 8 + 16 * addresses.length;
+    const needed = addresses.reduce((sum, { length }) => sum + length, headBytes);
+    if (!(target instanceof Uint8Array) || !Number.isInteger(room) || Math.min(room, target.length) < needed) {
+      returned.value = needed;
+      return finish(lpErrno, WSA.WSAEFAULT);
+    }
+    const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+    view.setInt32(0, addresses.length, true);
+    view.setInt32(4, 0, true);
+    let at = headBytes;
+    for (const [index, address] of addresses.entries()) {
+      view.setBigUint64(8 + 16 * index, BigInt(at), true);
+      view.setInt32(16 + 16 * index, address.length, true);
+      view.setInt32(20 + 16 * index, 0, true);
+      target.set(address, at);
+      at += address.length;
+    }
+    returned.value = needed;
+    return finish(lpErrno, 0);
+  }
+
+  /** There is no quality of service. @returns false, with WSAEOPNOTSUPP. @see WSPGetQOSByName (ff566290) */
+  WSPGetQOSByName(_s: Socket, _lpQOSName: WsaBuf | null, _lpQOS: Qos | null, lpErrno: Out<number>): boolean {
+    return this.#guarded(() => {
+      const { refusal } = this.#dispatcher;
+      finish(lpErrno, refusal === WSA.WSANOTINITIALISED ? refusal : WSA.WSAEOPNOTSUPP);
+      return false;
+    });
+  }
+
+  // ---------------------------------------------------------------- connections
+
+  /**
+   * Starts to connect; the result comes by FD_CONNECT.
+   *
+   * @param name - sockaddr of the peer
+   * @param lpCallerData - must be null or empty: connect data isn't supported
+   * @param lpCalleeData - `len` becomes 0 when the attempt has begun
+   * @returns SOCKET_ERROR with WSAEWOULDBLOCK once begun, or with the error that kept it from beginning
+   * @see WSPConnect (ff566275)
+   */
+  WSPConnect(
+    s: Socket,
+    name: Uint8Array | null,
+    namelen: number,
+    lpCallerData: WsaBuf | null,
+    lpCalleeData: WsaBuf | null,
+    lpSQOS: Qos | null,
+    _lpGQOS: Qos | null,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      const address = this.#address(name, namelen, record.family);
+      if (typeof address === 'number') return finish(lpErrno, address);
+      if (isObject(lpCallerData) && lpCallerData.len !== 0) return finish(lpErrno, WSA.WSAEPROTONOSUPPORT);
+      if (isObject(lpSQOS)) return finish(lpErrno, WSA.WSAEOPNOTSUPP);
+      if (isWildcard(address) || address.port === 0 || (!this.#context.config.loopback && this.#serves(address))) {
+        return finish(lpErrno, WSA.WSAEADDRNOTAVAIL);
+      }
+      // A refused call must leave the address of the connection that is there.
+      const before = record.remote;
+      record.remote = address;
+      const answer = this.#dispatcher.call(this.#event.connect, record.row);
+      if (answer === WSA.WSAEWOULDBLOCK) {
+        this.#detail(DetailKind.remoteAddress, record.row, address);
+        if (isObject(lpCalleeData)) lpCalleeData.len = 0;
+      } else {
+        record.remote = before;
+      }
+      return finish(lpErrno, answer);
+    });
+  }
+
+  /**
+   * Starts to listen, or changes the backlog of a listener.
+   *
+   * @param backlog - requests that are queued at most; below 1 counts as 1, SOMAXCONN as the provider's maximum
+   * @returns 0, or SOCKET_ERROR with WSAEINVAL, WSAEISCONN, WSAENOBUFS
+   * @see WSPListen (ff566297)
+   */
+  WSPListen(s: Socket, backlog: number, lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (!Number.isInteger(backlog)) return finish(lpErrno, WSA.WSAEINVAL);
+      const length = Math.min(
+        Math.max(1, backlog === SOMAXCONN ? this.#limits.backlogMax : backlog),
+        this.#limits.backlogMax,
+      );
+      return finish(lpErrno, this.#dispatcher.call(this.#event.listen, record.row, length));
+    });
+  }
+
+  /**
+   * Takes the oldest connection request, if the condition function agrees.
+   *
+   * @param addr - gets the peer's sockaddr; may be null
+   * @param addrlen - in: room in `addr`; out: bytes stored
+   * @param lpfnCondition - asked inside this call; null takes whoever comes
+   * @param dwCallbackData - handed to it
+   * @returns the new socket, connected; or INVALID_SOCKET with WSAEWOULDBLOCK, WSAECONNREFUSED, WSATRY_AGAIN, ...
+   * @see WSPAccept (ff566266)
+   */
+  WSPAccept(
+    s: Socket,
+    addr: Uint8Array | null,
+    addrlen: Out<number> | null,
+    lpfnCondition: ConditionFunction | null,
+    dwCallbackData: unknown,
+    lpErrno: Out<number>,
+  ): Socket {
+    return this.#guarded(() => {
+      const listener = this.#enter(s, lpErrno);
+      if (listener === null) return INVALID_SOCKET;
+      const bytes = sockaddrBytes(listener.family);
+      const fits =
+        addr === null ||
+        (addr instanceof Uint8Array && isObject(addrlen) && addrlen.value >= bytes && addr.length >= bytes);
+      if (!fits || (lpfnCondition !== null && typeof lpfnCondition !== 'function')) {
+        finish(lpErrno, WSA.WSAEFAULT);
+        return INVALID_SOCKET;
+      }
+      const outer = this.#context.acceptCall;
+      const call = { condition: lpfnCondition, callbackData: dwCallbackData, remote: null as SocketAddress | null };
+      this.#context.acceptCall = call;
+      const full = this.#context.socketRows.full;
+      const record = full ? null : this.#newSocket(listener.family, listener.catalogEntryId);
+      if (record !== null) {
+        record.debug = listener.debug;
+        record.noDelay = listener.noDelay;
+      }
+      const answer = this.#dispatcher.call(this.#event.accept, listener.row, record?.row ?? 0, full ? 1 : 0);
+      this.#context.acceptCall = outer;
+      if (answer !== 0 || record === null) {
+        if (record !== null) this.#discard(record);
+        finish(lpErrno, answer);
+        return INVALID_SOCKET;
+      }
+      if (addr !== null) {
+        addr.set(toSockaddr(call.remote!));
+        addrlen!.value = bytes;
+      }
+      finish(lpErrno, 0);
+      return record.descriptor;
+    });
+  }
+
+  /**
+   * Selects which network events are recorded, and the event object that is set.
+   *
+   * @param lNetworkEvents - FD_ACCEPT, FD_CONNECT, both, or 0 to stop
+   * @returns 0, or SOCKET_ERROR with WSAEINVAL
+   * @see WSPEventSelect (ff566287)
+   */
+  WSPEventSelect(s: Socket, hEventObject: WsaEvent, lNetworkEvents: number, lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (
+        !Number.isInteger(lNetworkEvents) ||
+        (lNetworkEvents & ~(FD_ACCEPT | FD_CONNECT)) !== 0 ||
+        (lNetworkEvents !== 0 && (typeof hEventObject !== 'bigint' || hEventObject === 0n))
+      ) {
+        return finish(lpErrno, WSA.WSAEINVAL);
+      }
+      const before = record.event;
+      record.event = lNetworkEvents === 0 ? 0n : hEventObject;
+      const answer = this.#dispatcher.call(
+        this.#event.eventSelect,
+        record.row,
+        (lNetworkEvents & FD_ACCEPT) === 0 ? 0 : 1,
+        (lNetworkEvents & FD_CONNECT) === 0 ? 0 : 1,
+      );
+      if (answer !== 0) record.event = before;
+      return finish(lpErrno, answer);
+    });
+  }
+
+  /**
+   * Reports and clears the recorded events, and resets `hEventObject` if it isn't null, in one step.
+   *
+   * @param lpNetworkEvents - only elements whose bit is set are written
+   * @returns 0, or SOCKET_ERROR with WSAEINVAL
+   * @see WSPEnumNetworkEvents (ff566284)
+   */
+  WSPEnumNetworkEvents(
+    s: Socket,
+    hEventObject: WsaEvent,
+    lpNetworkEvents: WsaNetworkEvents | null,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (!(lpNetworkEvents instanceof WsaNetworkEvents) || typeof hEventObject !== 'bigint') {
+        return finish(lpErrno, WSA.WSAEINVAL);
+      }
+      const outer = this.#context.enumCall;
+      this.#context.enumCall = { event: hEventObject, events: lpNetworkEvents };
+      const answer = this.#dispatcher.call(this.#event.enumNetworkEvents, record.row);
+      this.#context.enumCall = outer;
+      return finish(lpErrno, answer);
+    });
+  }
+
+  /**
+   * Closes the socket. Its requests complete with WSA_OPERATION_ABORTED, then its switch handle is closed.
+   *
+   * @returns 0, or SOCKET_ERROR with WSAENOTSOCK, WSAENETDOWN (closed all the same)
+   * @see WSPCloseSocket (ff566273)
+   */
+  WSPCloseSocket(s: Socket, lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const { refusal } = this.#dispatcher;
+      if (refusal === WSA.WSANOTINITIALISED) return finish(lpErrno, refusal);
+      const record = this.#descriptors.get(s);
+      if (record === undefined) return finish(lpErrno, WSA.WSAENOTSOCK);
+      this.#descriptors.delete(s);
+      const answer = this.#dispatcher.call(this.#event.close, record.row);
+      return finish(lpErrno, refusal === 0 ? answer : refusal);
+    });
+  }
+
+  /**
+   * Hands a connected or listening socket to another process.
+   *
+   * @param dwProcessId - the only process in which the token can be redeemed
+   * @param lpProtocolInfo - `dwProviderReserved` gets the token
+   * @returns 0, or SOCKET_ERROR with WSAEINVAL, WSAENOBUFS
+   * @see WSPDuplicateSocket (ff566282)
+   */
+  WSPDuplicateSocket(
+    s: Socket,
+    dwProcessId: number,
+    lpProtocolInfo: WsaProtocolInfo | null,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (!isObject(lpProtocolInfo) || !isUint32(dwProcessId)) return finish(lpErrno, WSA.WSAEINVAL);
+      const { system } = this.#dispatcher;
+      const { duplication } = this.#context;
+      const token = duplication.put(
+        {
+          listening: record.listener >= 0,
+          backlog: system.rows[M.socket]!.context(record.row)['backlog']!,
+          local: record.local ?? {
+            family: record.family,
+            address: record.family === 'IPv4' ? '0.0.0.0' : '::',
+            port: 0,
+          },
+          remote: record.remote,
+          connectionId: record.connectionId,
+          peer: record.peer,
+          options: { debug: record.debug, noDelay: record.noDelay },
+        },
+        dwProcessId,
+      );
+      if (token === null) return finish(lpErrno, WSA.WSAENOBUFS);
+      const answer = this.#dispatcher.call(this.#event.duplicate, record.row);
+      if (answer !== 0) {
+        duplication.take(token, dwProcessId);
+        return finish(lpErrno, answer);
+      }
+      // The connection is the token's now: nothing may find it here any more.
+      record.connectionId = null;
+      lpProtocolInfo.dwProviderReserved = token;
+      return finish(lpErrno, 0);
+    });
+  }
+
+  // ---------------------------------------------------------------- data
+
+  /**
+   * Sends the concatenation of the buffers as one message.
+   *
+   * @param lpBuffers - each inside memory registered on this socket for reading; the array may be reused at once
+   * @param dwBufferCount - 1 to 4
+   * @param dwFlags - 0
+   * @param lpOverlapped - belongs to the provider until completion
+   * @returns SOCKET_ERROR with WSA_IO_PENDING once started, or with the error that kept it from starting
+   * @see WSPSend (ff566316)
+   */
+  WSPSend(
+    s: Socket,
+    lpBuffers: readonly WsaBuf[] | null,
+    dwBufferCount: number,
+    _lpNumberOfBytesSent: Out<number> | null,
+    dwFlags: number,
+    lpOverlapped: WsaOverlapped | null,
+    _lpCompletionRoutine: unknown,
+    _lpThreadId: unknown,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#transfer(
+      Opcode.send,
+      s,
+      lpBuffers,
+      dwBufferCount,
+      dwFlags,
+      WSA.WSAEOPNOTSUPP,
+      lpOverlapped,
+      null,
+      lpErrno,
+    );
+  }
+
+  /**
+   * Queues one receive request for one message.
+   *
+   * @param lpBuffers - each inside memory registered on this socket for writing
+   * @param lpFlags - 0 on entry
+   * @returns SOCKET_ERROR with WSA_IO_PENDING once queued, or with the error that kept it from being queued
+   * @see WSPRecv (ff566309)
+   */
+  WSPRecv(
+    s: Socket,
+    lpBuffers: readonly WsaBuf[] | null,
+    dwBufferCount: number,
+    _lpNumberOfBytesRecvd: Out<number> | null,
+    lpFlags: Out<number> | null,
+    lpOverlapped: WsaOverlapped | null,
+    _lpCompletionRoutine: unknown,
+    _lpThreadId: unknown,
+    lpErrno: Out<number>,
+  ): number {
+    const flags = lpFlags === null || lpFlags === undefined ? 0 : lpFlags.value;
+    return this.#transfer(
+      Opcode.receive,
+      s,
+      lpBuffers,
+      dwBufferCount,
+      flags,
+      WSA.WSAEOPNOTSUPP,
+      lpOverlapped,
+      null,
+      lpErrno,
+    );
+  }
+
+  /**
+   * Writes into memory that the peer has registered.
+   *
+   * @param lpBuffers - sources, with the handles of their registrations; 1 to 8
+   * @param lpTargetBufferDescriptor - made by the peer's WSPRegisterRdmaMemory
+   * @param dwTargetBufferOffset - in bytes from the start of the peer's buffer
+   * @returns SOCKET_ERROR with WSA_IO_PENDING once started, or with the error that kept it from starting
+   * @see WSPRdmaWrite (ff566306)
+   */
+  WSPRdmaWrite(
+    s: Socket,
+    lpBuffers: readonly WsaBufEx[] | null,
+    dwBufferCount: number,
+    lpTargetBufferDescriptor: Uint8Array | null,
+    dwTargetDescriptorLength: number,
+    dwTargetBufferOffset: number,
+    _lpdwNumberOfBytesWritten: Out<number> | null,
+    dwFlags: number,
+    lpOverlapped: WsaOverlapped | null,
+    _lpCompletionRoutine: unknown,
+    _lpThreadId: unknown,
+    lpErrno: Out<number>,
+  ): number {
+    const target = {
+      descriptor: lpTargetBufferDescriptor,
+      length: dwTargetDescriptorLength,
+      offset: dwTargetBufferOffset,
+    };
+    return this.#transfer(
+      Opcode.rdmaWrite,
+      s,
+      lpBuffers,
+      dwBufferCount,
+      dwFlags,
+      WSA.WSAEINVAL,
+      lpOverlapped,
+      target,
+      lpErrno,
+    );
+  }
+
+  /**
+   * Reads from memory that the peer has registered. Parameters and results as {@link Provider.WSPRdmaWrite}, with
+   * destinations in place of sources.
+   *
+   * @see WSPRdmaRead (ff566304)
+   */
+  WSPRdmaRead(
+    s: Socket,
+    lpBuffers: readonly WsaBufEx[] | null,
+    dwBufferCount: number,
+    lpTargetBufferDescriptor: Uint8Array | null,
+    dwTargetDescriptorLength: number,
+    dwTargetBufferOffset: number,
+    _lpdwNumberOfBytesRead: Out<number> | null,
+    dwFlags: number,
+    lpOverlapped: WsaOverlapped | null,
+    _lpCompletionRoutine: unknown,
+    _lpThreadId: unknown,
+    lpErrno: Out<number>,
+  ): number {
+    const target = {
+      descriptor: lpTargetBufferDescriptor,
+      length: dwTargetDescriptorLength,
+      offset: dwTargetBufferOffset,
+    };
+    return this.#transfer(
+      Opcode.rdmaRead,
+      s,
+      lpBuffers,
+      dwBufferCount,
+      dwFlags,
+      WSA.WSAEINVAL,
+      lpOverlapped,
+      target,
+      lpErrno,
+    );
+  }
+
+  #transfer(
+    opcode: number,
+    s: Socket,
+    lpBuffers: readonly WsaBuf[] | null,
+    count: number,
+    flags: number,
+    flagsError: number,
+    lpOverlapped: WsaOverlapped | null,
+    target: { descriptor: Uint8Array | null; length: number; offset: number } | null,
+    lpErrno: Out<number>,
+  ): number {
+    const record = this.#enter(s, lpErrno);
+    if (record === null) return SOCKET_ERROR;
+    if (!(lpOverlapped instanceof WsaOverlapped)) {
+      return finish(lpErrno, lpOverlapped === null || lpOverlapped === undefined ? WSA.WSAEINVAL : WSA.WSAEFAULT);
+    }
+    if (!Array.isArray(lpBuffers)) return finish(lpErrno, WSA.WSAEFAULT);
+    const countMax = target === null ? limits.elementsMax : limits.rdmaElementsMax;
+    if (!Number.isInteger(count) || count < 1 || count > countMax) return finish(lpErrno, WSA.WSAEINVAL);
+    if (count > lpBuffers.length) return finish(lpErrno, WSA.WSAEFAULT);
+    let total = 0;
+    for (let index = 0; index < count; index++) {
+      const buffer: WsaBuf | undefined = lpBuffers[index];
+      if (
+        !isObject(buffer) ||
+        !(buffer.buf instanceof Uint8Array) ||
+        !isUint32(buffer.len) ||
+        buffer.len > buffer.buf.length
+      ) {
+        return finish(lpErrno, WSA.WSAEFAULT);
+      }
+      total += buffer.len;
+    }
+    if (flags !== 0) return finish(lpErrno, flagsError);
+    if (total === 0) return finish(lpErrno, WSA.WSAEINVAL);
+    const { words } = lpOverlapped;
+    // One structure, one request: this one has a request that is pending.
+    if (words[0] === WSS_OPERATION_IN_PROGRESS && words[1] === 0) return finish(lpErrno, WSA.WSAEINVAL);
+    const { adapter, requests } = this.#context;
+    const { capabilities } = adapter;
+    if (
+      total >
+      Math.min(target === null ? capabilities.messageSizeMax : capabilities.rdmaSizeMax, limits.transferBytesMax)
+    ) {
+      // A receive may be larger than any message.
+      if (opcode !== Opcode.receive) return finish(lpErrno, WSA.WSAEMSGSIZE);
+      if (total > 0xffff_ffff) return finish(lpErrno, WSA.WSAEINVAL);
+    }
+    const remote = target === null ? null : decodeDescriptor(target.descriptor, target.length);
+    if (target !== null && (remote === null || !isUint32(target.offset))) return finish(lpErrno, WSA.WSAEINVAL);
+
+    const row = requests.allocate();
+    let refusal = this.#gather(record, row, opcode, lpBuffers, count, target !== null);
+    if (remote !== null) {
+      if (refusal === 0 && target!.offset + total > remote.length) refusal = WSA.WSAEFAULT;
+      const address = remote.address + target!.offset;
+      requests.remote[3 * row] = remote.key;
+      requests.remote[3 * row + 1] = address >>> 0;
+      requests.remote[3 * row + 2] = Math.floor(address / 0x1_0000_0000);
+    }
+    requests.overlapped[row] = lpOverlapped;
+    requests.socket[row] = record.row;
+    requests.opcode[row] = opcode;
+    requests.total[row] = total;
+    if (refusal === 0) {
+      for (const buffer of this.#pinned) this.#dispatcher.apply(this.#event.pinned, buffer.row, row);
+    }
+    const pins = this.#pinned.length > 0 && refusal === 0;
+    this.#pinned.length = 0;
+    const { initiating, initiatingBuffers } = this.#context;
+    this.#context.initiating = row;
+    this.#context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
+    const { gathering } = this.#context.work;
+    this.#context.work.gathering = false;
+    const answer = this.#guarded(() =>
+      this.#dispatcher.call(
+        this.#event.transfer[opcode]!,
+        record.row,
+        row,
+        words[6]! & 1,
+        0,
+        count <= capabilities.elementsMax ? 1 : Math.ceil(count / capabilities.elementsMax),
+        refusal,
+      ),
+    );
+    this.#context.initiating = initiating;
+    this.#context.initiatingBuffers = initiatingBuffers;
+    this.#context.work.gathering = gathering;
+    if (answer !== WSA.WSA_IO_PENDING && requests.overlapped[row] === lpOverlapped) {
+      // Refused before it was started: nothing else will free the row.
+      if (pins) this.#dispatcher.apply(this.#event.refused, row);
+      requests.free(row);
+    }
+    return finish(lpErrno, answer);
+  }
+
+  /** Finds the registrations of a request's buffers and writes its elements. @returns 0, WSAEFAULT or WSAEINVAL */
+  #gather(
+    record: SocketRecord,
+    row: number,
+    opcode: number,
+    lpBuffers: readonly WsaBuf[],
+    count: number,
+    byHandle: boolean,
+  ): number {
+    const { requests } = this.#context;
+    requests.elementCount[row] = count;
+    if (count > 1) requests.more.set(row, new Uint32Array((count - 1) * ELEMENT_WORDS));
+    const access = opcode === Opcode.receive || opcode === Opcode.rdmaRead ? MEM_WRITE : MEM_READ;
+    for (let index = 0; index < count; index++) {
+      const { buf, len } = lpBuffers[index]!;
+      let found: BufferRecord | undefined;
+      if (byHandle) {
+        found = this.#handles.get((lpBuffers[index] as WsaBufEx).handle);
+        if (found === undefined || found.socket !== record || found.kind !== 'local') return WSA.WSAEINVAL;
+        if (!covers(found, buf!, len, access)) return WSA.WSAEFAULT;
+      } else {
+        found = findCovering(record.buffers, buf!, len, access);
+        if (found === undefined) return WSA.WSAEFAULT;
+      }
+      if (!this.#pinned.includes(found)) this.#pinned.push(found);
+      const address = found.region!.address + (buf!.byteOffset - found.memory.byteOffset);
+      const words = index === 0 ? requests.first : requests.more.get(row)!;
+      const at = index === 0 ? row * ELEMENT_WORDS : (index - 1) * ELEMENT_WORDS;
+      words[at] = found.region!.localKey;
+      words[at + 1] = len;
+      words[at + 2] = address >>> 0;
+      words[at + 3] = Math.floor(address / 0x1_0000_0000);
+    }
+    return 0;
+  }
+
+  /**
+   * Reports how a request ended. Polls the adapter first while it is pending, so that calling this alone makes progress.
+   *
+   * @param lpcbTransfer - bytes moved, when it ended with success
+   * @param fWait - wait until it has ended; needs an event in the structure
+   * @param lpdwFlags - result flags, when it has ended
+   * @returns true on success; false with WSA_IO_INCOMPLETE while pending, or with the request's error
+   * @see WSPGetOverlappedResult (ff566288)
+   */
+  WSPGetOverlappedResult(
+    s: Socket,
+    lpOverlapped: WsaOverlapped | null,
+    lpcbTransfer: Out<number> | null,
+    fWait: boolean,
+    lpdwFlags: Out<number> | null,
+    lpErrno: Out<number>,
+  ): boolean {
+    if (this.#enter(s, lpErrno) === null) return false;
+    if (!(lpOverlapped instanceof WsaOverlapped) || !isObject(lpcbTransfer) || !isObject(lpdwFlags)) {
+      finish(lpErrno, WSA.WSAEINVAL);
+      return false;
+    }
+    const { words } = lpOverlapped;
+    if (words[0] === WSS_OPERATION_IN_PROGRESS) {
+      if (fWait && ((words[6]! & 1) === 1 || (words[6] === 0 && words[7] === 0))) {
+        finish(lpErrno, WSA.WSA_INVALID_HANDLE);
+        return false;
+      }
+      this.poll();
+      const { clock, config } = this.#context;
+      for (const end = clock.nowMs() + config.waitMs; fWait && words[0] === WSS_OPERATION_IN_PROGRESS; ) {
+        if (clock.nowMs() >= end) break;
+        this.poll();
+      }
+      // The up-calls that the poll made can have closed the socket.
+      if (this.#enter(s, lpErrno) === null) return false;
+      if (words[0] === WSS_OPERATION_IN_PROGRESS) {
+        finish(lpErrno, WSA.WSA_IO_INCOMPLETE);
+        return false;
+      }
+    }
+    lpdwFlags.value = words[4]!;
+    const error = words[5]!;
+    if (error === 0) lpcbTransfer.value = words[2]!;
+    finish(lpErrno, error);
+    return error === 0;
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  /**
+   * Registers memory for this socket's own requests.
+   *
+   * @param lpBuffer - registered in place, kept alive until deregistration
+   * @param dwBufferLength - bytes from its start, 1 or more
+   * @param dwFlags - MEM_READ: the provider reads it; MEM_WRITE: the provider writes it
+   * @returns a handle, or 0n with WSAENOTCONN, WSAEFAULT, WSAEINVAL, WSAENOBUFS
+   * @see WSPRegisterMemory (ff566311)
+   */
+  WSPRegisterMemory(
+    s: Socket,
+    lpBuffer: Uint8Array | null,
+    dwBufferLength: number,
+    dwFlags: number,
+    lpErrno: Out<number>,
+  ): Handle {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return 0n;
+      const buffer = this.#register(record, 'local', lpBuffer, dwBufferLength, dwFlags, lpErrno);
+      return buffer?.handle ?? 0n;
+    });
+  }
+
+  #register(
+    record: SocketRecord,
+    kind: BufferRecord['kind'],
+    lpBuffer: Uint8Array | null,
+    length: number,
+    access: number,
+    lpErrno: Out<number>,
+  ): BufferRecord | null {
+    if (!(lpBuffer instanceof Uint8Array) || !isUint32(length) || length === 0 || length > lpBuffer.length) {
+      finish(lpErrno, WSA.WSAEFAULT);
+      return null;
+    }
+    if (access !== MEM_READ && access !== MEM_WRITE && access !== MEM_READWRITE) {
+      finish(lpErrno, WSA.WSAEINVAL);
+      return null;
+    }
+    const { buffers, bufferRows } = this.#context;
+    let buffer = record.buffers.find(
+      ({ memory, access: given, kind: as }) =>
+        as === kind &&
+        given === access &&
+        memory.buffer === lpBuffer.buffer &&
+        memory.byteOffset === lpBuffer.byteOffset &&
+        memory.length === length,
+    );
+    if (buffer === undefined) {
+      const row = bufferRows.allocate();
+      buffer = {
+        row,
+        socket: record,
+        kind,
+        memory: lpBuffer.subarray(0, length),
+        access,
+        handle: this.#handles.next(row),
+        region: null,
+      };
+      buffers[row] = buffer;
+    }
+    const { row } = buffer;
+    const answer = this.#dispatcher.call(this.#event.registerMemory, record.row, row, 0);
+    finish(lpErrno, answer);
+    if (answer === 0) {
+      this.#handles.set(buffer.handle, buffer);
+      return buffer;
+    }
+    // The state refused it: no machine knows the row.
+    if (buffer.region === null && buffers[row] === buffer) {
+      buffers[row] = undefined;
+      bufferRows.free(row);
+    }
+    return null;
+  }
+
+  /**
+   * Takes one registration back; the last one releases the memory.
+   *
+   * @returns 0, or SOCKET_ERROR with WSAEINVAL: unknown on this socket, or in use by a pending request
+   * @see WSPDeregisterMemory (ff566279)
+   */
+  WSPDeregisterMemory(s: Socket, handle: Handle, lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      return finish(lpErrno, this.#deregister(record, 'local', this.#handles.get(handle)));
+    });
+  }
+
+  #deregister(record: SocketRecord, kind: BufferRecord['kind'], buffer: BufferRecord | undefined): number {
+    const known = buffer !== undefined && buffer.socket === record && buffer.kind === kind;
+    const answer = this.#dispatcher.call(
+      this.#event.deregisterMemory,
+      record.row,
+      known ? buffer.row : 0,
+      known ? 1 : 0,
+    );
+    if (known && this.#context.buffers[buffer.row] !== buffer) this.#handles.delete(buffer.handle);
+    return answer;
+  }
+
+  /**
+   * Registers memory for the peer of this socket.
+   *
+   * @param dwFlags - MEM_READ: the peer may read it; MEM_WRITE: the peer may write it
+   * @param lpRdmaBufferDescriptor - gets the descriptor, 32 bytes, for the peer
+   * @param lpdwDescriptorLength - in: room; out: bytes stored, or needed when there is too little room
+   * @returns 0, or SOCKET_ERROR with WSAENOTCONN, WSAEFAULT, WSAEINVAL, WSAENOBUFS
+   * @see WSPRegisterRdmaMemory (ff566313)
+   */
+  WSPRegisterRdmaMemory(
+    s: Socket,
+    lpBuffer: Uint8Array | null,
+    dwBufferLength: number,
+    dwFlags: number,
+    lpRdmaBufferDescriptor: Uint8Array | null,
+    lpdwDescriptorLength: Out<number> | null,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      if (!isObject(lpdwDescriptorLength)) return finish(lpErrno, WSA.WSAEFAULT);
+      const room = lpRdmaBufferDescriptor instanceof Uint8Array ? lpRdmaBufferDescriptor.length : 0;
+      if (!(Math.min(room, lpdwDescriptorLength.value) >= REMOTE_DESCRIPTOR_BYTES)) {
+        lpdwDescriptorLength.value = REMOTE_DESCRIPTOR_BYTES;
+        return finish(lpErrno, WSA.WSAEFAULT);
+      }
+      const buffer = this.#register(record, 'remote', lpBuffer, dwBufferLength, dwFlags, lpErrno);
+      if (buffer === null) return SOCKET_ERROR;
+      const { region, memory, access, handle } = buffer;
+      lpRdmaBufferDescriptor!.set(
+        encodeDescriptor({
+          access,
+          address: region!.address,
+          length: memory.length,
+          key: region!.remoteKey,
+          id: handle,
+        }),
+      );
+      lpdwDescriptorLength.value = REMOTE_DESCRIPTOR_BYTES;
+      return 0;
+    });
+  }
+
+  /**
+   * Takes one registration for the peer back; after the last one the peer can't reach the memory.
+   *
+   * @returns 0, or SOCKET_ERROR with WSAEINVAL: not a descriptor of this socket
+   * @see WSPDeregisterRdmaMemory (ff566281)
+   */
+  WSPDeregisterRdmaMemory(
+    s: Socket,
+    lpRdmaBufferDescriptor: Uint8Array | null,
+    dwDescriptorLength: number,
+    lpErrno: Out<number>,
+  ): number {
+    return this.#guarded(() => {
+      const record = this.#enter(s, lpErrno);
+      if (record === null) return SOCKET_ERROR;
+      const descriptor = decodeDescriptor(lpRdmaBufferDescriptor, dwDescriptorLength);
+      const buffer = descriptor === null ? undefined : this.#handles.get(descriptor.id);
+      return finish(lpErrno, this.#deregister(record, 'remote', buffer));
+    });
+  }
+
+  /**
+   * Not offered, since this provider caches no registrations; WSPIoctl answers WSAEOPNOTSUPP for its GUID.
+   *
+   * @returns SOCKET_ERROR with WSAEINVAL: the range was never cached
+   * @see WSPMemoryRegistrationCacheCallback (ff566299)
+   */
+  WSPMemoryRegistrationCacheCallback(_lpvAddress: Uint8Array | null, _Size: number, lpErrno: Out<number>): number {
+    return this.#guarded(() => {
+      const { refusal } = this.#dispatcher;
+      return finish(lpErrno, refusal === WSA.WSANOTINITIALISED ? refusal : WSA.WSAEINVAL);
+    });
+  }
+
+  // ---------------------------------------------------------------- shared
+
+  /** The checks that come first in every function. @returns the socket, or null with the error in `lpErrno` */
+  #enter(s: Socket, lpErrno: Out<number>): SocketRecord | null {
+    const { refusal } = this.#dispatcher;
+    const record = refusal === WSA.WSANOTINITIALISED ? undefined : this.#descriptors.get(s);
+    if (record !== undefined && refusal === 0) return record;
+    finish(lpErrno, refusal === WSA.WSANOTINITIALISED || record !== undefined ? refusal : WSA.WSAENOTSOCK);
+    return null;
+  }
+
+  #detail(kind: number, row: number, address: SocketAddress): void {
+    const [w0, w1, w2, w3, w4, w5, w6, w7] = detailWords(kind, row, address);
+    this.#dispatcher.journal.append(w0!, w1!, w2!, w3!, w4!, w5!, w6!, w7!);
+  }
+
+  /** Saves the flight recorder when an invariant breaks. */
+  #guarded<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      const { onInvariantError } = this.#journal;
+      if (error instanceof InvariantError && onInvariantError !== undefined && !this.#dumped) {
+        this.#dumped = true;
+        this.#dispatcher.journal.dump(onInvariantError());
+      }
+      throw error;
+    }
+  }
+  #dumped = false;
+}
+
+const POINTER_BYTES = 8;
+const extensionNames = Object.keys(extensionGuids) as ExtensionName[];
+const requiredUpcalls = [
+  'WPUCreateSocketHandle',
+  'WPUCloseSocketHandle',
+  'WPUCompleteOverlappedRequest',
+  'WPUSetEvent',
+  'WPUResetEvent',
+] as const;
+
+function copyUpcalls(table: WspUpcallTable): WspUpcallTable {
+  return Object.fromEntries(
+    requiredUpcalls.map((name) => [name, table[name].bind(table)]),
+  ) as unknown as WspUpcallTable;
+}
+
+/** Stores the error. @returns 0 on success, otherwise SOCKET_ERROR */
+function finish(lpErrno: Out<number>, error: number): number {
+  if (isObject(lpErrno)) lpErrno.value = error;
+  return error === 0 ? 0 : SOCKET_ERROR;
+}
+
+function covers({ memory, access }: BufferRecord, buf: Uint8Array, len: number, wanted: number): boolean {
+  if (memory.buffer !== buf.buffer || (access & wanted) === 0) return false;
+  const offset = buf.byteOffset - memory.byteOffset;
+  return offset >= 0 && offset + len <= memory.length;
+}
+
+function findCovering(
+  buffers: readonly BufferRecord[],
+  buf: Uint8Array,
+  len: number,
+  wanted: number,
+): BufferRecord | undefined {
+  for (const buffer of buffers) if (buffer.kind === 'local' && covers(buffer, buf, len, wanted)) return buffer;
+  return undefined;
+}

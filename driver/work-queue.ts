@@ -1,0 +1,157 @@
+/**
+ * Work queue: turns requests into work request descriptors and posts them in batches.
+ *
+ * Theory of operation: descriptors are written straight into the adapter's ring. Inside an initiating call they are
+ * posted at once, since the call's answer depends on it; while completions are being handled they gather until the end
+ * of the round. What the adapter refuses is reported as an event: to the initiating call as no room, later as a fault.
+ */
+
+import { WSA } from '../machines/index.ts';
+import { Opcode, WORK_REQUEST_FENCE, WORK_REQUEST_WORDS, WorkRequestField as F } from './adapter/adapter.ts';
+import type { Context } from './context.ts';
+import { encodeMailbox, MAILBOX_BYTES } from './handshake.ts';
+import { ELEMENT_WORDS, type SocketRecord } from './tables.ts';
+
+/** Contexts of the provider's own work requests; a request's is its row. */
+export const MAILBOX_CONTEXT = 0xffff_ffff;
+export const FIRST_MESSAGE_CONTEXT = 0xffff_fffe;
+
+export class WorkQueue {
+  readonly #context: Context;
+  #count = 0;
+  /** Posting waits for {@link WorkQueue.flush}. */
+  gathering = false;
+  #postRefused = -1;
+  #failed = -1;
+  #fault = -1;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Posts the work requests of request `row`. */
+  post(row: number, fence: number): void {
+    const { adapter, requests, sockets } = this.#context;
+    const record = sockets[requests.socket[row]!]!;
+    const opcode = requests.opcode[row]!;
+    const elements = requests.elementCount[row]!;
+    const perPiece = adapter.capabilities.elementsMax;
+    let remote = requests.remote[3 * row + 1]! + requests.remote[3 * row + 2]! * 0x1_0000_0000;
+    for (let first = 0; first < elements; first += perPiece) {
+      const count = Math.min(perPiece, elements - first);
+      const at = this.#begin(opcode, record.connector, row, fence, count);
+      const ring = adapter.workRequests;
+      if (opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead) {
+        ring[at + F.remoteKey] = requests.remote[3 * row]!;
+        ring[at + F.remoteAddressLow] = remote >>> 0;
+        ring[at + F.remoteAddressHigh] = Math.floor(remote / 0x1_0000_0000);
+      }
+      if (elements === 1) {
+        const from = row * ELEMENT_WORDS;
+        const to = at + F.elements;
+        ring[to] = requests.first[from]!;
+        ring[to + 1] = requests.first[from + 1]!;
+        ring[to + 2] = requests.first[from + 2]!;
+        ring[to + 3] = requests.first[from + 3]!;
+      } else {
+        for (let index = 0; index < count; index++) {
+          const { words, at: from } = requests.element(row, first + index);
+          for (let word = 0; word < ELEMENT_WORDS; word++) {
+            ring[at + F.elements + ELEMENT_WORDS * index + word] = words[from + word]!;
+          }
+          remote += words[from + 1]!;
+        }
+      }
+    }
+    if (!this.gathering) this.flush();
+  }
+
+  /** Posts the private first receive of `record`. @returns whether the adapter took it */
+  postFirstReceive(record: SocketRecord): boolean {
+    const memory = record.privateMemory!;
+    const region = memory.localRegion!;
+    this.flush();
+    const at = this.#begin(Opcode.receive, record.connector, FIRST_MESSAGE_CONTEXT, 0, 1);
+    this.#element(at, region.localKey, region.address + MAILBOX_BYTES, memory.firstMessage.length);
+    this.#count = 0;
+    return this.#context.adapter.post(1) === 1;
+  }
+
+  /** Writes "this end moves" into the peer's mailbox. @returns whether the adapter took it */
+  postMailbox(record: SocketRecord): boolean {
+    const memory = record.privateMemory!;
+    const region = memory.localRegion!;
+    encodeMailbox(memory.mailboxOut, record.connectionId!);
+    this.flush();
+    const at = this.#begin(Opcode.rdmaWrite, record.connector, MAILBOX_CONTEXT, 0, 1);
+    const ring = this.#context.adapter.workRequests;
+    ring[at + F.remoteKey] = record.peer!.mailboxKey;
+    ring[at + F.remoteAddressLow] = record.peer!.mailboxAddress >>> 0;
+    ring[at + F.remoteAddressHigh] = Math.floor(record.peer!.mailboxAddress / 0x1_0000_0000);
+    this.#element(at, region.localKey, region.address, MAILBOX_BYTES);
+    this.#count = 0;
+    return this.#context.adapter.post(1) === 1;
+  }
+
+  /** Posts what has gathered, and reports what the adapter refused. */
+  flush(): void {
+    const count = this.#count;
+    if (count === 0) return;
+    this.#count = 0;
+    const { adapter } = this.#context;
+    const taken = adapter.post(count);
+    if (taken < count) this.#reportRefused(taken, count);
+  }
+
+  #reportRefused(taken: number, count: number): void {
+    const { adapter, dispatcher, requests, initiating, byConnector } = this.#context;
+    if (this.#postRefused < 0) {
+      this.#postRefused = dispatcher.event('overlappedRequest', 'adapter.postRefused');
+      this.#failed = dispatcher.event('overlappedRequest', 'adapter.failed');
+      this.#fault = dispatcher.event('socket', 'adapter.fault');
+    }
+    // Handling one can post others: read the ring first.
+    const refused = Array.from({ length: count - taken }, (_, index) => {
+      const at = (taken + index) * WORK_REQUEST_WORDS;
+      return { row: adapter.workRequests[at + F.context]!, connector: adapter.workRequests[at + F.connector]! };
+    });
+    const whole = refused.every(({ row }) => row === initiating) && refused.length === this.#pieces(initiating);
+    for (const { row, connector } of refused) {
+      if (whole) {
+        dispatcher.apply(this.#postRefused, row);
+        return;
+      }
+      const record = byConnector.get(connector);
+      // An earlier one's fault may have ended it.
+      if (record === undefined || requests.overlapped[row] === null) continue;
+      dispatcher.apply(this.#failed, row, WSA.WSAECONNABORTED);
+      if (byConnector.has(connector)) dispatcher.apply(this.#fault, record.row);
+    }
+  }
+
+  #pieces(row: number): number {
+    if (row < 0) return -1;
+    return Math.ceil(this.#context.requests.elementCount[row]! / this.#context.adapter.capabilities.elementsMax);
+  }
+
+  #begin(opcode: number, connector: number, context: number, fence: number, elements: number): number {
+    const { adapter } = this.#context;
+    if (this.#count === adapter.postBatchMax) this.flush();
+    const at = this.#count++ * WORK_REQUEST_WORDS;
+    const ring = adapter.workRequests;
+    ring[at + F.opcode] = opcode;
+    ring[at + F.connector] = connector;
+    ring[at + F.context] = context;
+    ring[at + F.flags] = fence === 1 ? WORK_REQUEST_FENCE : 0;
+    ring[at + F.elementCount] = elements;
+    return at;
+  }
+
+  #element(at: number, key: number, address: number, length: number): void {
+    const ring = this.#context.adapter.workRequests;
+    ring[at + F.elements] = key;
+    ring[at + F.elements + 1] = length;
+    ring[at + F.elements + 2] = address >>> 0;
+    ring[at + F.elements + 3] = Math.floor(address / 0x1_0000_0000);
+  }
+}
