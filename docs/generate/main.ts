@@ -1,0 +1,17 @@
+/** `npm run docs`, first part: writes the generated pages. TypeDoc then writes docs/api/. */
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { machinePages } from './pages.ts';
+import { coveragePage } from './spi-coverage.ts';
+
+const docs = fileURLToPath(new URL('..', import.meta.url));
+for (const [name, text] of [...(await machinePages()), ['spi-coverage.md', coveragePage()] as const]) {
+  const file = path.join(docs, name);
+  // Files that are up to date keep their time.
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  console.log(`docs/${name}`);
+}
