@@ -1,0 +1,31 @@
+/**
+ * `npm run bench`: what things cost, as ratios to a peer in the same run. Not a test: machines are shared and noisy.
+ * Exit code 1 when a ratio misses its bound.
+ */
+
+import Table from 'cli-table3';
+import { type Figure, ratio } from './measure.ts';
+import { memoryFigures } from './memory.ts';
+import { roundFigures } from './round.ts';
+import { stepFigures } from './step.ts';
+
+const report = (line: string): void => console.log(line);
+const figures: Figure[] = [...(await stepFigures(report)), ...(await roundFigures()), ...memoryFigures(report)];
+
+const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+const table = new Table({ head: ['what', 'here', 'peer', 'there', 'ratio', 'bound', ''] });
+for (const figure of figures) {
+  const { what, value, unit, peer, peerValue, bound } = figure;
+  const met = ratio(figure) <= bound;
+  table.push([
+    what,
+    `${number(value)} ${unit}`,
+    peer,
+    `${number(peerValue)} ${unit}`,
+    ratio(figure).toPrecision(3),
+    `≤ ${bound.toPrecision(3)}`,
+    met ? 'met' : 'MISSED',
+  ]);
+}
+console.log(table.toString());
+process.exitCode = figures.every((figure) => ratio(figure) <= figure.bound) ? 0 : 1;
