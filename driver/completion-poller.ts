@@ -119,7 +119,7 @@ export class CompletionPoller {
       } else if (work === MAILBOX_CONTEXT) {
         dispatcher.apply(this.#event['mailboxWritten']!, record.row);
       } else {
-        record.privateMemory!.firstLength = bytes;
+        record.privateMemory!.first!.length = bytes;
         dispatcher.apply(this.#event['firstArrived']!, record.row);
       }
       return;

@@ -75,12 +75,16 @@ export function decodeReject(bytes: Uint8Array): number | null {
 export function encodeMailbox(mailbox: Uint8Array, connectionId: Uint8Array): void {
   mailbox.fill(0);
   mailbox[0] = 1;
-  mailbox.set(connectionId, 16);
+  mailbox.set(connectionId, MAILBOX_BYTES - CONNECTION_ID_BYTES);
 }
+
+/** Where a mailbox names the connection. */
+export const mailboxId = (mailbox: Uint8Array): Uint8Array =>
+  mailbox.subarray(MAILBOX_BYTES - CONNECTION_ID_BYTES, MAILBOX_BYTES);
 
 /** Whether `mailbox` says that the connection `connectionId` moves. */
 export const announcesMove = (mailbox: Uint8Array, connectionId: Uint8Array): boolean =>
-  mailbox[0] === 1 && sameBytes(mailbox.subarray(16, MAILBOX_BYTES), connectionId);
+  mailbox[0] === 1 && sameBytes(mailboxId(mailbox), connectionId);
 
 /** Whether two byte strings are equal. */
 export const sameBytes = (left: Uint8Array, right: Uint8Array): boolean =>

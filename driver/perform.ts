@@ -21,10 +21,10 @@ import {
 import { type MemoryRegion, MemoryAccess, type QueueDepths, type SocketAddress } from './adapter/adapter.ts';
 import type { Context } from './context.ts';
 import type { Performer } from './dispatcher.ts';
-import { CONNECTION_ID_BYTES, encodeHandshake, encodeReject } from './handshake.ts';
+import { CONNECTION_ID_BYTES, encodeHandshake, encodeMailbox, encodeReject } from './handshake.ts';
 import { canonicalAddress, isWildcard, out, toSockaddr, type WsaOverlapped } from './spi.ts';
 import { acceptError, connectError, controlError, listenError, openError } from './status.ts';
-import type { SocketRecord } from './tables.ts';
+import { FirstReceive, type SocketRecord } from './tables.ts';
 import { limits } from './limits.ts';
 
 const MEM_TO_LOCAL: readonly number[] = [0, 0, MemoryAccess.localWrite, MemoryAccess.localWrite];
@@ -81,28 +81,41 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     record.connector = -1;
   };
 
-  /** Gives `record` its protection domain and private memory. @returns 0, or the adapter's status */
-  const preparePrivate = (record: SocketRecord): number => {
+  /**
+   * Gives `record` its protection domain and private memory, for the connection `connectionId`.
+   *
+   * @param first - with a private first receive
+   * @returns 0, or the adapter's status
+   */
+  const preparePrivate = (record: SocketRecord, connectionId: Uint8Array, first: boolean): number => {
     if (record.protectionDomain < 0) {
       const domain = adapter.allocateProtectionDomain();
       if (domain < 0) return domain;
       record.protectionDomain = domain;
     }
-    if (record.privateMemory === null) {
-      const memory = context.privateMemory.take();
-      record.privateMemory = memory;
-      const mailbox = adapter.registerMemory(
-        record.protectionDomain,
-        memory.mailbox,
-        MemoryAccess.localWrite | MemoryAccess.remoteWrite,
-      );
-      if (typeof mailbox === 'number') return mailbox;
-      memory.mailboxRegion = mailbox;
-      const local = adapter.registerMemory(record.protectionDomain, memory.local, MemoryAccess.localWrite);
-      if (typeof local === 'number') return local;
-      memory.localRegion = local;
+    record.privateMemory ??= context.privateMemory.take();
+    const memory = record.privateMemory;
+    const register = (bytes: Uint8Array, access: number): MemoryRegion | number =>
+      adapter.registerMemory(record.protectionDomain, bytes, access);
+    if (memory.mailboxRegion === null) {
+      const region = register(memory.mailbox, MemoryAccess.localWrite | MemoryAccess.remoteWrite);
+      if (typeof region === 'number') return region;
+      memory.mailboxRegion = region;
     }
-    record.privateMemory.mailbox.fill(0);
+    if (memory.mailboxOutRegion === null) {
+      const region = register(memory.mailboxOut, 0);
+      if (typeof region === 'number') return region;
+      memory.mailboxOutRegion = region;
+    }
+    if (first && memory.first === null) {
+      const bytes = context.privateMemory.takeFirst();
+      const region = register(bytes, MemoryAccess.localWrite);
+      if (typeof region === 'number') return region;
+      memory.first = new FirstReceive(bytes, region);
+    }
+    memory.mailbox.fill(0);
+    encodeMailbox(memory.mailboxOut, connectionId);
+    record.named = true;
     return 0;
   };
 
@@ -110,7 +123,8 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     const memory = record.privateMemory;
     if (memory !== null) {
       if (memory.mailboxRegion !== null) adapter.deregisterMemory(memory.mailboxRegion.id);
-      if (memory.localRegion !== null) adapter.deregisterMemory(memory.localRegion.id);
+      if (memory.mailboxOutRegion !== null) adapter.deregisterMemory(memory.mailboxOutRegion.id);
+      if (memory.first !== null) adapter.deregisterMemory(memory.first.region.id);
       context.privateMemory.give(memory);
       record.privateMemory = null;
     }
@@ -130,8 +144,13 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     });
 
   /** Opens a connector and starts to connect it. @returns 0, or the adapter's status */
-  const connect = (record: SocketRecord, remote: SocketAddress, reattach: boolean): number => {
-    const prepared = preparePrivate(record);
+  const connect = (
+    record: SocketRecord,
+    remote: SocketAddress,
+    connectionId: Uint8Array,
+    reattach: boolean,
+  ): number => {
+    const prepared = preparePrivate(record, connectionId, reattach);
     if (prepared < 0) return prepared;
     const connector = adapter.createConnector(record.protectionDomain, depths());
     if (connector < 0) return connector;
@@ -228,16 +247,19 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     'socket/startConnect': (row) => {
       const record = context.socket(row);
       context.openReattachListeners();
-      record.connectionId = new Uint8Array(CONNECTION_ID_BYTES);
-      context.random(record.connectionId);
-      const status = connect(record, record.remote!, false);
+      const connectionId = new Uint8Array(CONNECTION_ID_BYTES);
+      context.random(connectionId);
+      const status = connect(record, record.remote!, connectionId, false);
       if (status < 0) dispatcher.apply(event.connectNotStarted, row, connectError(status));
       else dispatcher.apply(event.connectStarted, row);
     },
     'socket/startReattach': (row) => {
       const record = context.socket(row);
       context.openReattachListeners();
-      const status = connect(record, { ...record.remote!, port: record.peer!.reattachPort }, true);
+      const connectionId = record.takenOverId!;
+      record.takenOverId = null;
+      const remote = { ...record.remote!, port: record.peer!.reattachPort };
+      const status = connect(record, remote, connectionId, true);
       if (status < 0) dispatcher.apply(event.connectNotStarted, row, connectError(status));
       else dispatcher.apply(event.connectStarted, row);
     },
@@ -247,14 +269,13 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       context.openReattachListeners();
       record.local = arrival.local;
       record.remote = arrival.remote;
-      record.connectionId = arrival.connectionId;
       record.peer = arrival.peer;
       const fail = (status: number): void => {
         context.byConnector.delete(arrival.connector);
         record.connector = -1;
         dispatcher.apply(event.acceptFailed, row, acceptError(status));
       };
-      const prepared = preparePrivate(record);
+      const prepared = preparePrivate(record, arrival.connectionId, true);
       if (prepared < 0) return fail(prepared);
       const given = adapter.prepareAccept(arrival.connector, record.protectionDomain, depths());
       if (given < 0) return fail(given);
@@ -376,7 +397,8 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     'firstMessage/copyFirstMessage': (row, request) => {
       const record = context.socket(row);
       const { firstTargets: targets, privateMemory } = record;
-      const message = privateMemory!.firstMessage.subarray(0, privateMemory!.firstLength);
+      const { bytes, length } = privateMemory!.first!;
+      const message = bytes.subarray(0, length);
       record.firstTargets = [];
       if (message.length > requests.total[request]!) {
         dispatcher.apply(event.copied, request, WSA.WSAEMSGSIZE, 0);
@@ -435,8 +457,9 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
         return;
       }
       buffer.region = region;
-      if (buffer.socket.buffers.length === 0) buffer.socket.buffers = [];
-      buffer.socket.buffers.push(buffer);
+      // Most sockets have one or two: no room for more is kept.
+      if (buffer.socket.buffers.length === 0) buffer.socket.buffers = [buffer];
+      else buffer.socket.buffers.push(buffer);
       dispatcher.apply(event.registered, row);
     },
     'registeredBuffer/deregisterRegion': (row) => {

@@ -398,7 +398,7 @@ export class Provider {
       } else {
         record.local = taken.local;
         record.remote = taken.remote;
-        record.connectionId = taken.connectionId;
+        record.takenOverId = taken.connectionId;
         record.peer = taken.peer;
         record.debug = taken.options.debug;
         record.noDelay = taken.options.noDelay;
@@ -899,7 +899,7 @@ export class Provider {
             port: 0,
           },
           remote: record.remote,
-          connectionId: record.connectionId,
+          connectionId: record.connectionId?.slice() ?? null,
           peer: record.peer,
           options: { debug: record.debug, noDelay: record.noDelay },
         },
@@ -912,7 +912,7 @@ export class Provider {
         return finish(lpErrno, answer);
       }
       // The connection is the token's now: nothing may find it here any more.
-      record.connectionId = null;
+      record.named = false;
       lpProtocolInfo.dwProviderReserved = token;
       return finish(lpErrno, 0);
     });
@@ -1121,10 +1121,7 @@ export class Provider {
     let refusal = this.#gather(record, row, opcode, lpBuffers, count, target !== null);
     if (remote !== null) {
       if (refusal === 0 && target!.offset + total > remote.length) refusal = WSA.WSAEFAULT;
-      const address = remote.address + target!.offset;
-      requests.remote[3 * row] = remote.key;
-      requests.remote[3 * row + 1] = address >>> 0;
-      requests.remote[3 * row + 2] = Math.floor(address / 0x1_0000_0000);
+      requests.setRemote(row, remote.key, remote.address + target!.offset);
     }
     requests.overlapped[row] = lpOverlapped;
     requests.socket[row] = record.row;
@@ -1303,7 +1300,7 @@ export class Provider {
         row,
         socket: record,
         kind,
-        memory: lpBuffer.subarray(0, length),
+        memory: length === lpBuffer.length ? lpBuffer : lpBuffer.subarray(0, length),
         access,
         handle: this.#handles.next(row),
         region: null,

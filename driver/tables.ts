@@ -3,7 +3,7 @@
  */
 
 import type { MemoryRegion, SocketAddress } from './adapter/adapter.ts';
-import { MAILBOX_BYTES } from './handshake.ts';
+import { MAILBOX_BYTES, mailboxId } from './handshake.ts';
 import { limits } from './limits.ts';
 import type { Handle, Socket, WsaEvent, WsaOverlapped } from './spi.ts';
 
@@ -57,60 +57,97 @@ export interface BufferRecord {
   region: MemoryRegion | null;
 }
 
-/** Memory of a connection that the provider itself needs. */
-export const PRIVATE_BYTES = 2 * MAILBOX_BYTES + limits.firstMessageBytes;
+/** Bytes of the two mailboxes of a connection: the peer's to write, and ours to send. */
+const MAILBOXES_BYTES = 2 * MAILBOX_BYTES;
 
-/** The provider's own memory of one connection: mailbox for the peer, mailbox to send, private first receive. */
-export class PrivateMemory {
+/** Pieces of one size from slabs, so that many connections cost few allocations. */
+class SlabPool {
+  readonly #size: number;
+  readonly #free: { slab: Uint8Array; offset: number }[] = [];
+  #slab = new Uint8Array(0);
+  #used = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** @returns a slab and the offset in it of a piece that holds zeros */
+  take(): { slab: Uint8Array; offset: number } {
+    const piece = this.#free.pop() ?? this.#carve();
+    piece.slab.fill(0, piece.offset, piece.offset + this.#size);
+    return piece;
+  }
+  give(slab: Uint8Array, offset: number): void {
+    this.#free.push({ slab, offset });
+  }
+  #carve(): { slab: Uint8Array; offset: number } {
+    if (this.#used + this.#size > this.#slab.length) {
+      this.#slab = new Uint8Array(256 * this.#size);
+      this.#used = 0;
+    }
+    const offset = this.#used;
+    this.#used += this.#size;
+    return { slab: this.#slab, offset };
+  }
+}
+
+/** The private first receive: its memory and, once it is there, its message. */
+export class FirstReceive {
   readonly bytes: Uint8Array;
-  mailboxRegion: MemoryRegion | null = null;
-  localRegion: MemoryRegion | null = null;
-  /** Bytes of the first message, once it is there. */
-  firstLength = 0;
+  readonly region: MemoryRegion;
+  /** Bytes of the message. */
+  length = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, region: MemoryRegion) {
     this.bytes = bytes;
+    this.region = region;
+  }
+}
+
+/** The provider's own memory of one connection. Views are made when they are needed: there are many connections. */
+export class PrivateMemory {
+  readonly slab: Uint8Array;
+  readonly offset: number;
+  mailboxRegion: MemoryRegion | null = null;
+  mailboxOutRegion: MemoryRegion | null = null;
+  /** At the end that accepted, or took a socket over. */
+  first: FirstReceive | null = null;
+
+  constructor(slab: Uint8Array, offset: number) {
+    this.slab = slab;
+    this.offset = offset;
   }
 
   /** Written by the peer, remotely. */
   get mailbox(): Uint8Array {
-    return this.bytes.subarray(0, MAILBOX_BYTES);
+    return this.slab.subarray(this.offset, this.offset + MAILBOX_BYTES);
   }
-  /** Written by us, sent to the peer's mailbox. */
+  /** What is written into the peer's mailbox when this end moves; names the connection from its beginning. */
   get mailboxOut(): Uint8Array {
-    return this.bytes.subarray(MAILBOX_BYTES, 2 * MAILBOX_BYTES);
+    return this.slab.subarray(this.offset + MAILBOX_BYTES, this.offset + MAILBOXES_BYTES);
   }
-  /** What {@link PrivateMemory.localRegion} registers: the outgoing mailbox, then the first message. */
-  get local(): Uint8Array {
-    return this.bytes.subarray(MAILBOX_BYTES);
-  }
-  get firstMessage(): Uint8Array {
-    return this.bytes.subarray(2 * MAILBOX_BYTES);
+  /** 16 bytes that name the connection. */
+  get connectionId(): Uint8Array {
+    return mailboxId(this.mailboxOut);
   }
 }
 
-/** Private memory from slabs, so that many connections cost few allocations. */
 export class PrivateMemoryPool {
-  readonly #free: Uint8Array[] = [];
-  #slab: ArrayBuffer = new ArrayBuffer(0);
-  #used = 0;
+  readonly #mailboxes = new SlabPool(MAILBOXES_BYTES);
+  readonly #firstMessages = new SlabPool(limits.firstMessageBytes);
 
   take(): PrivateMemory {
-    const bytes = this.#free.pop() ?? this.#carve();
-    bytes.fill(0);
-    return new PrivateMemory(bytes);
+    const { slab, offset } = this.#mailboxes.take();
+    return new PrivateMemory(slab, offset);
   }
-  give({ bytes }: PrivateMemory): void {
-    this.#free.push(bytes);
+  /** Memory for a private first receive. */
+  takeFirst(): Uint8Array {
+    const { slab, offset } = this.#firstMessages.take();
+    return slab.subarray(offset, offset + limits.firstMessageBytes);
   }
-  #carve(): Uint8Array {
-    if (this.#used + PRIVATE_BYTES > this.#slab.byteLength) {
-      this.#slab = new ArrayBuffer(256 * PRIVATE_BYTES);
-      this.#used = 0;
-    }
-    const bytes = new Uint8Array(this.#slab, this.#used, PRIVATE_BYTES);
-    this.#used += PRIVATE_BYTES;
-    return bytes;
+  give({ slab, offset, first }: PrivateMemory): void {
+    this.#mailboxes.give(slab, offset);
+    if (first !== null) this.#firstMessages.give(new Uint8Array(first.bytes.buffer), first.bytes.byteOffset);
   }
 }
 
@@ -144,7 +181,10 @@ export class SocketRecord {
   privateMemory: PrivateMemory | null = null;
   /** Registrations; allocated with the first. */
   buffers: BufferRecord[] = noBuffers;
-  connectionId: Uint8Array | null = null;
+  /** The connection is this socket's, not a token's. */
+  named = false;
+  /** Name of the connection that is being taken over, until it has been. */
+  takenOverId: Uint8Array | null = null;
   peer: PeerEnd | null = null;
   /** A peer's returning connection that is undecided; -1 when there is none. */
   reattaching = -1;
@@ -154,6 +194,11 @@ export class SocketRecord {
   notifying = false;
   /** Where the first message goes: the buffers of the receive that is paired with it. */
   firstTargets: readonly Uint8Array[] = noTargets;
+
+  /** 16 bytes that name the connection; null when the socket has none. */
+  get connectionId(): Uint8Array | null {
+    return this.named && this.privateMemory !== null ? this.privateMemory.connectionId : null;
+  }
 
   constructor(row: number, descriptor: Socket, family: SocketAddress['family'], catalogEntryId: number) {
     this.row = row;
@@ -181,8 +226,8 @@ export class RequestTable {
   /** The first element; the others of the few requests that have more are in {@link RequestTable.more}. */
   first = new Uint32Array(16 * ELEMENT_WORDS);
   readonly more = new Map<number, Uint32Array>();
-  /** Remote key, address low, address high; of RDMA requests. */
-  remote = new Uint32Array(16 * 3);
+  /** Remote key, address low, address high; grows with the rows that RDMA requests use. */
+  #remote = new Uint32Array(0);
 
   constructor(max: number) {
     this.pool = new RowPool(max);
@@ -197,7 +242,6 @@ export class RequestTable {
       this.total = copied(new Uint32Array(rows), this.total);
       this.elementCount = copied(new Uint8Array(rows), this.elementCount);
       this.first = copied(new Uint32Array(rows * ELEMENT_WORDS), this.first);
-      this.remote = copied(new Uint32Array(rows * 3), this.remote);
     }
     return row;
   }
@@ -206,6 +250,20 @@ export class RequestTable {
     this.overlapped[row] = null;
     if (this.elementCount[row]! > 1) this.more.delete(row);
     this.pool.free(row);
+  }
+
+  /** Notes what an RDMA request is about. */
+  setRemote(row: number, key: number, address: number): void {
+    if (3 * row >= this.#remote.length) this.#remote = copied(new Uint32Array(3 * this.socket.length), this.#remote);
+    this.#remote[3 * row] = key;
+    this.#remote[3 * row + 1] = address >>> 0;
+    this.#remote[3 * row + 2] = Math.floor(address / 0x1_0000_0000);
+  }
+  remoteKey(row: number): number {
+    return this.#remote[3 * row]!;
+  }
+  remoteAddress(row: number): number {
+    return this.#remote[3 * row + 1]! + this.#remote[3 * row + 2]! * 0x1_0000_0000;
   }
 
   /** The words of an element: an array and where in it they begin. */

@@ -9,7 +9,7 @@
 import { WSA } from '../machines/index.ts';
 import { Opcode, WORK_REQUEST_FENCE, WORK_REQUEST_WORDS, WorkRequestField as F } from './adapter/adapter.ts';
 import type { Context } from './context.ts';
-import { encodeMailbox, MAILBOX_BYTES } from './handshake.ts';
+import { MAILBOX_BYTES } from './handshake.ts';
 import { ELEMENT_WORDS, type SocketRecord } from './tables.ts';
 
 /** Contexts of the provider's own work requests; a request's is its row. */
@@ -36,13 +36,14 @@ export class WorkQueue {
     const opcode = requests.opcode[row]!;
     const elements = requests.elementCount[row]!;
     const perPiece = adapter.capabilities.elementsMax;
-    let remote = requests.remote[3 * row + 1]! + requests.remote[3 * row + 2]! * 0x1_0000_0000;
+    const rdma = opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead;
+    let remote = rdma ? requests.remoteAddress(row) : 0;
     for (let first = 0; first < elements; first += perPiece) {
       const count = Math.min(perPiece, elements - first);
       const at = this.#begin(opcode, record.connector, row, fence, count);
       const ring = adapter.workRequests;
-      if (opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead) {
-        ring[at + F.remoteKey] = requests.remote[3 * row]!;
+      if (rdma) {
+        ring[at + F.remoteKey] = requests.remoteKey(row);
         ring[at + F.remoteAddressLow] = remote >>> 0;
         ring[at + F.remoteAddressHigh] = Math.floor(remote / 0x1_0000_0000);
       }
@@ -68,20 +69,17 @@ export class WorkQueue {
 
   /** Posts the private first receive of `record`. @returns whether the adapter took it */
   postFirstReceive(record: SocketRecord): boolean {
-    const memory = record.privateMemory!;
-    const region = memory.localRegion!;
+    const { bytes, region } = record.privateMemory!.first!;
     this.flush();
     const at = this.#begin(Opcode.receive, record.connector, FIRST_MESSAGE_CONTEXT, 0, 1);
-    this.#element(at, region.localKey, region.address + MAILBOX_BYTES, memory.firstMessage.length);
+    this.#element(at, region.localKey, region.address, bytes.length);
     this.#count = 0;
     return this.#context.adapter.post(1) === 1;
   }
 
   /** Writes "this end moves" into the peer's mailbox. @returns whether the adapter took it */
   postMailbox(record: SocketRecord): boolean {
-    const memory = record.privateMemory!;
-    const region = memory.localRegion!;
-    encodeMailbox(memory.mailboxOut, record.connectionId!);
+    const region = record.privateMemory!.mailboxOutRegion!;
     this.flush();
     const at = this.#begin(Opcode.rdmaWrite, record.connector, MAILBOX_CONTEXT, 0, 1);
     const ring = this.#context.adapter.workRequests;
