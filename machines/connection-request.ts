@@ -142,10 +142,16 @@ export const createConnectionRequestMachine = () => {
           'socket.connected': { target: 'accepted', actions: leaveClosed },
           'socket.refused': { target: 'refused', actions: [reject('backlogFull'), ...leaveClosed] },
           'adapter.withdrawn': { actions: effect('ignored', {}) },
+          // It lost its requests with the adapter before, or its row is another listener's by now.
+          'listener.closed': { actions: effect('ignored', {}) },
         },
       },
       closedWhileOffered: {
-        on: { ...tooLate('WSAENOTSOCK', leaveClosed), 'adapter.withdrawn': { actions: effect('ignored', {}) } },
+        on: {
+          ...tooLate('WSAENOTSOCK', leaveClosed),
+          'adapter.withdrawn': { actions: effect('ignored', {}) },
+          'listener.closed': { actions: effect('ignored', {}) },
+        },
       },
       withdrawnWhileOffered: {
         on: {

@@ -871,6 +871,50 @@ describe('listening', () => {
     assert.deepEqual(story.system.connectionRequests.serialize(), []);
   });
 
+  test('adapter removal and then closing, both from inside the condition function', () => {
+    const story = begin().listening(0);
+    story.socket(0, 'adapter.connectRequest', { request: 40 });
+    story.socket(0, 'spi.accept', { socket: 1 });
+    assert.deepEqual(story.provider('adapter.removed'), ['connectionRequest 40: rejectConnection reason=1']);
+    assert.deepEqual(story.socket(0, 'spi.closeSocket'), [
+      'socket 0: stopListening',
+      'socket 0: freeBuffers',
+      'socket 0: closeSwitchHandle',
+      'socket 0: answer 0',
+      'socket 0: socketClosed',
+    ]);
+    assert.deepEqual(story.peer(40, 'condition.accepted'), [
+      'connectionRequest 40: forget',
+      'connectionRequest 40: answer WSAENOTSOCK',
+    ]);
+    story.assertNothingLeft();
+  });
+
+  test('adapter removal and then closing, both from inside the up-call that creates the switch handle', () => {
+    const story = begin().listening(0);
+    story.socket(0, 'adapter.connectRequest', { request: 40 });
+    story.socket(0, 'spi.accept', { socket: 1 });
+    story.peer(40, 'condition.accepted');
+    assert.deepEqual(story.provider('adapter.removed'), []);
+    assert.deepEqual(story.socket(0, 'spi.closeSocket'), [
+      'socket 0: stopListening',
+      'socket 0: freeBuffers',
+      'socket 0: closeSwitchHandle',
+      'socket 0: answer 0',
+      'socket 0: socketClosed',
+    ]);
+    story.socket(1, 'upcall.handleCreated');
+    assert.deepEqual(story.socket(1, 'adapter.acceptFailed', { error: 10050 }), [
+      'connectionRequest 40: rejectConnection reason=1',
+      'connectionRequest 40: forget',
+      'socket 1: freeBuffers',
+      'socket 1: closeSwitchHandle',
+      'socket 1: answer WSAENETDOWN',
+      'socket 1: socketClosed',
+    ]);
+    story.assertNothingLeft();
+  });
+
   test('an accept that the switch or the adapter refuses refuses the peer', () => {
     const story = begin().listening(0);
     story.socket(0, 'adapter.connectRequest', { request: 40 });
