@@ -12,6 +12,9 @@ export class DescriptorTable<T> {
   readonly #values: (bigint | undefined)[] = [];
   readonly #objects: (T | undefined)[] = [];
   readonly #overflow = new Map<bigint, T>();
+  /** The one looked up last: calls come in runs on one object. */
+  #last = -1n;
+  #lastObject: T | undefined;
   /** Differs between tables, so that another provider's numbers are strangers here. */
   #issued = nextBase();
 
@@ -34,12 +37,18 @@ export class DescriptorTable<T> {
   /** @returns the object, or undefined for anything that isn't a live descriptor of this table */
   get(descriptor: bigint): T | undefined {
     if (typeof descriptor !== 'bigint') return undefined;
+    if (descriptor === this.#last) return this.#lastObject;
     const row = Number(descriptor) % ROWS;
-    if (this.#values[row] === descriptor) return this.#objects[row];
+    if (this.#values[row] === descriptor) {
+      this.#last = descriptor;
+      this.#lastObject = this.#objects[row];
+      return this.#lastObject;
+    }
     return this.#overflow.size === 0 ? undefined : this.#overflow.get(descriptor);
   }
 
   delete(descriptor: bigint): void {
+    this.#last = -1n;
     const row = Number(descriptor) % ROWS;
     if (this.#values[row] === descriptor) {
       this.#values[row] = undefined;
@@ -50,6 +59,7 @@ export class DescriptorTable<T> {
   }
 
   clear(): void {
+    this.#last = -1n;
     this.#values.length = 0;
     this.#objects.length = 0;
     this.#overflow.clear();

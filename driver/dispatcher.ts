@@ -35,7 +35,8 @@ export class Dispatcher {
   readonly #due: number[] = [];
   #dueHead = 0;
   #notify: (request: number) => boolean = () => true;
-  #nowUs: () => number;
+  readonly #nowUs: () => number;
+  #now = 0;
 
   /**
    * @param journal - gets one record for each event; not closed here
@@ -81,6 +82,11 @@ export class Dispatcher {
     return this.system.eventId(machine, name);
   }
 
+  /** Reads the clock for the records that follow; once for each call or turn, since reading costs more than a step. */
+  tick(): void {
+    this.#now = this.#nowUs();
+  }
+
   /**
    * Applies one event: step, journal, act. Runs to completion; never awaits.
    *
@@ -102,7 +108,7 @@ export class Dispatcher {
       p2,
       p3,
       p4,
-      this.#nowUs(),
+      this.#now,
     );
     for (let at = base; at < end; at += EFFECT_STRIDE) {
       const b = effects.buffer;

@@ -39,6 +39,7 @@ import {
   SOCKET_ERROR,
   SOL_SOCKET,
   SOMAXCONN,
+  type System,
   TCP_NODELAY,
   WSA,
   WSA_FLAG_OVERLAPPED,
@@ -240,7 +241,17 @@ export class Provider {
    * @throws {@link InvariantError} when the provider itself is broken; never for a network condition
    */
   poll(): number {
-    return this.#guarded(() => this.#poller.poll() + this.#dispatcher.deliver());
+    this.#dispatcher.tick();
+    try {
+      return this.#poller.poll() + this.#dispatcher.deliver();
+    } catch (error) {
+      throw this.#recorded(error);
+    }
+  }
+
+  /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */
+  get system(): Pick<System, 'machines' | 'rows' | 'requests' | 'connectionRequests' | 'buffers' | 'pins' | 'steps'> {
+    return this.#dispatcher.system;
   }
 
   /** Steps of each machine so far, by machine name. */
@@ -1077,6 +1088,7 @@ export class Provider {
     target: { descriptor: Uint8Array | null; length: number; offset: number } | null,
     lpErrno: Out<number>,
   ): number {
+    this.#dispatcher.tick();
     const record = this.#enter(s, lpErrno);
     if (record === null) return SOCKET_ERROR;
     if (!(lpOverlapped instanceof WsaOverlapped)) {
@@ -1137,17 +1149,13 @@ export class Provider {
     this.#context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
     const { gathering } = this.#context.work;
     this.#context.work.gathering = false;
-    const answer = this.#guarded(() =>
-      this.#dispatcher.call(
-        this.#event.transfer[opcode]!,
-        record.row,
-        row,
-        words[6]! & 1,
-        0,
-        count <= capabilities.elementsMax ? 1 : Math.ceil(count / capabilities.elementsMax),
-        refusal,
-      ),
-    );
+    const pieces = count <= capabilities.elementsMax ? 1 : Math.ceil(count / capabilities.elementsMax);
+    let answer: number;
+    try {
+      answer = this.#dispatcher.call(this.#event.transfer[opcode]!, record.row, row, words[6]! & 1, 0, pieces, refusal);
+    } catch (error) {
+      throw this.#recorded(error);
+    }
     this.#context.initiating = initiating;
     this.#context.initiatingBuffers = initiatingBuffers;
     this.#context.work.gathering = gathering;
@@ -1224,11 +1232,7 @@ export class Provider {
         return false;
       }
       this.poll();
-      const { clock, config } = this.#context;
-      for (const end = clock.nowMs() + config.waitMs; fWait && words[0] === WSS_OPERATION_IN_PROGRESS; ) {
-        if (clock.nowMs() >= end) break;
-        this.poll();
-      }
+      if (fWait) this.#wait(words);
       // The up-calls that the poll made can have closed the socket.
       if (this.#enter(s, lpErrno) === null) return false;
       if (words[0] === WSS_OPERATION_IN_PROGRESS) {
@@ -1241,6 +1245,13 @@ export class Provider {
     if (error === 0) lpcbTransfer.value = words[2]!;
     finish(lpErrno, error);
     return error === 0;
+  }
+
+  /** Polls until the request is done, or for as long as waiting is allowed. */
+  #wait(words: Uint32Array): void {
+    const { clock, config } = this.#context;
+    const end = clock.nowMs() + config.waitMs;
+    while (words[0] === WSS_OPERATION_IN_PROGRESS && clock.nowMs() < end) this.poll();
   }
 
   // ---------------------------------------------------------------- memory
@@ -1442,18 +1453,23 @@ export class Provider {
     this.#dispatcher.journal.append(w0!, w1!, w2!, w3!, w4!, w5!, w6!, w7!);
   }
 
-  /** Saves the flight recorder when an invariant breaks. */
+  /** Runs one call; when an invariant breaks in it, the flight recorder is saved. */
   #guarded<T>(call: () => T): T {
+    this.#dispatcher.tick();
     try {
       return call();
     } catch (error) {
-      const { onInvariantError } = this.#journal;
-      if (error instanceof InvariantError && onInvariantError !== undefined && !this.#dumped) {
-        this.#dumped = true;
-        this.#dispatcher.journal.dump(onInvariantError());
-      }
-      throw error;
+      throw this.#recorded(error);
     }
+  }
+
+  #recorded(error: unknown): unknown {
+    const { onInvariantError } = this.#journal;
+    if (error instanceof InvariantError && onInvariantError !== undefined && !this.#dumped) {
+      this.#dumped = true;
+      this.#dispatcher.journal.dump(onInvariantError());
+    }
+    return error;
   }
   #dumped = false;
 }

@@ -225,6 +225,8 @@ export class System {
   readonly #handlers: (readonly Handler[])[] = [];
   readonly #machineOf: Uint8Array;
   readonly #effectsMax: number;
+  /** Constant parameters of routes. */
+  readonly #constants: number[] = [];
   readonly #held: number;
   readonly #undecided: readonly number[];
 
@@ -383,28 +385,35 @@ export class System {
     const [name, event] = route.send.split('/') as [MachineName, string];
     const machine = M[name];
     const id = this.eventId(name, event);
-    // Where each parameter comes from: a constant, the asking row, or an argument of the effect.
+    // Where each parameter comes from: a place in the effect (the asking row is its second number), or a constant.
     const sources = (route.with ?? []).map((source) =>
-      typeof source === 'number' ? { constant: source } : source === 'self' ? 'self' : position(source),
+      typeof source === 'number' ? -1 - this.#constant(source) : source === 'self' ? 1 : position(source),
     );
-    const value = (index: number, row: number, at: number): number => {
-      const source = sources[index];
-      if (source === undefined) return 0;
-      if (source === 'self') return row;
-      return typeof source === 'number' ? this.#routing.buffer[at + source]! : source.constant;
-    };
-    const send = (target: number, row: number, at: number): void =>
+    const none = -1 - this.#constant(0);
+    const [s0 = none, s1 = none, s2 = none, s3 = none] = sources;
+    if (sources.length > 4) throw new Error(`a route gives '${route.send}' more than four parameters`);
+    const send = (target: number, _row: number, at: number): void =>
       this.#step(
         machine,
         id,
         target,
-        value(0, row, at),
-        value(1, row, at),
-        value(2, row, at),
-        value(3, row, at),
-        value(4, row, at),
+        this.#value(s0, at),
+        this.#value(s1, at),
+        this.#value(s2, at),
+        this.#value(s3, at),
+        0,
       );
     return this.#select(route.to, send, position);
+  }
+
+  /** Number of a constant among {@link System.#constants}. */
+  #constant(value: number): number {
+    const known = this.#constants.indexOf(value);
+    return known >= 0 ? known : this.#constants.push(value) - 1;
+  }
+
+  #value(source: number, at: number): number {
+    return source >= 0 ? this.#routing.buffer[at + source]! : this.#constants[-1 - source]!;
   }
 
   /** Makes the function that sends to the rows that `to` names. */
