@@ -2,13 +2,14 @@
  * Snapshot: a whole system as bytes, and its digest.
  *
  * Layout: 32-bit little-endian words. Number of steps (two words); steps of each machine (two words each); then for each
- * machine its number of rows, its states and its fields, each column one word a row; then the lists and the pins, each
+ * machine its number of rows, its states and its fields, each column one word a row; then the lists, the pins, and the
+ * requests that have left their queue's order and aren't over (each with its queue, to which it will yet report), each
  * preceded by its number of words. What is equal as a system is equal as bytes, whatever its columns' capacity.
  */
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import type { CompiledMachine } from './compile.ts';
-import { System } from './system.ts';
+import { M, System } from './system.ts';
 
 const HIGH = 0x1_0000_0000;
 
@@ -16,9 +17,10 @@ const HIGH = 0x1_0000_0000;
 export function snapshotOf(system: System): Uint8Array {
   const words: number[] = [system.steps >>> 0, Math.floor(system.steps / HIGH)];
   for (const count of system.machineSteps) words.push(count >>> 0, Math.floor(count / HIGH));
-  const lists = [system.requests, system.connectionRequests, system.buffers, system.pins].map((list) =>
-    list.serialize(),
-  );
+  const lists = [
+    ...[system.requests, system.connectionRequests, system.buffers, system.pins].map((list) => list.serialize()),
+    leftRequests(system),
+  ];
   const size =
     words.length +
     system.rows.reduce((sum, rows) => sum + 1 + rows.used * (1 + rows.columns.length), 0) +
@@ -78,7 +80,23 @@ export function restoreSystem(machines: readonly CompiledMachine[], bytes: Uint8
     for (const buffer of buffers.reverse()) system.pins.add(request, buffer);
     left -= count + 2;
   }
+  for (let left = take(); left > 0; left -= 2) {
+    const request = take();
+    // Whose list a row was in last is known of it from then on.
+    system.requests.append(take(), request);
+    system.requests.remove(request);
+  }
   return system;
+}
+
+/** Requests whose completion up-call is due or running, each followed by its queue. */
+function leftRequests({ requests, rows }: System): number[] {
+  const { states, used } = rows[M.overlappedRequest]!;
+  const found: number[] = [];
+  for (let request = 0; request < used; request++) {
+    if (states[request] !== 0 && !requests.has(request)) found.push(request, requests.owner(request));
+  }
+  return found;
 }
 
 /** SHA-256 of the snapshot; 32 bytes. */
