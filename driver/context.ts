@@ -146,8 +146,9 @@ export class Context {
 
   /** Calls into the switch; an exception there counts as a failed up-call and is reported apart. */
   upcall<T>(failed: T, call: (table: WspUpcallTable) => T): T {
+    if (this.upcalls === null) return failed;
     try {
-      return call(this.upcalls!);
+      return call(this.upcalls);
     } catch (error) {
       this.onUpcallError(error);
       return failed;

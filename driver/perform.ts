@@ -197,6 +197,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     'provider/closeAdapter': () => {
       context.closeReattachListeners();
       context.open = false;
+      context.upcalls = null;
       adapter.close();
     },
 

@@ -250,7 +250,7 @@ export class Provider {
   }
 
   /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */
-  get system(): Pick<System, 'machines' | 'rows' | 'requests' | 'connectionRequests' | 'buffers' | 'pins' | 'steps'> {
+  get system(): System {
     return this.#dispatcher.system;
   }
 
@@ -360,7 +360,6 @@ export class Provider {
         this.#descriptors.clear();
         this.#handles.clear();
         this.#dispatcher.deliver();
-        if (!this.#context.open) this.#context.upcalls = null;
       }
       return finish(lpErrno, answer);
     });
