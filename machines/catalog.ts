@@ -45,8 +45,19 @@ export function defineMachines(limits: Limits): Readonly<Record<MachineName, Mac
   };
 }
 
-/** Every machine as tables, made for `limits`; in the order of {@link machineNames}. */
+const compiled = new Map<string, readonly CompiledMachine[]>();
+
+/**
+ * Every machine as tables, made for `limits`; in the order of {@link machineNames}. Made once for each limits and then
+ * given to all who ask, who don't change them.
+ */
 export function compileMachines(limits: Limits): readonly CompiledMachine[] {
-  const definitions = defineMachines(limits);
-  return machineNames.map((name) => compile(definitions[name].machine, definitions[name].contract));
+  const key = JSON.stringify(Object.entries(limits).sort(([left], [right]) => (left < right ? -1 : 1)));
+  let machines = compiled.get(key);
+  if (machines === undefined) {
+    const definitions = defineMachines(limits);
+    machines = machineNames.map((name) => compile(definitions[name].machine, definitions[name].contract));
+    compiled.set(key, machines);
+  }
+  return machines;
 }

@@ -144,8 +144,12 @@ export function compile(machine: AnyStateMachine, contract: Contract): CompiledM
   };
 }
 
+const digests = new WeakMap<readonly CompiledMachine[], string>();
+
 /** Digest of everything that decides what a machine does; 64 hexadecimal digits. */
 export function digestOf(machines: readonly CompiledMachine[]): string {
+  const known = digests.get(machines);
+  if (known !== undefined) return known;
   const text = JSON.stringify(
     machines.map(({ values: _, final, refusals, dispatch, code, ...rest }) => ({
       ...rest,
@@ -155,7 +159,9 @@ export function digestOf(machines: readonly CompiledMachine[]): string {
       code: [...code],
     })),
   );
-  return bytesToHex(sha256(utf8ToBytes(text)));
+  const digest = bytesToHex(sha256(utf8ToBytes(text)));
+  digests.set(machines, digest);
+  return digest;
 }
 
 function signature(of: Contract['events']): EventType[] {

@@ -71,10 +71,7 @@ export class MachineRows {
     this.states = machine.configurations.length <= 0x100 ? new Uint8Array(rows) : new Uint16Array(rows);
     this.columns = machine.fields.map(({ domain }) => columnFor(domain, rows));
     for (const [index, { initial }] of machine.fields.entries()) this.columns[index]!.fill(initial);
-    const made = new Function('sink', stepperSource(machine, effectBase))(sink) as {
-      step: StepFunction;
-      bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
-    };
+    const made = stepperOf(machine, effectBase)(sink);
     this.step = made.step;
     this.#bind = made.bind;
     this.#bind(this.states, this.columns);
@@ -123,6 +120,24 @@ export class MachineRows {
     this.states[row] = configuration;
     for (let index = 0; index < values.length; index++) this.columns[index]![row] = values[index]!;
   }
+}
+
+type Stepper = (sink: EffectSink) => {
+  step: StepFunction;
+  bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
+};
+const steppers = new WeakMap<CompiledMachine, Map<number, Stepper>>();
+
+/** Translates a machine once, however many systems it runs in. */
+function stepperOf(machine: CompiledMachine, effectBase: number): Stepper {
+  const made = steppers.get(machine) ?? new Map<number, Stepper>();
+  steppers.set(machine, made);
+  let stepper = made.get(effectBase);
+  if (stepper === undefined) {
+    stepper = new Function('sink', stepperSource(machine, effectBase)) as Stepper;
+    made.set(effectBase, stepper);
+  }
+  return stepper;
 }
 
 /** JavaScript of the function body that makes `{ step, bind }` for `machine`. */
