@@ -14,6 +14,7 @@ import {
   extensionGuids,
   guidBytes,
   type Handle,
+  type SimulatedHostOptions,
   type SimulatedNetworkOptions,
   out,
   Provider,
@@ -91,6 +92,8 @@ export interface HostOptions {
   readonly limits?: Limits;
   readonly duplication?: DuplicationStore;
   readonly seed?: number;
+  /** How its adapter differs from the network's others: capabilities, faults. */
+  readonly adapter?: Omit<SimulatedHostOptions, 'addresses'>;
 }
 
 /** A host: provider, adapter and switch. */
@@ -109,13 +112,15 @@ export class Host<A extends Adapter = SimulatedAdapter> {
   readonly errno = out(0);
   /** Runs inside WPUCompleteOverlappedRequest, after it was written down. */
   onComplete: ((overlapped: WsaOverlapped, error: string, bytes: number) => void) | null = null;
+  /** Runs inside every up-call, after it was written down. */
+  onUpcall: ((upcall: Upcall) => void) | null = null;
   /** What WPUCompleteOverlappedRequest returns and does to Internal: a failing up-call leaves it alone. */
   completionFails = false;
   /** Error that the next WPUCreateSocketHandle fails with; 0 for none. */
   refuseHandle = 0;
   #nextHandle = 0x1000n;
 
-  constructor(name: string, address: string, adapter: A, clock: Clock, options: HostOptions = {}) {
+  constructor(name: string, address: string, adapter: A, clock: Clock, { adapter: _, ...options }: HostOptions = {}) {
     this.name = name;
     this.address = address;
     this.adapter = adapter;
@@ -149,6 +154,11 @@ export class Host<A extends Adapter = SimulatedAdapter> {
     );
   }
 
+  #told(upcall: Upcall): void {
+    this.upcalls.push(upcall);
+    this.onUpcall?.(upcall);
+  }
+
   upcallTable() {
     return {
       WPUCreateSocketHandle: (_catalog: number, context: Socket, lpErrno: { value: number }): Socket => {
@@ -159,12 +169,13 @@ export class Host<A extends Adapter = SimulatedAdapter> {
         }
         const handle = this.#nextHandle++;
         this.handles.add(handle);
-        this.upcalls.push({ type: 'createSocketHandle', context, handle });
+        this.#told({ type: 'createSocketHandle', context, handle });
         return handle;
       },
       WPUCloseSocketHandle: (handle: Socket): number => {
-        this.upcalls.push({ type: 'closeSocketHandle', handle });
-        return this.handles.delete(handle) ? 0 : -1;
+        const known = this.handles.delete(handle);
+        this.#told({ type: 'closeSocketHandle', handle });
+        return known ? 0 : -1;
       },
       WPUCompleteOverlappedRequest: (
         handle: Socket,
@@ -172,22 +183,22 @@ export class Host<A extends Adapter = SimulatedAdapter> {
         error: number,
         bytes: number,
       ): number => {
-        this.upcalls.push({ type: 'complete', handle, overlapped, error: wsaName(error), bytes });
         if (!this.completionFails) {
           overlapped.internalHigh = BigInt(bytes);
           overlapped.internal = 0n;
         }
+        this.#told({ type: 'complete', handle, overlapped, error: wsaName(error), bytes });
         this.onComplete?.(overlapped, wsaName(error), bytes);
         return this.completionFails ? -1 : 0;
       },
       WPUSetEvent: (event: bigint): boolean => {
-        this.upcalls.push({ type: 'setEvent', event });
         this.signaled.add(event);
+        this.#told({ type: 'setEvent', event });
         return true;
       },
       WPUResetEvent: (event: bigint): boolean => {
-        this.upcalls.push({ type: 'resetEvent', event });
         this.signaled.delete(event);
+        this.#told({ type: 'resetEvent', event });
         return true;
       },
     };
@@ -366,6 +377,8 @@ export interface Hosts {
   readonly server: Host;
   /** Lets both hosts work until nothing more happens. */
   run(): void;
+  /** Lets so much time pass, time limits included, and both hosts work. */
+  pass(ms: number): void;
 }
 
 export interface HostsOptions {
@@ -377,14 +390,34 @@ export interface HostsOptions {
 /** Two hosts, started. */
 export function twoHosts({ network: options = {}, client = {}, server = {} }: HostsOptions = {}): Hosts {
   const network = new SimulatedNetwork({ seed: 1, ...options });
-  const make = (name: string, address: string, given: HostOptions) => {
-    const adapter = network.host({ addresses: [address] });
-    const host = new Host(name, address, adapter, adapter.clock, given);
-    host.startup();
-    return host;
+  const hosts = {
+    client: startedHost(network, 'client', '10.0.0.1', client),
+    server: startedHost(network, 'server', '10.0.0.2', server),
   };
-  const hosts = { client: make('client', '10.0.0.1', client), server: make('server', '10.0.0.2', server) };
-  return { network, ...hosts, run: () => settle(network, [hosts.client, hosts.server]) };
+  const both = [hosts.client, hosts.server];
+  return { network, ...hosts, run: () => settle(network, both), pass: (ms) => pass(network, both, ms) };
+}
+
+/** One more host in `network`, started. */
+export function startedHost(network: SimulatedNetwork, name: string, address: string, options: HostOptions = {}): Host {
+  const adapter = network.host({ ...options.adapter, addresses: [address] });
+  const host = new Host(name, address, adapter, adapter.clock, options);
+  host.startup();
+  return host;
+}
+
+/** Lets `ms` of virtual time pass, instant by instant, and `hosts` work at each. */
+export function pass(network: SimulatedNetwork, hosts: readonly Host[], ms: number): void {
+  const endNs = network.nowNs + Math.ceil(ms * 1e6);
+  for (;;) {
+    let busy = true;
+    while (busy) busy = hosts.reduce((done, { provider }) => done + provider.poll(), 0) > 0;
+    const nextNs = network.nextEventNs;
+    if (nextNs === null || nextNs > endNs) break;
+    network.advanceTo(nextNs);
+  }
+  network.advanceTo(endNs);
+  while (hosts.reduce((done, { provider }) => done + provider.poll(), 0) > 0);
 }
 
 /** Lets `hosts` work until neither they nor the network have anything to do, time limits aside. */
@@ -432,7 +465,7 @@ export function connectedHosts(options: HostsOptions = {}): Connected {
 
 /** One more connection from the client to the server's `listener`. @throws Error when it isn't made */
 export function connectPair(
-  { client, server, run }: Hosts,
+  { client, server, run }: Pick<Hosts, 'client' | 'server' | 'run'>,
   listener: Socket,
   port: number,
   clientPort: number,
