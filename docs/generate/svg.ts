@@ -272,7 +272,7 @@ const textWidth = (lines: readonly Line[]): number =>
     const length = pieces.reduce((sum, { text }) => sum + text.length + 1, -1);
     return Math.max(most, (indent + length) * CHARACTER);
   }, 0);
-const titleWidth = ({ name, final }: ChartState): number => Math.max(40, name.length * 8.2 + (final ? 18 : 0));
+const titleWidth = ({ name, final }: ChartState): number => Math.max(40, name.length * 9.4 + (final ? 18 : 0));
 
 function textLines(lines: readonly Line[], x: number, y: number): string[] {
   return lines.map(({ indent, pieces }, index) => {
