@@ -161,18 +161,26 @@ export function toText(expression: Expression): string {
         typeof part !== 'number' && part.op === expression.op ? toText(part) : operand(part);
       return `${side(expression.left)} ${word} ${side(expression.right)}`;
     }
-    default:
-      return `${operand(expression.left)} ${expression.op} ${operand(expression.right)}`;
+    default: {
+      // Sums are read from left to right, and before comparisons.
+      const side = (part: Expression, mayBeSum: boolean) =>
+        isWord(part) || (mayBeSum && isSum(part)) ? toText(part) : `(${toText(part)})`;
+      return `${side(expression.left, true)} ${expression.op} ${side(expression.right, !isSum(expression))}`;
+    }
   }
 }
 
+const isSum = (expression: Expression): boolean =>
+  typeof expression !== 'number' && (expression.op === '+' || expression.op === '-');
+const isWord = (expression: Expression): boolean =>
+  typeof expression === 'number' ||
+  expression.op === 'context' ||
+  expression.op === 'event' ||
+  expression.op === 'named';
+
 function operand(expression: Expression): string {
   const simple =
-    typeof expression === 'number' ||
-    expression.op === 'context' ||
-    expression.op === 'event' ||
-    expression.op === 'named' ||
-    (expression.op !== 'if' && expression.op !== 'not' && expression.op !== '&&' && expression.op !== '||');
+    isWord(expression) || (typeof expression !== 'number' && !['if', 'not', '&&', '||'].includes(expression.op));
   return simple ? toText(expression) : `(${toText(expression)})`;
 }
 
