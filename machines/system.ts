@@ -10,6 +10,8 @@
  *
  * Rows are named by the caller, so that a journal of events determines the system. A row whose machine is over is free
  * and new again.
+ *
+ * A checker adds machines of its own behind these: what is around the provider, in the same language.
  */
 
 import { type MachineName, machineNames } from './catalog.ts';
@@ -81,8 +83,11 @@ const start = (event: string): Route[] => [
   { send: 'overlappedRequest/queue.head', to: 'requestIfOldest' },
 ];
 
+/** What effects cause, by machine and effect. */
+export type Routes = Readonly<Record<string, Readonly<Record<string, readonly Route[]>>>>;
+
 /** What effects cause, by machine and effect. An effect that isn't here is the driver's alone. */
-export const routes: Readonly<Record<MachineName, Readonly<Record<string, readonly Route[]>>>> = {
+export const routes: Readonly<Record<MachineName, Routes[string]>> = {
   provider: {
     endAllSockets: [{ send: 'socket/provider.cleanup', to: 'everySocket' }],
     breakAllSockets: [{ send: 'socket/adapter.removed', to: 'everySocket' }],
@@ -188,7 +193,6 @@ export const routes: Readonly<Record<MachineName, Readonly<Record<string, readon
 export const M = Object.fromEntries(machineNames.map((name, index) => [name, index])) as Readonly<
   Record<MachineName, number>
 >;
-const MACHINE_COUNT = machineNames.length;
 const NONE = -1;
 
 /** The send queue, and the receive queue, of a socket. */
@@ -197,8 +201,16 @@ export const receiveQueueOf = (socket: number): number => 2 * socket + 1;
 
 type Handler = (row: number, at: number) => void;
 
+/** How a system differs from the provider's own. */
+export interface SystemOptions<Name extends string> {
+  /** Names of all machines, beginning with {@link machineNames}. */
+  readonly names?: readonly Name[];
+  /** Instead of {@link routes}. */
+  readonly routes?: Routes;
+}
+
 /** All rows of all machines, and what moves them. */
-export class System {
+export class System<Name extends string = MachineName> {
   readonly machines: readonly CompiledMachine[];
   readonly rows: readonly MachineRows[];
   /** First id of each machine's events; event ids number all events of all machines. */
@@ -218,11 +230,13 @@ export class System {
   /** Events applied so far. */
   steps = 0;
   /** Steps of each machine so far, routed ones included. */
-  readonly machineSteps = new Float64Array(MACHINE_COUNT);
+  readonly machineSteps: Float64Array;
 
   /** Effects of steps that are being routed; a stack. */
   readonly #routing: EffectSink = { buffer: new Float64Array(256 * EFFECT_STRIDE), top: 0 };
   readonly #handlers: (readonly Handler[])[] = [];
+  readonly #numbers: ReadonlyMap<string, number>;
+  readonly #routes: Routes;
   readonly #machineOf: Uint8Array;
   readonly #effectsMax: number;
   /** Constant parameters of routes. */
@@ -230,9 +244,13 @@ export class System {
   readonly #held: number;
   readonly #undecided: readonly number[];
 
-  /** @param machines - compiled for the same limits, in the order of {@link machineNames} */
-  constructor(machines: readonly CompiledMachine[]) {
+  /** @param machines - compiled for the same limits, in the order of the names */
+  constructor(machines: readonly CompiledMachine[], options: SystemOptions<Name> = {}) {
+    const names: readonly string[] = options.names ?? machineNames;
     this.machines = machines;
+    this.machineSteps = new Float64Array(machines.length);
+    this.#numbers = new Map(names.map((name, index) => [name, index]));
+    this.#routes = options.routes ?? routes;
     const bases = (count: (machine: CompiledMachine) => number): number[] => {
       let base = 0;
       return machines.map((machine) => {
@@ -250,13 +268,12 @@ export class System {
     this.#held = state('overlappedRequest', 'held');
     this.#undecided = [state('connectionRequest', 'queued'), state('connectionRequest', 'deferred')];
     for (const [index, { effects }] of machines.entries()) {
-      const name = machineNames[index]!;
       for (const effect of effects) {
-        const names = effect.parameters.map((parameter) => parameter.name);
-        const found = routes[name][effect.name];
+        const parameters = effect.parameters.map((parameter) => parameter.name);
+        const found = this.#routes[names[index]!]?.[effect.name];
         this.#handlers.push(
           (found ?? (['perform'] as const)).map((route) =>
-            this.#handler(route, this.effectBase[index]! + effects.indexOf(effect), names),
+            this.#handler(route, this.effectBase[index]! + effects.indexOf(effect), parameters),
           ),
         );
       }
@@ -265,22 +282,28 @@ export class System {
   }
 
   /** Id of an event. @throws Error when there is none such */
-  eventId(machine: MachineName, event: string): number {
-    const index = this.machines[M[machine]]!.events.findIndex(({ name }) => name === event);
-    if (index < 0) throw new Error(`machine '${machine}' has no event '${event}'`);
-    return this.eventBase[M[machine]]! + index;
+  eventId(machine: Name, event: string): number {
+    return this.#eventId(this.#numbers.get(machine)!, event);
+  }
+
+  #eventId(machine: number, event: string): number {
+    const { name, events } = this.machines[machine]!;
+    const index = events.findIndex((candidate) => candidate.name === event);
+    if (index < 0) throw new Error(`machine '${name}' has no event '${event}'`);
+    return this.eventBase[machine]! + index;
   }
 
   /** Id of an effect. @throws Error when there is none such */
-  effectId(machine: MachineName, effect: string): number {
-    const index = this.machines[M[machine]]!.effects.findIndex(({ name }) => name === effect);
+  effectId(machine: Name, effect: string): number {
+    const number = this.#numbers.get(machine)!;
+    const index = this.machines[number]!.effects.findIndex(({ name }) => name === effect);
     if (index < 0) throw new Error(`machine '${machine}' has no effect '${effect}'`);
-    return this.effectBase[M[machine]]! + index;
+    return this.effectBase[number]! + index;
   }
 
   /** Whether an effect is the driver's to perform. */
-  reachesDriver(machine: MachineName, effect: string): boolean {
-    const found = routes[machine][effect];
+  reachesDriver(machine: Name, effect: string): boolean {
+    const found = this.#routes[machine]?.[effect];
     return found === undefined || found.includes('perform');
   }
 
@@ -384,7 +407,7 @@ export class System {
     }
     const [name, event] = route.send.split('/') as [MachineName, string];
     const machine = M[name];
-    const id = this.eventId(name, event);
+    const id = this.#eventId(machine, event);
     // Where each parameter comes from: a place in the effect (the asking row is its second number), or a constant.
     const sources = (route.with ?? []).map((source) =>
       typeof source === 'number' ? -1 - this.#constant(source) : source === 'self' ? 1 : position(source),
