@@ -18,9 +18,9 @@
 
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
-import { type AnyStateMachine, createActor } from 'xstate';
-import { bounds, type Contract, type Domain } from './contract.ts';
-import { type Expression, toText, walk } from './expression.ts';
+import { type AnyStateMachine, assign, createActor } from 'xstate';
+import { bounds, type Contract, type Domain, initialContext } from './contract.ts';
+import { type Expression, evaluate, toText, walk } from './expression.ts';
 
 export const Op = { guard: 0, update: 1, effect: 2, goto: 3, reject: 4 } as const;
 
@@ -103,7 +103,7 @@ export function compile(machine: AnyStateMachine, contract: Contract): CompiledM
     initial,
   }));
 
-  const probe = prober(machine, Object.keys(contract.effects));
+  const probe = prober(machine, contract);
   const configurations: { name: string; value: unknown; final: boolean; refusal: number }[] = [];
   const ids = new Map<string, number>();
   const intern = (next: Outcome): number => {
@@ -195,15 +195,26 @@ interface Snapshot {
   getMeta(): Record<string, { refusal?: number } | undefined>;
 }
 
+/** Microsteps that one event can take; with every guard true, `always` may never end. */
+const MICROSTEPS_MAX = 100;
+
 /** XState's machine with oracles for guards and recorders for actions. */
-function prober(machine: AnyStateMachine, effects: readonly string[]) {
+function prober(machine: AnyStateMachine, contract: Contract) {
   let oracle: (guard: Expression) => boolean = () => false;
   let trace: ({ guard: Expression; answer: boolean } | { act: Action })[] = [];
   const nothing = () => {};
   const probe = machine.provide({
     guards: { when: ((_: unknown, test: Expression) => oracle(test)) as never },
-    actions: Object.fromEntries(['update', ...effects].map((type) => [type, nothing])) as never,
+    actions: {
+      ...Object.fromEntries(Object.keys(contract.effects).map((type) => [type, nothing])),
+      // An assign() too, though one without outcome: XState asks for `always` again only after a change of memory.
+      update: assign((_: unknown, params: unknown) => {
+        trace.push({ act: { type: 'update', params } });
+        return {};
+      }),
+    } as never,
   }) as AnyStateMachine;
+  probe.options = { ...machine.options, maxIterations: MICROSTEPS_MAX };
   const self = createActor(probe);
   const scope = {
     self,
@@ -223,6 +234,16 @@ function prober(machine: AnyStateMachine, effects: readonly string[]) {
     if (snapshot.status === 'error') throw snapshot.error;
     const refusal = Object.values(snapshot.getMeta()).reduce((found, meta) => meta?.refusal ?? found, 0);
     return { value: snapshot.value, final: snapshot.status === 'done', refusal };
+  };
+
+  /** What `go` leads to, unless `always` leads it on for ever. */
+  const settled = (where: string, go: () => unknown): Outcome => {
+    try {
+      return outcome(go() as Snapshot);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('Infinite loop'))) throw error;
+      throw new CompileError(`machine '${machine.id}', ${where}: always transitions that may have no end`);
+    }
   };
 
   /** One run with the first guards answered as given and the others with yes. */
@@ -248,14 +269,18 @@ function prober(machine: AnyStateMachine, effects: readonly string[]) {
     const before = probe.resolveState({ value, context: {} } as never);
     const event = { type } as never;
     const enabled = probe.getTransitionData(before, event).length > 0;
-    const next = enabled ? outcome(probe.transition(before, event, scope) as unknown as Snapshot) : null;
+    const next = enabled
+      ? settled(`state '${valueName(value)}', event '${type}'`, () => probe.transition(before, event, scope))
+      : null;
     return { next, trace: trace as Trace, given };
   };
 
   return {
     initial(): Outcome {
       trace = [];
-      const found = outcome(probe.getInitialSnapshot(scope) as unknown as Snapshot);
+      const context = initialContext(contract);
+      oracle = (test) => evaluate(test, context, {}) !== 0;
+      const found = settled('initial state', () => probe.getInitialSnapshot(scope));
       if (trace.length > 0) {
         throw new CompileError(
           `machine '${machine.id}': the initial state has entry actions; a new row would miss them`,
