@@ -2,8 +2,9 @@
  * Completion poller: drains the adapter and the clock into events, a bounded batch in a turn.
  *
  * Theory of operation: completions come before connection events, so that what arrived before a connection was lost is
- * delivered before its loss is noticed (16.3). A flush that nobody has explained yet is itself the notice: of flush,
- * disconnect event and timer, the first moves the socket on.
+ * delivered before its loss is noticed (16.3). A flush says that the connection is lost but not why, so flushes wait for
+ * the turn's connection events. One that nobody has explained by then is itself the notice: of flush, disconnect event
+ * and timer, the first moves the socket on.
  */
 
 import { RejectReason } from '../machines/index.ts';
@@ -57,12 +58,16 @@ export class CompletionPoller {
   /** One turn: completions, connection events, timers. Makes no up-call of completion. @returns facts handled */
   poll(): number {
     const { work } = this.#context;
-    if (!this.#context.open || this.#polling) return 0;
+    const { dispatcher, open } = this.#context;
+    // While the last clean-up makes its up-calls, the adapter may still hold what no machine knows any more.
+    if (!open || this.#polling || dispatcher.refusal === WSA.WSANOTINITIALISED) return 0;
     this.#polling = true;
     const gathering = work.gathering;
     work.gathering = true;
     try {
-      return this.#completions() + this.#connectionEvents() + this.#timers();
+      const handled = this.#completions() + this.#connectionEvents();
+      this.#flushes();
+      return handled + this.#timers();
     } finally {
       work.gathering = gathering;
       if (this.#context.open) work.flush();
@@ -125,11 +130,7 @@ export class CompletionPoller {
       return;
     }
     if (status === CompletionStatus.flushed) {
-      dispatcher.apply(this.#event['flushNoticed']!, record.row, this.#moves(record));
-      // Noticing it can have ended the connector, and with it the request's claim on it.
-      if (byConnector.get(connector) !== record) return;
-      if (work < FIRST_MESSAGE_CONTEXT) dispatcher.apply(this.#event['flushed']!, work);
-      else if (work === FIRST_MESSAGE_CONTEXT) dispatcher.apply(this.#event['firstFlushed']!, record.row);
+      this.#context.flushed.push({ record, connector, work });
       return;
     }
     if (work < FIRST_MESSAGE_CONTEXT) {
@@ -141,6 +142,21 @@ export class CompletionPoller {
     dispatcher.apply(this.#event['fault']!, record.row);
     if (work === FIRST_MESSAGE_CONTEXT && byConnector.get(connector) === record) {
       dispatcher.apply(this.#event['firstFlushed']!, record.row);
+    }
+  }
+
+  /** Handles the turn's flushed work requests. */
+  #flushes(): void {
+    const { byConnector, dispatcher } = this.#context;
+    for (;;) {
+      const next = this.#context.flushed.shift();
+      if (next === undefined) return;
+      const { record, connector, work } = next;
+      dispatcher.apply(this.#event['flushNoticed']!, record.row, this.#moves(record));
+      // Noticing it can have ended the connector, and with it the request's claim on it.
+      if (byConnector.get(connector) !== record) continue;
+      if (work < FIRST_MESSAGE_CONTEXT) dispatcher.apply(this.#event['flushed']!, work);
+      else if (work === FIRST_MESSAGE_CONTEXT) dispatcher.apply(this.#event['firstFlushed']!, record.row);
     }
   }
 

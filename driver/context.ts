@@ -67,6 +67,8 @@ export class Context {
   readonly byConnector = new Map<number, SocketRecord>();
   readonly byListener = new Map<number, SocketRecord>();
   readonly arrivalByConnector = new Map<number, ArrivalRecord>();
+  /** Flushed work requests that the turn at hand has still to handle; of live connectors only. */
+  flushed: { readonly record: SocketRecord; readonly connector: number; readonly work: number }[] = [];
   readonly privateMemory = new PrivateMemoryPool();
   readonly work: WorkQueue;
   /** Copied at the first WSPStartupEx. */

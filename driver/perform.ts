@@ -76,8 +76,12 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
 
   const releaseConnector = (record: SocketRecord): void => {
     if (record.connector < 0) return;
-    context.byConnector.delete(record.connector);
-    adapter.destroyConnector(record.connector);
+    const { connector } = record;
+    context.byConnector.delete(connector);
+    if (context.flushed.length > 0) {
+      context.flushed = context.flushed.filter((each) => each.connector !== connector);
+    }
+    adapter.destroyConnector(connector);
     record.connector = -1;
   };
 
