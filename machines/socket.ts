@@ -296,7 +296,7 @@ export const createSocketMachine = (limits: Limits) => {
   const lost = [{ guard: when(event('migrating')), ...suspend }, breakWith('WSAECONNRESET')];
   const part = {
     target: '#socket.dormant.parted',
-    actions: [act('disconnect'), ...detach, act('handOverReceives'), lose('WSAECONNABORTED')],
+    actions: [act('stopTimer'), act('disconnect'), ...detach, act('handOverReceives'), lose('WSAECONNABORTED')],
   };
   const partAndDrain = { ...part, target: '#socket.closing.draining' };
   const endAcceptCall = (accepted: 0 | Parameters<typeof not>[0]) => effect('acceptEnded', { accepted, ready });
@@ -673,7 +673,13 @@ export const createSocketMachine = (limits: Limits) => {
               },
               'spi.duplicateSocket': {
                 target: '#socket.dormant.handing',
-                actions: [act('stopEvents'), act('haltQueues'), act('writeMailbox'), answer(0)],
+                actions: [
+                  act('stopEvents'),
+                  act('haltQueues'),
+                  startTimer('migration'),
+                  act('writeMailbox'),
+                  answer(0),
+                ],
               },
               'spi.closeSocket': {
                 target: '#socket.closing.draining',
@@ -803,10 +809,12 @@ export const createSocketMachine = (limits: Limits) => {
               'adapter.fault': part,
               'adapter.connectEnded': part,
               'adapter.removed': part,
+              // The news is stuck behind a send that gets nowhere.
+              'clock.expired': part,
               'spi.closeSocket': { target: '#socket.closing.handing', actions: [startTimer('close'), answer(0)] },
               'provider.cleanup': {
                 target: '#socket.closing.draining',
-                actions: [...detach, ...abortNow],
+                actions: [act('stopTimer'), ...detach, ...abortNow],
               },
             },
           },

@@ -1045,13 +1045,18 @@ describe('duplicating', () => {
     story.recv(0, 10, { polled: 1 });
     story.recv(0, 11, { polled: 1 });
     story.recv(0, 12, { polled: 1 });
-    assert.deepEqual(story.socket(0, 'spi.duplicateSocket'), ['socket 0: writeMailbox', 'socket 0: answer 0']);
+    assert.deepEqual(story.socket(0, 'spi.duplicateSocket'), [
+      'socket 0: startTimer kind=1',
+      'socket 0: writeMailbox',
+      'socket 0: answer 0',
+    ]);
     // What the peer has sent before still arrives.
     assert.deepEqual(story.completed(10, 4), [
       'overlappedRequest 10: publish 0 bytes=4',
       'overlappedRequest 10: retire',
     ]);
     assert.deepEqual(story.socket(0, 'adapter.mailboxWritten'), [
+      'socket 0: stopTimer',
       'socket 0: disconnect',
       'socket 0: destroyConnector',
       'overlappedRequest 11: publish 0 bytes=0',
@@ -1077,6 +1082,7 @@ describe('duplicating', () => {
     story.socket(0, 'spi.duplicateSocket');
     assert.deepEqual(story.socket(0, 'spi.closeSocket'), ['socket 0: startTimer kind=2', 'socket 0: answer 0']);
     assert.deepEqual(story.socket(0, 'adapter.mailboxWritten'), [
+      'socket 0: stopTimer',
       'socket 0: disconnect',
       'socket 0: destroyConnector',
       'overlappedRequest 10: publish 0 bytes=0',
