@@ -430,7 +430,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       words[0] = WSS_OPERATION_IN_PROGRESS;
     },
     'overlappedRequest/unmarkPending': (row) => requests.overlapped[row]!.words.set(before),
-    'overlappedRequest/postWork': (row, fence) => work.post(row, fence),
+    'overlappedRequest/postWork': (row, fence, pieces) => work.post(row, fence, pieces),
     'overlappedRequest/publish': (row, error, bytes) => {
       const overlapped = requests.overlapped[row]!;
       complete(overlapped, error, bytes);

@@ -29,8 +29,8 @@ export class WorkQueue {
     this.#context = context;
   }
 
-  /** Posts the work requests of request `row`. */
-  post(row: number, fence: number): void {
+  /** Posts the last `pieces` work requests of request `row`; those before were carried out on an earlier connection. */
+  post(row: number, fence: number, pieces: number): void {
     const { adapter, requests, sockets } = this.#context;
     const record = sockets[requests.socket[row]!]!;
     const opcode = requests.opcode[row]!;
@@ -38,7 +38,12 @@ export class WorkQueue {
     const perPiece = adapter.capabilities.elementsMax;
     const rdma = opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead;
     let remote = rdma ? requests.remoteAddress(row) : 0;
-    for (let first = 0; first < elements; first += perPiece) {
+    const begin = (this.#pieces(row) - pieces) * perPiece;
+    for (let index = 0; index < begin; index++) {
+      const { words, at } = requests.element(row, index);
+      remote += words[at + 1]!;
+    }
+    for (let first = begin; first < elements; first += perPiece) {
       const count = Math.min(perPiece, elements - first);
       const at = this.#begin(opcode, record.connector, row, fence, count);
       const ring = adapter.workRequests;

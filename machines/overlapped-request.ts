@@ -78,8 +78,8 @@ const contract = (limits: Limits) => {
       markPending: {},
       /** Put the WSAOVERLAPPED back as it was before. */
       unmarkPending: {},
-      /** Post the request's work requests to the adapter. */
-      postWork: { fence: flag },
+      /** Post the request's last `pieces` work requests to the adapter: all of them, unless it was posted before. */
+      postWork: { fence: flag, pieces },
       /** The adapter has a free place in its queue. */
       creditReturned: {},
       /** Nothing needs the request's registrations any more. */
@@ -108,7 +108,7 @@ export const createOverlappedRequestMachine = (limits: Limits) => {
   const ignored = effect('ignored', {});
   const begin = update({ polled: event('polled'), fence: event('fence'), pieces: event('pieces') });
   const markPending = effect('markPending', {});
-  const postWork = effect('postWork', { fence: c.fence });
+  const postWork = effect('postWork', { fence: c.fence, pieces: c.pieces });
   const creditReturned = effect('creditReturned', {});
   const onePieceLess = update({ pieces: subtract(c.pieces, 1) });
   const morePieces = when(less(1, c.pieces));
@@ -125,7 +125,7 @@ export const createOverlappedRequestMachine = (limits: Limits) => {
         on: {
           'queue.start': {
             target: 'posted',
-            actions: [begin, markPending, effect('postWork', { fence: event('fence') })],
+            actions: [begin, markPending, effect('postWork', { fence: event('fence'), pieces: event('pieces') })],
           },
           'queue.hold': { target: 'held', actions: [begin, markPending] },
           'queue.pair': { target: 'paired', actions: [begin, markPending] },

@@ -304,12 +304,7 @@ export const createSocketMachine = (limits: Limits) => {
   // Data transfer while connected (also while the connection moves).
   const refused = { guard: when(unequal(event('refusal'), 0)), actions: answerWith('refusal') };
   const transfer = {
-    'spi.send': [
-      refused,
-      {
-        actions: [effect('admitSend', { ...request, fence: c.fenceDue }), update({ fenceDue: 0 })],
-      },
-    ],
+    'spi.send': [refused, { actions: effect('admitSend', { ...request, fence: c.fenceDue }) }],
     'spi.recv': [refused, { actions: effect('admitReceive', request) }],
     'spi.rdmaWrite': [refused, { actions: effect('admitSend', request) }],
     'spi.rdmaRead': [refused, { actions: [effect('admitSend', request), update({ fenceDue: 1 })] }],

@@ -338,7 +338,7 @@ describe('requests of a connected socket', () => {
     const story = begin().connected(0);
     assert.deepEqual(story.send(0, 20, { polled: 1 }), [
       'overlappedRequest 20: markPending',
-      'overlappedRequest 20: postWork fence=0',
+      'overlappedRequest 20: postWork fence=0 pieces=1',
       'requestQueue 0: answer WSA_IO_PENDING',
     ]);
     assert.deepEqual(story.completed(20, 64), [
@@ -347,7 +347,7 @@ describe('requests of a connected socket', () => {
     ]);
     assert.deepEqual(story.send(0, 21), [
       'overlappedRequest 21: markPending',
-      'overlappedRequest 21: postWork fence=0',
+      'overlappedRequest 21: postWork fence=0 pieces=1',
       'requestQueue 0: answer WSA_IO_PENDING',
     ]);
     assert.deepEqual(story.completed(21, 65), ['overlappedRequest 21: requestNotification']);
@@ -407,9 +407,9 @@ describe('requests of a connected socket', () => {
     ]);
     assert.deepEqual(story.states('overlappedRequest', 20, 21, 22, 23), ['posted', 'posted', 'held', 'held']);
     // The place goes to 22 though 21 is the one that came back.
-    assert.deepEqual(story.completed(21), ['overlappedRequest 22: postWork fence=0']);
+    assert.deepEqual(story.completed(21), ['overlappedRequest 22: postWork fence=0 pieces=1']);
     assert.deepEqual(story.completed(20), [
-      'overlappedRequest 23: postWork fence=0',
+      'overlappedRequest 23: postWork fence=0 pieces=1',
       'overlappedRequest 20: publish 0 bytes=0',
       'overlappedRequest 21: publish 0 bytes=0',
       'overlappedRequest 21: retire',
@@ -427,7 +427,7 @@ describe('requests of a connected socket', () => {
     // The other direction has its own limit.
     assert.deepEqual(story.recv(0, 10), [
       'overlappedRequest 10: markPending',
-      'overlappedRequest 10: postWork fence=0',
+      'overlappedRequest 10: postWork fence=0 pieces=1',
       'requestQueue 1: answer WSA_IO_PENDING',
     ]);
   });
@@ -447,25 +447,25 @@ describe('requests of a connected socket', () => {
     const story = begin().connected(0);
     assert.deepEqual(story.socket(0, 'spi.rdmaRead', { request: 20 }), [
       'overlappedRequest 20: markPending',
-      'overlappedRequest 20: postWork fence=0',
+      'overlappedRequest 20: postWork fence=0 pieces=1',
       'requestQueue 0: answer WSA_IO_PENDING',
     ]);
     assert.deepEqual(story.socket(0, 'spi.rdmaWrite', { request: 21 }), [
       'overlappedRequest 21: markPending',
-      'overlappedRequest 21: postWork fence=0',
+      'overlappedRequest 21: postWork fence=0 pieces=1',
       'requestQueue 0: answer WSA_IO_PENDING',
     ]);
     story.completed(20);
     story.completed(21);
     assert.deepEqual(story.send(0, 22), [
       'overlappedRequest 22: markPending',
-      'overlappedRequest 22: postWork fence=1',
+      'overlappedRequest 22: postWork fence=1 pieces=1',
       'requestQueue 0: answer WSA_IO_PENDING',
     ]);
     story.completed(22);
     assert.deepEqual(story.send(0, 23), [
       'overlappedRequest 23: markPending',
-      'overlappedRequest 23: postWork fence=0',
+      'overlappedRequest 23: postWork fence=1 pieces=1',
       'requestQueue 0: answer WSA_IO_PENDING',
     ]);
   });
@@ -493,7 +493,7 @@ describe('first message of an accepted socket', () => {
     ]);
     assert.deepEqual(story.recv(1, 11), [
       'overlappedRequest 11: markPending',
-      'overlappedRequest 11: postWork fence=0',
+      'overlappedRequest 11: postWork fence=0 pieces=1',
       'requestQueue 3: answer WSA_IO_PENDING',
     ]);
   });
@@ -507,7 +507,7 @@ describe('first message of an accepted socket', () => {
     ]);
     assert.deepEqual(story.recv(1, 11, { polled: 1 }), [
       'overlappedRequest 11: markPending',
-      'overlappedRequest 11: postWork fence=0',
+      'overlappedRequest 11: postWork fence=0 pieces=1',
       'requestQueue 3: answer WSA_IO_PENDING',
     ]);
     assert.deepEqual(story.completed(11, 5), []);
@@ -1144,8 +1144,8 @@ describe('taking over', () => {
     // Receive 10 is paired with the private receive and so has a place: only one more is posted.
     assert.deepEqual(story.socket(0, 'adapter.established'), [
       'socket 0: stopTimer',
-      'overlappedRequest 20: postWork fence=0',
-      'overlappedRequest 11: postWork fence=0',
+      'overlappedRequest 20: postWork fence=0 pieces=1',
+      'overlappedRequest 11: postWork fence=0 pieces=1',
     ]);
     assert.equal(story.state('socket', 0), 'connected.active');
   });
@@ -1192,12 +1192,12 @@ describe("the peer's move to another process", () => {
     ]);
     assert.deepEqual(story.socket(0, 'adapter.reattachRequested'), ['socket 0: stopTimer', 'socket 0: acceptReattach']);
     assert.deepEqual(story.socket(0, 'adapter.reattached'), [
-      'overlappedRequest 10: postWork fence=0',
-      'overlappedRequest 11: postWork fence=0',
+      'overlappedRequest 10: postWork fence=0 pieces=1',
+      'overlappedRequest 11: postWork fence=0 pieces=1',
     ]);
     assert.deepEqual(story.states('overlappedRequest', 10, 11, 12, 13), ['posted', 'posted', 'held', 'held']);
     assert.deepEqual(story.completed(10, 1), [
-      'overlappedRequest 12: postWork fence=0',
+      'overlappedRequest 12: postWork fence=0 pieces=1',
       'overlappedRequest 10: publish 0 bytes=1',
       'overlappedRequest 10: retire',
     ]);
@@ -1210,7 +1210,7 @@ describe("the peer's move to another process", () => {
       'socket 0: destroyConnector',
       'socket 0: acceptReattach',
     ]);
-    assert.deepEqual(story.socket(0, 'adapter.reattached'), ['overlappedRequest 10: postWork fence=0']);
+    assert.deepEqual(story.socket(0, 'adapter.reattached'), ['overlappedRequest 10: postWork fence=0 pieces=1']);
   });
 
   test('when it does not come back, the connection is broken', () => {
@@ -1249,7 +1249,7 @@ describe("the peer's move to another process", () => {
       'socket 1: startTimer kind=1',
     ]);
     story.socket(1, 'adapter.reattachRequested');
-    assert.deepEqual(story.socket(1, 'adapter.reattached'), ['overlappedRequest 10: postWork fence=0']);
+    assert.deepEqual(story.socket(1, 'adapter.reattached'), ['overlappedRequest 10: postWork fence=0 pieces=1']);
   });
 });
 
@@ -1262,7 +1262,7 @@ describe("the peer's move before the first message", () => {
       'requestQueue 3: answer WSA_IO_PENDING',
     ]);
     story.socket(1, 'adapter.reattachRequested');
-    assert.deepEqual(story.socket(1, 'adapter.reattached'), ['overlappedRequest 10: postWork fence=0']);
+    assert.deepEqual(story.socket(1, 'adapter.reattached'), ['overlappedRequest 10: postWork fence=0 pieces=1']);
     assert.deepEqual(story.completed(10, 3), [
       'overlappedRequest 10: publish 0 bytes=3',
       'overlappedRequest 10: retire',
