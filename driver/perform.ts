@@ -78,6 +78,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     if (record.connector < 0) return;
     const { connector } = record;
     context.byConnector.delete(connector);
+    work.forget(connector);
     if (context.flushed.length > 0) {
       context.flushed = context.flushed.filter((each) => each.connector !== connector);
     }

@@ -98,12 +98,29 @@ export class WorkQueue {
 
   /** Posts what has gathered, and reports what the adapter refused. */
   flush(): void {
-    const count = this.#count;
-    if (count === 0) return;
+    while (this.#count > 0) {
+      const count = this.#count;
+      this.#count = 0;
+      const taken = this.#context.adapter.post(count);
+      if (taken < count) this.#reportRefused(taken, count);
+    }
+  }
+
+  /** Drops what has gathered for a connector that is about to be destroyed. */
+  forget(connector: number): void {
+    if (this.#count > 0) this.#takeOut(connector, 0, this.#count);
+  }
+
+  /** Leaves in the ring, from its start, what is for other connectors. @returns the request of each of `connector`'s */
+  #takeOut(connector: number, from: number, to: number): number[] {
+    const ring = this.#context.adapter.workRequests;
+    const rows: number[] = [];
     this.#count = 0;
-    const { adapter } = this.#context;
-    const taken = adapter.post(count);
-    if (taken < count) this.#reportRefused(taken, count);
+    for (let at = from * WORK_REQUEST_WORDS; at < to * WORK_REQUEST_WORDS; at += WORK_REQUEST_WORDS) {
+      if (ring[at + F.connector] === connector) rows.push(ring[at + F.context]!);
+      else ring.copyWithin(this.#count++ * WORK_REQUEST_WORDS, at, at + WORK_REQUEST_WORDS);
+    }
+    return rows;
   }
 
   #reportRefused(taken: number, count: number): void {
@@ -113,22 +130,19 @@ export class WorkQueue {
       this.#failed = dispatcher.event('overlappedRequest', 'adapter.failed');
       this.#fault = dispatcher.event('socket', 'adapter.fault');
     }
-    // Handling one can post others: read the ring first.
-    const refused = Array.from({ length: count - taken }, (_, index) => {
-      const at = (taken + index) * WORK_REQUEST_WORDS;
-      return { row: adapter.workRequests[at + F.context]!, connector: adapter.workRequests[at + F.connector]! };
-    });
-    const whole = refused.every(({ row }) => row === initiating) && refused.length === this.#pieces(initiating);
-    for (const { row, connector } of refused) {
-      if (whole) {
-        dispatcher.apply(this.#postRefused, row);
-        return;
-      }
-      const record = byConnector.get(connector);
+    // The rest of this connection's would overtake what was refused. Other connections' are posted with the next batch.
+    const connector = adapter.workRequests[taken * WORK_REQUEST_WORDS + F.connector]!;
+    const rows = this.#takeOut(connector, taken, count);
+    if (rows.length === this.#pieces(initiating) && rows.every((row) => row === initiating)) {
+      dispatcher.apply(this.#postRefused, initiating);
+      return;
+    }
+    const record = byConnector.get(connector);
+    for (const row of rows) {
       // An earlier one's fault may have ended it.
       if (record === undefined || requests.overlapped[row] === null) continue;
       dispatcher.apply(this.#failed, row, WSA.WSAECONNABORTED);
-      if (byConnector.has(connector)) dispatcher.apply(this.#fault, record.row);
+      if (byConnector.get(connector) === record) dispatcher.apply(this.#fault, record.row);
     }
   }
 
