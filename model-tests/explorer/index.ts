@@ -1,0 +1,6 @@
+/** Exhaustive search of small worlds. */
+export * from './explore.ts';
+export * from './layout.ts';
+export * from './properties.ts';
+export * from './report.ts';
+export * from './world.ts';
