@@ -58,6 +58,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     copied: dispatcher.event('overlappedRequest', 'firstMessage.copied'),
     fault: dispatcher.event('socket', 'adapter.fault'),
     conditionAccepted: dispatcher.event('connectionRequest', 'condition.accepted'),
+    eventReset: dispatcher.event('networkEvents', 'upcall.eventReset'),
     conditionRejected: dispatcher.event('connectionRequest', 'condition.rejected'),
     conditionDeferred: dispatcher.event('connectionRequest', 'condition.deferred'),
     conditionInvalid: dispatcher.event('connectionRequest', 'condition.invalid'),
@@ -388,7 +389,12 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     },
 
     'networkEvents/setEvent': (row) => reportUpcall(true, context.socket(row)),
-    'networkEvents/resetEvent': (row) => reportUpcall(false, context.socket(row)),
+    'networkEvents/resetEvent': (row) => {
+      const record = context.socket(row);
+      reportUpcall(false, record);
+      // Inside the up-call the switch can have closed the socket.
+      if (context.sockets[row] === record) dispatcher.apply(event.eventReset, row);
+    },
     'networkEvents/reportNetworkEvents': (_row, accept, connected, connectErrno) => {
       const { events, event: handle } = context.enumCall!;
       events.lNetworkEvents = (accept === 1 ? FD_ACCEPT : 0) | (connected === 1 ? FD_CONNECT : 0);

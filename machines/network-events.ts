@@ -5,7 +5,8 @@
  * until a WSPAccept (or a new selection) re-enables it; whether a request waits and may be offered comes with the event
  * (`ready`), from the listener. FD_CONNECT is recorded once for each attempt; its result is kept until it has been
  * reported, so that a selection that comes late still learns it. Enumerating copies and clears in one step and
- * re-enables nothing. A successful accept resets the event object first and sets it again if anything is still recorded.
+ * re-enables nothing. A successful accept resets the event object, and sets it again if anything is recorded once the
+ * up-call has returned: inside it the switch may have enumerated, or closed the socket.
  *
  * Source: specification, section 12; 4.3 to 4.5; A-09, A-10; S-25, S-27, S-28.
  */
@@ -47,6 +48,8 @@ const definition = {
     'socket.stopped': {},
     'socket.freed': {},
     'spi.enumNetworkEvents': {},
+    /** The up-call has returned; inside it the switch may have done anything. */
+    'upcall.eventReset': {},
   },
   effects: {
     setEvent: {},
@@ -92,18 +95,12 @@ export const createNetworkEventsMachine = () => {
             ignored,
           ],
           'socket.acceptEnded': [
-            {
-              guard: when(all(event('accepted'), acceptAgain)),
-              actions: [resetEvent, recordAccept, setEvent],
-            },
-            {
-              guard: when(all(event('accepted'), any(c.acceptRecorded, c.connectRecorded))),
-              actions: [resetEvent, update({ acceptEnabled: 1 }), setEvent],
-            },
-            { guard: when(event('accepted')), actions: [resetEvent, update({ acceptEnabled: 1 })] },
+            { guard: when(all(event('accepted'), acceptAgain)), actions: [recordAccept, resetEvent] },
+            { guard: when(event('accepted')), actions: [update({ acceptEnabled: 1 }), resetEvent] },
             { guard: when(acceptAgain), actions: [recordAccept, setEvent] },
             { actions: update({ acceptEnabled: 1 }) },
           ],
+          'upcall.eventReset': [{ guard: when(any(c.acceptRecorded, c.connectRecorded)), actions: setEvent }, ignored],
           'socket.connectStarted': { actions: update({ connectRecorded: 0, connectUnreported: 0 }) },
           'socket.connectEnded': [
             {
@@ -150,6 +147,7 @@ export const createNetworkEventsMachine = () => {
               effect('answer', { error: 0 }),
             ],
           },
+          'upcall.eventReset': ignored,
           'socket.acceptEnded': ignored,
           'socket.stopped': ignored,
           'socket.freed': { target: 'freed', actions: effect('ignored', {}) },
