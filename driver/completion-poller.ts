@@ -7,7 +7,7 @@
  * and timer, the first moves the socket on.
  */
 
-import { RejectReason } from '../machines/index.ts';
+import { RejectReason, WSA } from '../machines/index.ts';
 import {
   COMPLETION_WORDS,
   CompletionField as C,

@@ -41,6 +41,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
   const event = {
     adapterOpened: dispatcher.event('provider', 'adapter.opened'),
     adapterOpenFailed: dispatcher.event('provider', 'adapter.openFailed'),
+    adapterClosed: dispatcher.event('provider', 'adapter.closed'),
     handleCreated: dispatcher.event('socket', 'upcall.handleCreated'),
     handleRefused: dispatcher.event('socket', 'upcall.handleRefused'),
     listening: dispatcher.event('socket', 'adapter.listening'),
@@ -205,6 +206,10 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       context.open = false;
       context.upcalls = null;
       adapter.close();
+      // A WSPAccept from inside whose condition function the provider was cleaned up still has its request.
+      for (const arrival of context.arrivals) if (arrival !== undefined) arrival.connector = -1;
+      context.arrivalByConnector.clear();
+      dispatcher.apply(event.adapterClosed, 0);
     },
 
     'socket/createSwitchHandle': (row) => {

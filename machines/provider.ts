@@ -3,8 +3,9 @@
  *
  * Theory of operation: start-ups nest and only the outermost pair does anything. The adapter answers within the first
  * start-up. The last clean-up ends every socket; the adapter lets go of all memory first, so every pending request ends
- * at once, and only completion up-calls that are already running can delay the end (`cleaningUp`). When the adapter is
- * lost, the provider stays `failed` until it has been cleaned up.
+ * at once, and only completion up-calls that are already running can delay the end (`cleaningUp`). The switch handles
+ * are closed before the adapter is (`closing`): from inside those up-calls nobody can start up. When the adapter is lost,
+ * the provider stays `failed` until it has been cleaned up.
  *
  * Each state says in its `meta` what a call that needs a working provider gets (0: go on), so that the check that comes
  * first in every function is the machine's word too.
@@ -34,6 +35,7 @@ const contract = (limits: Limits) =>
       'adapter.opened': {},
       'adapter.openFailed': { error: oneOf(WSA.WSASYSNOTREADY, WSA.WSAEPROVIDERFAILEDINIT) },
       'adapter.removed': {},
+      'adapter.closed': {},
       'socket.opened': {},
       'socket.closed': {},
     },
@@ -135,7 +137,7 @@ export const createProviderMachine = (limits: Limits) => {
         meta: { refusal: WSA.WSANOTINITIALISED },
         always: {
           guard: when(equal(c.sockets, 0)),
-          target: 'uninitialised',
+          target: 'closing',
           actions: effect('closeAdapter', {}),
         },
         on: {
@@ -145,6 +147,16 @@ export const createProviderMachine = (limits: Limits) => {
           'socket.closed': discountSocket,
           // An accept goes on inside whose up-call the provider was cleaned up.
           'socket.opened': countSocket,
+        },
+      },
+      // The sockets are gone; their last up-calls are being made, then the adapter is closed.
+      closing: {
+        meta: { refusal: WSA.WSANOTINITIALISED },
+        on: {
+          'adapter.closed': { target: 'uninitialised', actions: effect('ignored', {}) },
+          'spi.startup': [refuse, { actions: answer('WSASYSNOTREADY') }],
+          'spi.cleanup': { actions: answer('WSANOTINITIALISED') },
+          'adapter.removed': ignored,
         },
       },
     },

@@ -155,7 +155,11 @@ describe('provider', () => {
     assert.deepEqual(story.provider('spi.cleanup'), ['provider 0: answer 0']);
     assert.deepEqual(story.provider('spi.cleanup'), ['provider 0: answer 0', 'provider 0: closeAdapter']);
     assert.deepEqual(story.provider('spi.cleanup'), ['provider 0: answer WSANOTINITIALISED']);
+    // The adapter is closed only after the last up-calls, and from inside those nobody can start up.
+    assert.deepEqual(story.provider('spi.startup'), ['provider 0: answer WSASYSNOTREADY']);
+    assert.deepEqual(story.provider('adapter.closed'), []);
     assert.equal(story.state('provider', 0), 'uninitialised');
+    assert.deepEqual(story.provider('spi.startup'), ['provider 0: openAdapter']);
   });
 
   test('an adapter that does not open leaves it uninitialised', () => {
@@ -215,7 +219,7 @@ describe('clean-up with sockets in every state', () => {
       'provider 0: closeAdapter',
       'overlappedRequest 22: retire',
     ]);
-    assert.equal(story.state('provider', 0), 'uninitialised');
+    assert.equal(story.state('provider', 0), 'closing');
     story.assertNothingLeft();
   });
 
@@ -1393,7 +1397,7 @@ describe('device removal', () => {
     story.provider('spi.cleanup');
     story.assertNothingLeft();
     assert.deepEqual(story.context('provider', 0), { startups: 0, sockets: 0 });
-    assert.equal(story.state('provider', 0), 'uninitialised');
+    assert.equal(story.state('provider', 0), 'closing');
   });
 });
 
