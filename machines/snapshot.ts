@@ -13,7 +13,7 @@ import { M, System } from './system.ts';
 
 const HIGH = 0x1_0000_0000;
 
-/** Everything that decides how `system` goes on. @throws Error in the middle of a step's effects */
+/** Everything that decides how `system` goes on, and its counts of steps. @throws Error in the middle of a step's effects */
 export function snapshotOf(system: System): Uint8Array {
   const words: number[] = [system.steps >>> 0, Math.floor(system.steps / HIGH)];
   for (const count of system.machineSteps) words.push(count >>> 0, Math.floor(count / HIGH));
@@ -99,5 +99,9 @@ function leftRequests({ requests, rows }: System): number[] {
   return found;
 }
 
-/** SHA-256 of the snapshot; 32 bytes. */
-export const digestOfSystem = (system: System): Uint8Array => sha256(snapshotOf(system));
+/** SHA-256 of what decides how `system` goes on, but not of how many steps led here; 32 bytes. */
+export const digestOfSystem = (system: System): Uint8Array =>
+  sha256(snapshotOf(system).subarray(4 * (2 + 2 * system.machineSteps.length)));
+
+/** SHA-256 of the whole snapshot, counts of steps included, which a journal ends with; 32 bytes. */
+export const digestOfRun = (system: System): Uint8Array => sha256(snapshotOf(system));
