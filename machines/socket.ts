@@ -490,7 +490,7 @@ export const createSocketMachine = (limits: Limits) => {
             on: {
               'spi.connect': {
                 target: '#socket.connecting.starting',
-                actions: [act('connectStarted'), act('startConnect')],
+                actions: act('startConnect'),
               },
               'spi.listen': {
                 target: 'opening',
@@ -596,7 +596,12 @@ export const createSocketMachine = (limits: Limits) => {
             on: {
               'adapter.connectStarted': {
                 target: 'pending',
-                actions: [update({ attached: 1 }), startTimer('connect'), answer('WSAEWOULDBLOCK')],
+                actions: [
+                  update({ attached: 1 }),
+                  act('connectStarted'),
+                  startTimer('connect'),
+                  answer('WSAEWOULDBLOCK'),
+                ],
               },
               'adapter.connectNotStarted': {
                 target: '#socket.bound',
