@@ -292,7 +292,7 @@ export class Provider {
     this.#dispatcher.journal.dump(sink, this.digest());
   }
 
-  /** Ends the journal with the state's digest; nothing may be called afterwards. */
+  /** Ends the journal with the run's digest; nothing may be called afterwards. */
   closeJournal(): void {
     this.#dispatcher.journal.close(this.digest());
   }
@@ -420,29 +420,37 @@ export class Provider {
           Math.max(1, taken.backlog),
         );
       }
-      if (answer !== 0) {
-        this.#descriptors.delete(record.descriptor);
-        return refuse(answer);
-      }
-      finish(lpErrno, 0);
-      return record.descriptor;
+      return answer === 0 ? this.#handOut(record, lpErrno) : refuse(answer);
     });
   }
 
   #newSocket(family: SocketAddress['family'], catalogEntryId: number): SocketRecord {
     const row = this.#context.socketRows.allocate();
     const record = new SocketRecord(row, this.#descriptors.next(row), family, catalogEntryId);
-    this.#descriptors.set(record.descriptor, record);
     this.#context.sockets[row] = record;
     return record;
   }
 
   /** Gives back a socket that no machine has been told of. */
   #discard(record: SocketRecord): void {
-    this.#descriptors.delete(record.descriptor);
     if (record.opened) return;
     this.#context.sockets[record.row] = undefined;
     this.#context.socketRows.free(record.row);
+  /**
+   * Makes the new socket's descriptor valid: only the call that returns it does, since inside the up-calls before it the
+   * switch can know it already.
+   */
+  #handOut(record: SocketRecord, lpErrno: Out<number>): Socket {
+    if (this.#context.sockets[record.row] !== record) {
+      // The provider was cleaned up inside the call's last up-call.
+      finish(lpErrno, WSA.WSANOTINITIALISED);
+      return INVALID_SOCKET;
+    }
+    this.#descriptors.set(record.descriptor, record);
+    finish(lpErrno, 0);
+    return record.descriptor;
+  }
+
   }
 
   /**
@@ -791,15 +799,16 @@ export class Provider {
       this.#context.acceptCall = outer;
       if (answer !== 0 || record === null) {
         if (record !== null) this.#discard(record);
-        finish(lpErrno, answer);
+        // Inside the condition function the provider can have been cleaned up, or have lost its adapter.
+        finish(lpErrno, this.#dispatcher.refusal === 0 ? answer : this.#dispatcher.refusal);
         return INVALID_SOCKET;
       }
-      if (addr !== null) {
+      const accepted = this.#handOut(record, lpErrno);
+      if (addr !== null && accepted !== INVALID_SOCKET) {
         addr.set(toSockaddr(call.remote!));
         addrlen!.value = bytes;
       }
-      finish(lpErrno, 0);
-      return record.descriptor;
+      return accepted;
     });
   }
 
