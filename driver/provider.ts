@@ -125,6 +125,11 @@ export const SERVICE_FLAGS = 0x0e;
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const isUint32 = (value: unknown): value is number =>
+/** A pointer that may be null. */
+const isOptional = (value: unknown): boolean => value === null || value === undefined || isObject(value);
+/** Whether `bytes`, of which the caller says that `given` may be used, has room for `needed`. */
+const roomFor = (bytes: Uint8Array, given: unknown, needed: number): boolean =>
+  typeof given === 'number' && given >= needed && bytes.length >= needed;
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 
 /** A SAN service provider. Make one for each process and adapter; nothing works before {@link Provider.WSPStartupEx}. */
@@ -198,7 +203,7 @@ export class Provider {
       socketRows: new RowPool(this.#limits.socketsMax),
       bufferRows: new RowPool(0x4000_0000),
       arrivalRows: new RowPool(0x100_0000),
-      requests: new RequestTable(Math.min(2 * pendingMax(this.#limits) * this.#limits.socketsMax, 0x4000_0000)),
+      requests: new RequestTable(Math.min(2 * pendingMax(this.#limits) * this.#limits.socketsMax + 1, 0x4000_0000)),
       queueDepth: this.#limits.queueDepth,
       onUpcallError:
         options.onUpcallError ??
@@ -635,12 +640,18 @@ export class Provider {
     lpcbBytesReturned: Out<number> | null,
     lpErrno: Out<number>,
   ): number {
-    if (!(guid instanceof Uint8Array) || guid.length < 16 || !(guidBytesGiven >= 16))
-      return finish(lpErrno, WSA.WSAEFAULT);
-    if (!isObject(target) || target instanceof Uint8Array || !(room >= POINTER_BYTES) || !isObject(lpcbBytesReturned)) {
+    if (
+      !(guid instanceof Uint8Array) ||
+      !roomFor(guid, guidBytesGiven, GUID_BYTES) ||
+      !isObject(target) ||
+      target instanceof Uint8Array ||
+      !isUint32(room) ||
+      room < POINTER_BYTES ||
+      !isObject(lpcbBytesReturned)
+    ) {
       return finish(lpErrno, WSA.WSAEFAULT);
     }
-    const wanted = guid.subarray(0, 16);
+    const wanted = guid.subarray(0, GUID_BYTES);
     const name = extensionNames.find((candidate) => sameBytes(guidBytes(extensionGuids[candidate]), wanted));
     if (name === undefined) return finish(lpErrno, WSA.WSAEINVAL);
     const offered =
@@ -664,7 +675,7 @@ export class Provider {
       .map((address) => toSockaddr({ family: address.includes(':') ? 'IPv6' : 'IPv4', address, port: 0 }));
     const headBytes = 8 + 16 * addresses.length;
     const needed = addresses.reduce((sum, { length }) => sum + length, headBytes);
-    if (!(target instanceof Uint8Array) || !Number.isInteger(room) || Math.min(room, target.length) < needed) {
+    if (!(target instanceof Uint8Array) || !roomFor(target, room, needed)) {
       returned.value = needed;
       return finish(lpErrno, WSA.WSAEFAULT);
     }
@@ -719,7 +730,8 @@ export class Provider {
       const address = this.#address(name, namelen, record.family);
       if (typeof address === 'number') return finish(lpErrno, address);
       if (isObject(lpCallerData) && lpCallerData.len !== 0) return finish(lpErrno, WSA.WSAEPROTONOSUPPORT);
-      if (isObject(lpSQOS)) return finish(lpErrno, WSA.WSAEOPNOTSUPP);
+      if (!isOptional(lpCallerData) || !isOptional(lpCalleeData)) return finish(lpErrno, WSA.WSAEFAULT);
+      if (lpSQOS !== null && lpSQOS !== undefined) return finish(lpErrno, WSA.WSAEOPNOTSUPP);
       if (isWildcard(address) || address.port === 0 || (!this.#context.config.loopback && this.#serves(address))) {
         return finish(lpErrno, WSA.WSAEADDRNOTAVAIL);
       }
@@ -780,8 +792,7 @@ export class Provider {
       if (listener === null) return INVALID_SOCKET;
       const bytes = sockaddrBytes(listener.family);
       const fits =
-        addr === null ||
-        (addr instanceof Uint8Array && isObject(addrlen) && addrlen.value >= bytes && addr.length >= bytes);
+        addr === null || (addr instanceof Uint8Array && isObject(addrlen) && roomFor(addr, addrlen.value, bytes));
       if (!fits || (lpfnCondition !== null && typeof lpfnCondition !== 'function')) {
         finish(lpErrno, WSA.WSAEFAULT);
         return INVALID_SOCKET;
@@ -824,7 +835,7 @@ export class Provider {
       const record = this.#enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (
-        !Number.isInteger(lNetworkEvents) ||
+        (lNetworkEvents | 0) !== lNetworkEvents ||
         (lNetworkEvents & ~(FD_ACCEPT | FD_CONNECT)) !== 0 ||
         (lNetworkEvents !== 0 && (typeof hEventObject !== 'bigint' || hEventObject === 0n))
       ) {
@@ -1389,8 +1400,10 @@ export class Provider {
       const record = this.#enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!isObject(lpdwDescriptorLength)) return finish(lpErrno, WSA.WSAEFAULT);
-      const room = lpRdmaBufferDescriptor instanceof Uint8Array ? lpRdmaBufferDescriptor.length : 0;
-      if (!(Math.min(room, lpdwDescriptorLength.value) >= REMOTE_DESCRIPTOR_BYTES)) {
+      if (
+        !(lpRdmaBufferDescriptor instanceof Uint8Array) ||
+        !roomFor(lpRdmaBufferDescriptor, lpdwDescriptorLength.value, REMOTE_DESCRIPTOR_BYTES)
+      ) {
         lpdwDescriptorLength.value = REMOTE_DESCRIPTOR_BYTES;
         return finish(lpErrno, WSA.WSAEFAULT);
       }
@@ -1484,6 +1497,7 @@ export class Provider {
 
 const POINTER_BYTES = 8;
 const extensionNames = Object.keys(extensionGuids) as ExtensionName[];
+const GUID_BYTES = 16;
 const requiredUpcalls = [
   'WPUCreateSocketHandle',
   'WPUCloseSocketHandle',
