@@ -12,6 +12,7 @@ import {
   AF_INET6,
   compileMachines,
   digestOf,
+  digestOfRun,
   digestOfSystem,
   FD_ACCEPT,
   FD_CONNECT,
@@ -294,12 +295,12 @@ export class Provider {
 
   /** Writes the flight recorder out (ring mode). */
   dumpJournal(sink: JournalSink): void {
-    this.#dispatcher.journal.dump(sink, this.digest());
+    this.#dispatcher.journal.dump(sink, digestOfRun(this.#dispatcher.system));
   }
 
   /** Ends the journal with the run's digest; nothing may be called afterwards. */
   closeJournal(): void {
-    this.#dispatcher.journal.close(this.digest());
+    this.#dispatcher.journal.close(digestOfRun(this.#dispatcher.system));
   }
 
   // ---------------------------------------------------------------- start-up and clean-up

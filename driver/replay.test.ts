@@ -1,0 +1,365 @@
+import assert from 'node:assert/strict';
+
+import { describe, test } from 'vitest';
+
+import { digestOf, compileMachines, explorationLimits, productionLimits } from '../machines/index.ts';
+import { SimulatedNetwork } from './adapter/simulated.ts';
+import { Endpoint } from './client/endpoint.ts';
+import { FileReceiver, FileSender } from './client/file-transfer.ts';
+import { Host } from './client/host.ts';
+import { toSequenceDiagram } from './diagram.ts';
+import {
+  encodeFileHeader,
+  encodeSnapshot,
+  encodeTrailer,
+  HeadBytes,
+  isDetail,
+  RECORD_WORDS,
+  sealSegment,
+} from './journal/format.ts';
+import { memorySink } from './journal/journal.ts';
+import { type JournalContents, readJournal } from './journal/reader.ts';
+import { type ReplayedDetail, type ReplayedRecord, ReplayError, replayJournal, verdictText } from './replay.ts';
+import type { ProviderJournal } from './provider.ts';
+import type { Socket } from './spi.ts';
+
+interface Run {
+  /** Ends both hosts. @returns the connecting host's journal */
+  end(): JournalContents;
+}
+
+/** Two hosts that move `size` bytes as a file; the first keeps `journal`, and is shown to `watch` at every turn. */
+function run(
+  size: number,
+  journal: ProviderJournal & { sink?: ReturnType<typeof memorySink> },
+  notify = false,
+  watch: (near: Host) => void = () => {},
+): Run {
+  const network = new SimulatedNetwork({ seed: 1 });
+  const [near, far] = [1, 2].map((number) => {
+    const adapter = network.host({ addresses: [`10.0.0.${number}`] });
+    const made = new Host({
+      adapter,
+      clock: adapter.clock,
+      host: `host ${number}`,
+      ...(number === 1 ? { journal } : {}),
+    });
+    made.start();
+    return made;
+  }) as [Host, Host];
+  const address = (number: number, port: number) => ({ family: 'IPv4', address: `10.0.0.${number}`, port }) as const;
+  const listener = far.listen(address(2, 7000));
+  const socket = near.connect(address(1, 4000), address(2, 7000));
+  const until = (condition: () => boolean, turn: () => number): void => {
+    for (let turns = 0; !condition(); turns++) {
+      assert.ok(turns < 100_000);
+      if (turn() === 0) network.advance();
+    }
+  };
+  let accepted: Socket | null = null;
+  until(
+    () => {
+      accepted ??= far.accept(listener)?.socket ?? null;
+      return near.isConnected(socket) && accepted !== null;
+    },
+    () => near.poll() + far.poll(),
+  );
+  const giver = new Endpoint(near, socket, { role: 'connecting', notify });
+  const taker = new Endpoint(far, accepted!, { role: 'accepting', notify });
+  const source = { name: 'file', size, read: (target: Uint8Array) => void target.fill(7) };
+  const sender = new FileSender(giver, source, 20_000);
+  const receiver = new FileReceiver(taker, { begin: () => {}, write: () => {} });
+  until(
+    () => sender.isEqual !== null && receiver.isDone,
+    () => {
+      watch(near);
+      return sender.step() + receiver.step();
+    },
+  );
+  return {
+    end: () => {
+      giver.close();
+      taker.close();
+      until(
+        () => near.provider.inventory().sockets === 0,
+        () => near.poll() + far.poll(),
+      );
+      near.stop();
+      near.provider.closeJournal();
+      return readJournal(journal.sink!.bytes());
+    },
+  };
+}
+
+const fileRun = (): JournalContents => run(50_000, { mode: 'file', sink: memorySink() }).end();
+
+/** `contents` with other records; the blocks' checks are made anew. */
+function withRecords(contents: JournalContents, change: (records: number[][]) => void): JournalContents {
+  const { records, metadata, snapshot, digest } = contents;
+  const all = Array.from({ length: records.count }, (_, index) =>
+    Array.from({ length: RECORD_WORDS }, (_, word) => records.word(index, word)),
+  );
+  change(all);
+  const sink = memorySink();
+  sink.write(encodeFileHeader(metadata));
+  if (snapshot !== undefined) sink.write(encodeSnapshot(snapshot.sequence, snapshot.bytes));
+  const words = new Uint32Array(HeadBytes.segment / 4 + all.length * RECORD_WORDS);
+  words.set(all.flat(), HeadBytes.segment / 4);
+  sink.write(sealSegment(words, 0, records.firstSequence, all.length));
+  if (digest !== undefined) sink.write(encodeTrailer(all.length, digest));
+  return readJournal(sink.bytes());
+}
+
+const recordsOf = (contents: JournalContents): ReplayedRecord[] => {
+  const found: ReplayedRecord[] = [];
+  replayJournal(contents, { onRecord: (record) => found.push(record) });
+  return found;
+};
+
+describe('a journal that is as it was written', () => {
+  test.each([{ notify: false }, { notify: true }])('file mode, notify $notify: equal', ({ notify }) => {
+    const contents = run(50_000, { mode: 'file', sink: memorySink() }, notify).end();
+    const details: ReplayedDetail[] = [];
+    const records: ReplayedRecord[] = [];
+    const replayed = replayJournal(contents, {
+      onRecord: (record) => records.push(record),
+      onDetail: (detail) => details.push(detail),
+    });
+    assert.equal(verdictText(replayed.verdict), 'equal');
+    assert.equal(replayed.records, contents.records.count);
+    assert.equal(replayed.steps, records.length);
+    assert.equal(records.length + details.length, contents.records.count);
+    assert.deepEqual(
+      details.map(({ kind, address: { address, port } }) => `${kind} ${address} ${port}`),
+      ['localAddress 10.0.0.1 4000', 'remoteAddress 10.0.0.2 7000'],
+    );
+    const sent = records.find(({ event }) => event === 'spi.send')!;
+    assert.deepEqual(Object.keys(sent.parameters), ['request', 'polled', 'fence', 'pieces', 'refusal']);
+    assert.equal(sent.parameters['polled'], notify ? 0 : 1);
+    assert.equal(sent.before, 'connected.active');
+    const completed = records.find(
+      ({ machine, row }) => machine === 'overlappedRequest' && row === sent.parameters['request'],
+    )!;
+    assert.equal(completed.socket, sent.row);
+    assert.equal(replayed.machineSteps.socket > 0, true);
+  });
+
+  // A small ring takes its snapshots in the middle of everything.
+  test.each([2, 16, 50, 1024, 65_536])('ring mode with %i records, dumped at every turn: equal', (ringRecords) => {
+    for (const notify of [false, true]) {
+      const bases = new Set<string>();
+      const replayDump = ({ provider }: Host): void => {
+        const sink = memorySink();
+        provider.dumpJournal(sink);
+        const contents = readJournal(sink.bytes());
+        bases.add(contents.metadata.base);
+        assert.equal(verdictText(replayJournal(contents).verdict), 'equal');
+      };
+      run(100_000, { mode: 'ring', ringRecords }, notify, replayDump);
+      assert.equal(bases.has('snapshot'), ringRecords < 1024);
+    }
+  });
+
+  test('until: the state before that record', () => {
+    const contents = fileRun();
+    const connected = recordsOf(contents).find(({ after }) => after === 'connected.active')!;
+    for (const [until, state] of [
+      [connected.sequence, connected.before],
+      [connected.sequence + 1, 'connected.active'],
+    ] as const) {
+      const { verdict, records, system } = replayJournal(contents, { until });
+      assert.deepEqual(verdict, { type: 'stopped', before: until });
+      assert.equal(records, until);
+      assert.equal(system.rows[1]!.stateName(connected.row), state);
+    }
+    assert.equal(replayJournal(contents, { until: 1e9 }).verdict.type, 'equal');
+  });
+});
+
+describe('a journal that was changed', () => {
+  const contents = fileRun();
+  const original = recordsOf(contents);
+  const at = (event: string) => original.find((record) => record.event === event)!;
+
+  /** What the replay says of `change`, or null when it found nothing. */
+  const divergence = (change: (records: number[][]) => void) => {
+    const { verdict } = replayJournal(withRecords(contents, change));
+    return verdict.type === 'divergent' ? verdict : null;
+  };
+
+  test('a flipped parameter is found at its record, or at the first that shows it', () => {
+    const bind = at('adapter.completed');
+    const found = divergence((records) => {
+      records[bind.sequence]![1]! += 1000;
+    })!;
+    assert.equal(found.sequence, bind.sequence);
+    assert.equal(found.machine, 'overlappedRequest');
+    assert.equal(found.row, bind.row + 1000);
+    assert.equal(found.event, 'adapter.completed');
+    const send = at('spi.send');
+    const refused = divergence((records) => {
+      records[send.sequence]![6] = 10014;
+    })!;
+    assert.equal(refused.sequence, send.sequence);
+    assert.match(refused.expected, /effects: [2-9]/);
+    assert.match(refused.found, /effects: 1/);
+  });
+
+  test('a parameter outside of what the event takes', () => {
+    const send = at('spi.send');
+    const found = divergence((records) => {
+      records[send.sequence]![3] = 2;
+    })!;
+    assert.equal(found.sequence, send.sequence);
+    assert.match(found.found, /no such polled/);
+  });
+
+  test('a carried number that decides nothing changes the final state', () => {
+    const last = original.findLast(({ event }) => event === 'adapter.completed')!;
+    const { verdict } = replayJournal(
+      withRecords(contents, (records) => {
+        records[last.sequence]![2]! ^= 1;
+      }),
+    );
+    // The machine of a finished request is new again, bytes and all: nothing may be left to tell.
+    assert.ok(verdict.type === 'equal' || verdict.type === 'otherDigest');
+  });
+
+  test('a dropped record', () => {
+    const { sequence } = at('upcall.handleCreated');
+    const found = divergence((records) => records.splice(sequence, 1))!;
+    assert.ok(found.sequence >= sequence);
+    assert.match(found.found, /not accepted: socket 0: spi\.\w+ in state 'opening'|effects/);
+  });
+
+  test('a doubled record', () => {
+    const { sequence, row } = at('adapter.established');
+    const found = divergence((records) => records.splice(sequence, 0, records[sequence]!))!;
+    assert.equal(found.sequence, sequence + 1);
+    assert.equal(found.event, 'adapter.established');
+    assert.equal(found.row, row);
+    assert.match(
+      verdictText(found),
+      /^divergence at record \d+ \(step \d+\), socket 0, adapter\.established: the journal says .*; found: /,
+    );
+  });
+
+  test('two swapped records', () => {
+    const { sequence } = at('adapter.connectStarted');
+    const found = divergence((records) => {
+      const other = records.findIndex((record, index) => index > sequence && !isDetail(record[0]!));
+      [records[sequence], records[other]] = [records[other]!, records[sequence]!];
+    })!;
+    assert.ok(found.sequence >= sequence);
+  });
+
+  test('every dropped event is found, even one that left no trace in the state', () => {
+    const missed = original.filter(({ sequence }) => {
+      const { verdict } = replayJournal(withRecords(contents, (records) => records.splice(sequence, 1)));
+      return verdict.type === 'equal';
+    });
+    assert.deepEqual(
+      missed.map(({ machine, event }) => `${machine} ${event}`),
+      [],
+    );
+  });
+
+  test('an event of no machine, and a row beyond reason', () => {
+    const event = divergence((records) => {
+      records[3]![0] = (records[3]![0]! & 0xffff_0000) | 0xfffe;
+    })!;
+    assert.equal(event.machine, null);
+    assert.match(verdictText(event), /record 3 .*event 65534.*events 0 to \d+/);
+    const row = divergence((records) => {
+      records[3]![1] = 0xffff_ffff;
+    })!;
+    assert.match(row.found, /rows up to/);
+  });
+
+  test('another final digest', () => {
+    const sink = memorySink();
+    const changed = { ...contents, digest: contents.digest!.map((byte) => byte ^ 1) };
+    sink.close();
+    const { verdict } = replayJournal(changed);
+    assert.equal(verdict.type, 'otherDigest');
+  });
+
+  test('no trailer: not closed', () => {
+    const { digest: _, ...open } = contents;
+    const { verdict, records } = replayJournal({ ...open, closed: false });
+    assert.equal(verdict.type, 'notClosed');
+    assert.equal(records, contents.records.count);
+  });
+
+  test('damage is told after all before it was replayed', () => {
+    const sink = memorySink();
+    run(50_000, { mode: 'file', sink }).end();
+    const bytes = sink.bytes();
+    const cut = readJournal(bytes.subarray(0, bytes.length - 60));
+    assert.notEqual(cut.damage, null);
+    const { verdict, records } = replayJournal(cut);
+    assert.equal(verdict.type, 'damaged');
+    assert.equal(records, cut.records.count);
+  });
+});
+
+describe('a journal that these machines did not make', () => {
+  const contents = fileRun();
+
+  test('another digest of machines', () => {
+    const foreign = { ...contents, metadata: { ...contents.metadata, machinesDigest: 'c0ffee' } };
+    assert.throws(
+      () => replayJournal(foreign),
+      (error) =>
+        error instanceof ReplayError &&
+        error.message.includes('another version of the machines: theirs have digest c0ffee, these have ') &&
+        error.message.includes(digestOf(compileMachines(productionLimits))),
+    );
+  });
+
+  test('limits that the machines were not made for', () => {
+    const other = { ...contents, metadata: { ...contents.metadata, limits: { ...explorationLimits } } };
+    assert.throws(() => replayJournal(other), /another version of the machines/);
+    const { queueDepth: _, ...fewer } = productionLimits;
+    const missing = { ...contents, metadata: { ...contents.metadata, limits: fewer } };
+    assert.throws(() => replayJournal(missing), { name: 'ReplayError', message: /limit queueDepth is missing/ });
+  });
+
+  test('a snapshot that is none', () => {
+    const broken = { ...contents, snapshot: { sequence: 0, bytes: new Uint8Array(8) } };
+    assert.throws(() => replayJournal(broken), { name: 'ReplayError', message: /snapshot can't be restored/ });
+  });
+});
+
+describe('the diagram', () => {
+  const contents = fileRun();
+
+  test('draws calls with results, effects, adapter events and up-calls', () => {
+    const text = toSequenceDiagram(contents, { steps: 80 });
+    assert.equal(text, toSequenceDiagram(contents, { steps: 80 }));
+    for (const line of [
+      'switch->>provider: WSPConnect socket 0',
+      'provider->>adapter: startConnect socket 0',
+      'adapter-->>provider: connectStarted socket 0',
+      'provider-->>switch: WSPConnect: WSAEWOULDBLOCK',
+      'adapter->>provider: established socket 0',
+      'Note over provider: socket 0: connecting.pending → connected.active',
+      'provider->>switch: WPUSetEvent socket 0',
+      'switch->>provider: WSPRecv socket 0 request 1',
+      'provider-->>switch: WSPRecv: WSA_IO_PENDING',
+    ]) {
+      assert.ok(text.includes(`    ${line}\n`), `${line}\n${text}`);
+    }
+    assert.match(text, /provider->>adapter: postWork request 1 \(fence 0.*\)\n/);
+    assert.match(text, /Note over switch,adapter: \d+ more steps\n$/);
+  });
+
+  test('is as long as it may be', () => {
+    const [short, long] = [5, 10_000].map((steps) => toSequenceDiagram(contents, { steps }));
+    assert.ok(short!.split('\n').length < 40);
+    assert.doesNotMatch(long!, /more steps/);
+    // Every call has its result.
+    const count = (pattern: RegExp) => long!.match(pattern)!.length;
+    assert.equal(count(/switch->>provider: WSP/g), count(/provider-->>switch: WSP/g));
+  });
+});
