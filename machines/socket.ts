@@ -71,7 +71,10 @@ const contract = (limits: Limits) => {
       deferred: field(flag),
       /** The connection request that this socket is made of. */
       request: field(rowNumber),
-      /** A read was started and no send since: the next send waits for it (7.3). */
+      /**
+       * A read was started: every send waits for the reads before it (7.3). The first one after a read would do, but the
+       * queue or the adapter can refuse it; and behind a send that waited, waiting costs nothing.
+       */
       fenceDue: field(flag),
       /** Why the connection is broken. */
       reason: field(reason),
