@@ -21,7 +21,6 @@ import { limits } from './limits.ts';
 import { completionError, rejectionError } from './status.ts';
 import type { SocketRecord } from './tables.ts';
 import { FIRST_MESSAGE_CONTEXT, MAILBOX_CONTEXT } from './work-queue.ts';
-import { WSA } from '../machines/index.ts';
 
 export class CompletionPoller {
   readonly #context: Context;
@@ -134,7 +133,7 @@ export class CompletionPoller {
       return;
     }
     if (work < FIRST_MESSAGE_CONTEXT) {
-      dispatcher.apply(this.#event['failed']!, work, completionError(status));
+      dispatcher.apply(this.#event['failed']!, work, completionError(status, opcode));
     } else if (work === MAILBOX_CONTEXT) {
       dispatcher.apply(this.#event['mailboxFailed']!, record.row);
     }

@@ -125,12 +125,12 @@ const DESCRIPTION = 'wsdirect: Windows Sockets Direct provider for RDMA';
 export const SERVICE_FLAGS = 0x0e;
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const isUint32 = (value: unknown): value is number =>
 /** A pointer that may be null. */
 const isOptional = (value: unknown): boolean => value === null || value === undefined || isObject(value);
 /** Whether `bytes`, of which the caller says that `given` may be used, has room for `needed`. */
 const roomFor = (bytes: Uint8Array, given: unknown, needed: number): boolean =>
   typeof given === 'number' && given >= needed && bytes.length >= needed;
+const isUint32 = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 
 /** A SAN service provider. Make one for each process and adapter; nothing works before {@link Provider.WSPStartupEx}. */
@@ -437,11 +437,6 @@ export class Provider {
     return record;
   }
 
-  /** Gives back a socket that no machine has been told of. */
-  #discard(record: SocketRecord): void {
-    if (record.opened) return;
-    this.#context.sockets[record.row] = undefined;
-    this.#context.socketRows.free(record.row);
   /**
    * Makes the new socket's descriptor valid: only the call that returns it does, since inside the up-calls before it the
    * switch can know it already.
@@ -457,6 +452,11 @@ export class Provider {
     return record.descriptor;
   }
 
+  /** Gives back a socket that no machine has been told of. */
+  #discard(record: SocketRecord): void {
+    if (record.opened) return;
+    this.#context.sockets[record.row] = undefined;
+    this.#context.socketRows.free(record.row);
   }
 
   /**
@@ -730,8 +730,8 @@ export class Provider {
       if (record === null) return SOCKET_ERROR;
       const address = this.#address(name, namelen, record.family);
       if (typeof address === 'number') return finish(lpErrno, address);
-      if (isObject(lpCallerData) && lpCallerData.len !== 0) return finish(lpErrno, WSA.WSAEPROTONOSUPPORT);
       if (!isOptional(lpCallerData) || !isOptional(lpCalleeData)) return finish(lpErrno, WSA.WSAEFAULT);
+      if (isObject(lpCallerData) && lpCallerData.len !== 0) return finish(lpErrno, WSA.WSAEPROTONOSUPPORT);
       if (lpSQOS !== null && lpSQOS !== undefined) return finish(lpErrno, WSA.WSAEOPNOTSUPP);
       if (isWildcard(address) || address.port === 0 || (!this.#context.config.loopback && this.#serves(address))) {
         return finish(lpErrno, WSA.WSAEADDRNOTAVAIL);
@@ -955,7 +955,7 @@ export class Provider {
    * Sends the concatenation of the buffers as one message.
    *
    * @param lpBuffers - each inside memory registered on this socket for reading; the array may be reused at once
-   * @param dwBufferCount - 1 to 4
+   * @param dwBufferCount - 1 to 4, or to what the adapter has if that is less
    * @param dwFlags - 0
    * @param lpOverlapped - belongs to the provider until completion
    * @returns SOCKET_ERROR with WSA_IO_PENDING once started, or with the error that kept it from starting
@@ -1115,7 +1115,10 @@ export class Provider {
       return finish(lpErrno, lpOverlapped === null || lpOverlapped === undefined ? WSA.WSAEINVAL : WSA.WSAEFAULT);
     }
     if (!Array.isArray(lpBuffers)) return finish(lpErrno, WSA.WSAEFAULT);
-    const countMax = target === null ? limits.elementsMax : limits.rdmaElementsMax;
+    const { adapter, requests } = this.#context;
+    const { capabilities } = adapter;
+    // An RDMA request may be split into several work requests, a message not: it would be several messages.
+    const countMax = target === null ? Math.min(limits.elementsMax, capabilities.elementsMax) : limits.rdmaElementsMax;
     if (!Number.isInteger(count) || count < 1 || count > countMax) return finish(lpErrno, WSA.WSAEINVAL);
     if (count > lpBuffers.length) return finish(lpErrno, WSA.WSAEFAULT);
     let total = 0;
@@ -1136,8 +1139,6 @@ export class Provider {
     const { words } = lpOverlapped;
     // One structure, one request: this one has a request that is pending.
     if (words[0] === WSS_OPERATION_IN_PROGRESS && words[1] === 0) return finish(lpErrno, WSA.WSAEINVAL);
-    const { adapter, requests } = this.#context;
-    const { capabilities } = adapter;
     if (
       total >
       Math.min(target === null ? capabilities.messageSizeMax : capabilities.rdmaSizeMax, limits.transferBytesMax)
@@ -1497,8 +1498,8 @@ export class Provider {
 }
 
 const POINTER_BYTES = 8;
-const extensionNames = Object.keys(extensionGuids) as ExtensionName[];
 const GUID_BYTES = 16;
+const extensionNames = Object.keys(extensionGuids) as ExtensionName[];
 const requiredUpcalls = [
   'WPUCreateSocketHandle',
   'WPUCloseSocketHandle',

@@ -5,17 +5,19 @@
  */
 
 import { RejectReason, WSA } from '../machines/index.ts';
-import { AdapterStatus, CompletionStatus } from './adapter/adapter.ts';
+import { AdapterStatus, CompletionStatus, Opcode } from './adapter/adapter.ts';
 
-/** Error of a request whose work request failed with `status` (any but success and flushed). */
-export function completionError(status: number): number {
+/** Error of a request whose work request of kind `opcode` failed with `status` (any but success and flushed). */
+export function completionError(status: number, opcode: number): number {
   switch (status) {
     case CompletionStatus.localLength:
-      return WSA.WSAEMSGSIZE;
+      return opcode === Opcode.receive ? WSA.WSAEMSGSIZE : WSA.WSAECONNABORTED;
     case CompletionStatus.localProtection:
+      return WSA.WSAEFAULT;
     case CompletionStatus.remoteAccess:
     case CompletionStatus.remoteOperation:
-      return WSA.WSAEFAULT;
+      // A message has no place at the peer that could be wrong: there the peer's receive was.
+      return opcode === Opcode.send ? WSA.WSAECONNABORTED : WSA.WSAEFAULT;
     default:
       return WSA.WSAECONNABORTED;
   }

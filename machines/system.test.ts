@@ -447,7 +447,7 @@ describe('requests of a connected socket', () => {
     assert.deepEqual(story.context('requestQueue', 0), { posted: 0, held: 0, pending: 0, first: 0 });
   });
 
-  test('a send after a read waits for it; a write does not', () => {
+  test('sends after a read wait for it; a write does not', () => {
     const story = begin().connected(0);
     assert.deepEqual(story.socket(0, 'spi.rdmaRead', { request: 20 }), [
       'overlappedRequest 20: markPending',
@@ -729,11 +729,11 @@ describe('listening', () => {
       'connectionRequest 40: forget',
       'socket 1: answer 0',
     ]);
+    assert.deepEqual(story.networkEvents(0, 'upcall.eventReset'), ['networkEvents 0: setEvent']);
     assert.equal(story.state('socket', 1), 'connected.active');
     assert.equal(story.state('connectionRequest', 40), 'arrived');
   });
 
-    assert.deepEqual(story.networkEvents(0, 'upcall.eventReset'), ['networkEvents 0: setEvent']);
   test('an accept without a request would block; one without room for a socket fails', () => {
     const story = begin().listening(0);
     assert.deepEqual(story.socket(0, 'spi.accept', { socket: 1 }), ['socket 0: answer WSAEWOULDBLOCK']);
