@@ -48,8 +48,8 @@ export function leftovers(host: Host): Record<string, number> {
 export function assertHandlesInOrder(host: Host): void {
   const open = new Set<Socket>();
   for (const upcall of host.upcalls) {
-    if (upcall.type === 'setEvent' || upcall.type === 'resetEvent') continue;
-    const { type, handle } = upcall;
+    if (!('handle' in upcall)) continue;
+    const { handle, type } = upcall;
     if (type === 'createSocketHandle') open.add(handle);
     else if (type === 'closeSocketHandle') assert.ok(open.delete(handle), `${host.name}: ${handle} closed twice`);
     else assert.ok(open.has(handle), `${host.name}: completion for ${handle}, which isn't open`);
