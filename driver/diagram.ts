@@ -76,6 +76,7 @@ const adapterEffects: ReadonlySet<string> = new Set([
 const answersAtOnce: ReadonlySet<string> = new Set([
   'opened',
   'openFailed',
+  'closed',
   'listening',
   'listenFailed',
   'connectStarted',

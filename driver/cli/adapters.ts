@@ -3,7 +3,7 @@
 import Table from 'cli-table3';
 import { Command } from 'commander';
 
-import { tableStyle, type Terminal } from './command.ts';
+import { tableStyle, tableText, type Terminal } from './command.ts';
 
 interface AdapterRow {
   readonly name: string;
@@ -40,6 +40,6 @@ export function adaptersCommand({ write }: Terminal): Command {
       for (const { name, usable, what, reason } of adapters) {
         table.push([name, usable ? 'yes' : 'no', reason === null ? what : `${what} (${reason})`]);
       }
-      write(`${table.toString()}\n`);
+      write(tableText(table));
     });
 }

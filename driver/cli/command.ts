@@ -114,6 +114,9 @@ export function durationText(seconds: number): string {
   return seconds >= 1e-3 ? `${(seconds * 1e3).toFixed(2)} ms` : `${(seconds * 1e6).toFixed(0)} us`;
 }
 
+/** A table as text, ended by a line feed; nothing is padded on the right. */
+export const tableText = (table: { toString(): string }): string => `${table.toString().replaceAll(/ +$/gm, '')}\n`;
+
 /** Borders of our tables: lines only under the head. */
 export const tableStyle = {
   chars: {

@@ -28,6 +28,7 @@ import {
   packageFolder,
   rateText,
   tableStyle,
+  tableText,
   type Terminal,
   UserError,
   wholeNumber,
@@ -175,7 +176,7 @@ async function run(
       ...tableStyle,
     });
     for (const machine of machineNames) table.push([machine, ...hosts.map((host) => host.machineSteps[machine])]);
-    say(`${table.toString()}\n\n`);
+    say(`${tableText(table)}\n`);
     for (const { name, journal, journalBytes, records } of hosts) {
       say(`journal       ${journal}, ${counted(journalBytes, 'byte')}, ${counted(records, 'record')} of the ${name}\n`);
     }

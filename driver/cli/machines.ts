@@ -14,7 +14,7 @@ import {
   productionLimits,
   toMermaid,
 } from '../../machines/index.ts';
-import { tableStyle, type Terminal, UserError } from './command.ts';
+import { tableStyle, tableText, type Terminal, UserError } from './command.ts';
 
 /** What one machine comes to. */
 function sizesOf({ name, configurations, events, effects, fields, dispatch, code }: CompiledMachine) {
@@ -54,7 +54,7 @@ export function machinesCommand({ write }: Terminal): Command {
           ...tableStyle,
         });
         for (const size of sizes) table.push(Object.values(size));
-        write(`${table.toString()}\n\ndigest ${digestOf(machines)}\n`);
+        write(`${tableText(table)}\ndigest ${digestOf(machines)}\n`);
         return;
       }
       const index = machineNames.indexOf(name as MachineName);

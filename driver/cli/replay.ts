@@ -19,7 +19,7 @@ import {
   type Verdict,
   verdictText,
 } from '../replay.ts';
-import { counted, Exit, tableStyle, type Terminal, UserError, wholeNumber, withFile } from './command.ts';
+import { counted, Exit, tableStyle, tableText, type Terminal, UserError, wholeNumber, withFile } from './command.ts';
 
 interface Options {
   readonly until?: number;
@@ -115,11 +115,11 @@ function run(write: (text: string) => void, contents: JournalContents, options: 
       const texts = Object.entries(memory).map(([name, value]) => `${name}=${value}`);
       stateTable.push([machine, row, state, texts.join(' ')]);
     }
-    write(states.length === 0 ? 'no machine has left its first state\n\n' : `${stateTable.toString()}\n\n`);
+    write(states.length === 0 ? 'no machine has left its first state\n\n' : `${tableText(stateTable)}\n`);
     const table = new Table({ head: ['record', 'us', 'machine', 'event', 'state', 'effects'], ...tableStyle });
     for (const record of history) table.push(historyRow(record));
     if (shown > history.length) write(`${counted(shown - history.length, 'earlier record')} not shown (--last)\n`);
-    if (history.length > 0) write(`${table.toString()}\n\n`);
+    if (history.length > 0) write(`${tableText(table)}\n`);
   }
   write(`replay: ${verdictText(verdict)}\n`);
   return exitCode;
