@@ -2,6 +2,7 @@
 
 import type { Adapter, SocketAddress } from './adapter/adapter.ts';
 import type { Clock } from './clock.ts';
+import { DescriptorTable } from './descriptors.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { DuplicationStore } from './duplication.ts';
 import { limits } from './limits.ts';
@@ -60,6 +61,8 @@ export class Context {
   readonly socketRows: RowPool;
   readonly buffers: (BufferRecord | undefined)[] = [];
   readonly bufferRows: RowPool;
+  /** Registrations by handle. */
+  readonly handles = new DescriptorTable<BufferRecord>();
   readonly requests: RequestTable;
   readonly arrivals: (ArrivalRecord | undefined)[] = [];
   readonly arrivalRows: RowPool;

@@ -485,6 +485,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       buffer.socket.buffers.splice(buffer.socket.buffers.indexOf(buffer), 1);
     },
     'registeredBuffer/forget': (row) => {
+      context.handles.delete(context.buffers[row]!.handle);
       context.buffers[row] = undefined;
       context.bufferRows.free(row);
     },

@@ -139,7 +139,6 @@ export class Provider {
   readonly #dispatcher: Dispatcher;
   readonly #poller: CompletionPoller;
   readonly #descriptors = new DescriptorTable<SocketRecord>();
-  readonly #handles = new DescriptorTable<BufferRecord>();
   readonly #journal: ProviderJournal;
   readonly #limits: Limits;
   readonly #event: {
@@ -364,7 +363,7 @@ export class Provider {
       const answer = this.#dispatcher.call(this.#event.cleanup, 0);
       if (this.#dispatcher.refusal === WSA.WSANOTINITIALISED) {
         this.#descriptors.clear();
-        this.#handles.clear();
+        this.#context.handles.clear();
         this.#dispatcher.deliver();
       }
       return finish(lpErrno, answer);
@@ -1153,7 +1152,11 @@ export class Provider {
     const row = requests.allocate();
     let refusal = this.#gather(record, row, opcode, lpBuffers, count, target !== null);
     if (remote !== null) {
-      if (refusal === 0 && target!.offset + total > remote.length) refusal = WSA.WSAEFAULT;
+      // What the descriptor rules out is refused here: at the peer's adapter it would break the connection.
+      const access = opcode === Opcode.rdmaRead ? MEM_READ : MEM_WRITE;
+      if (refusal === 0 && (target!.offset + total > remote.length || (remote.access & access) === 0)) {
+        refusal = WSA.WSAEFAULT;
+      }
       requests.setRemote(row, remote.key, remote.address + target!.offset);
     }
     requests.overlapped[row] = lpOverlapped;
@@ -1205,7 +1208,7 @@ export class Provider {
       const { buf, len } = lpBuffers[index]!;
       let found: BufferRecord | undefined;
       if (byHandle) {
-        found = this.#handles.get((lpBuffers[index] as WsaBufEx).handle);
+        found = this.#context.handles.get((lpBuffers[index] as WsaBufEx).handle);
         if (found === undefined || found.socket !== record || found.kind !== 'local') return WSA.WSAEINVAL;
         if (!covers(found, buf!, len, access)) return WSA.WSAEFAULT;
       } else {
@@ -1334,7 +1337,7 @@ export class Provider {
         kind,
         memory: length === lpBuffer.length ? lpBuffer : lpBuffer.subarray(0, length),
         access,
-        handle: this.#handles.next(row),
+        handle: this.#context.handles.next(row),
         region: null,
       };
       buffers[row] = buffer;
@@ -1343,7 +1346,7 @@ export class Provider {
     const answer = this.#dispatcher.call(this.#event.registerMemory, record.row, row, 0);
     finish(lpErrno, answer);
     if (answer === 0) {
-      this.#handles.set(buffer.handle, buffer);
+      this.#context.handles.set(buffer.handle, buffer);
       return buffer;
     }
     // The state refused it: no machine knows the row.
@@ -1364,7 +1367,7 @@ export class Provider {
     return this.#guarded(() => {
       const record = this.#enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
-      return finish(lpErrno, this.#deregister(record, 'local', this.#handles.get(handle)));
+      return finish(lpErrno, this.#deregister(record, 'local', this.#context.handles.get(handle)));
     });
   }
 
@@ -1376,7 +1379,6 @@ export class Provider {
       known ? buffer.row : 0,
       known ? 1 : 0,
     );
-    if (known && this.#context.buffers[buffer.row] !== buffer) this.#handles.delete(buffer.handle);
     return answer;
   }
 
@@ -1442,7 +1444,7 @@ export class Provider {
       const record = this.#enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       const descriptor = decodeDescriptor(lpRdmaBufferDescriptor, dwDescriptorLength);
-      const buffer = descriptor === null ? undefined : this.#handles.get(descriptor.id);
+      const buffer = descriptor === null ? undefined : this.#context.handles.get(descriptor.id);
       return finish(lpErrno, this.#deregister(record, 'remote', buffer));
     });
   }
