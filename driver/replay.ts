@@ -5,6 +5,9 @@
  * again by the records must give, after each, the state and the number of effects that the record says, and at the end
  * the state that the trailer's digest says. Nothing is performed: effects are described and dropped. The first record
  * that says otherwise ends the replay, since what follows it starts from another state.
+ *
+ * A number that is only handed on to an effect, as the bytes of a completion, leaves no trace in any state: for it stands
+ * the CRC of its segment alone.
  */
 
 import {
@@ -183,6 +186,10 @@ export function replayJournal(contents: JournalContents, options: ReplayOptions 
       if (!contains(domain, value) || wild) {
         return diverges(`${name} ${value}`, `the event takes no such ${name}`);
       }
+    }
+    for (let word = 2 + types.length; word < 7; word++) {
+      const value = records.word(index, word);
+      if (value !== 0) return diverges(`${value} in word ${word}`, 'the event has no such parameter, so it would be 0');
     }
     const rows = system.rows[found.machine]!;
     const before = row < rows.used ? rows.stateName(row) : rows.machine.configurations[0]!;
