@@ -29,6 +29,7 @@ import {
   WsaOverlapped,
   type WsaProtocolInfo,
   type WspProcTable,
+  type WspUpcallTable,
 } from '../../driver/index.ts';
 import {
   AF_INET,
@@ -159,7 +160,7 @@ export class Host<A extends Adapter = SimulatedAdapter> {
     this.onUpcall?.(upcall);
   }
 
-  upcallTable() {
+  upcallTable(): WspUpcallTable {
     return {
       WPUCreateSocketHandle: (_catalog: number, context: Socket, lpErrno: { value: number }): Socket => {
         if (this.refuseHandle !== 0) {

@@ -1,0 +1,209 @@
+/** Random worlds and random actions, for fast-check. */
+
+import fc from 'fast-check';
+import type { FaultPlan } from '../../driver/index.ts';
+import { FD_ACCEPT, FD_CONNECT, WSA } from '../../machines/index.ts';
+import type { Action, HostIndex, Setup, UpcallName } from './action.ts';
+import { World, type WorldOptions } from './world.ts';
+
+const host: fc.Arbitrary<HostIndex> = fc.constantFrom(0, 1);
+const pick = fc.nat(63);
+
+const chance = fc.constantFrom(0.05, 0.3, 1);
+const occurrence = fc.oneof(
+  chance,
+  fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 2 }).map((at) => ({ at })),
+);
+const ms = (max: number) => fc.constantFrom(1_000, 1_000_000, max * 1_000_000);
+
+/** Faults of one host: one or two kinds at a time, so that each is met in otherwise healthy worlds. */
+const faults: fc.Arbitrary<Partial<FaultPlan>> = fc
+  .array(
+    fc.oneof(
+      fc.record({
+        outOfResources: fc
+          .tuple(
+            fc.constantFrom(
+              'allocateProtectionDomain',
+              'registerMemory',
+              'listen',
+              'createConnector',
+              'connect',
+              'prepareAccept',
+              'accept',
+              'post',
+            ),
+            occurrence,
+          )
+          .map(([call, when]) => ({ [call]: when })),
+      }),
+      fc.record({ messageLost: occurrence }),
+      fc.record({ connectionLost: occurrence }),
+      fc.record({ receiverNotReady: occurrence }),
+      fc.record({ connectRequestLost: occurrence }),
+      fc.record({ answerLost: occurrence }),
+      fc.record({ confirmationLost: occurrence }),
+      fc.record({ withdrawalLost: occurrence }),
+      fc.record({ disconnectedLost: occurrence }),
+      fc.record({ disconnectedDoubled: occurrence }),
+      fc.record({ disconnectedEchoed: occurrence }),
+      fc.record({ disconnectOvertakes: occurrence }),
+      fc.record({ eventLate: occurrence, eventLateNsMax: ms(100) }),
+      fc.record({ flushDelayNsMax: ms(3_000) }),
+      fc.record({ lateSuccess: occurrence, disconnectedLost: occurrence }),
+      fc.record({ connectionDelayNsMax: ms(5) }),
+    ),
+    { minLength: 1, maxLength: 2 },
+  )
+  .map((plans) => Object.assign({}, ...plans) as Partial<FaultPlan>);
+const noFaults = fc.constant<Partial<FaultPlan>>({});
+
+/** A world; half of them healthy. */
+export const setupArbitrary: fc.Arbitrary<Setup> = fc.record({
+  seed: fc.nat(0xffff),
+  latencyNs: fc.constantFrom(2_000, 0, 50_000),
+  jitterNs: fc.constantFrom(0, 20_000),
+  receiverNotReady: fc.constantFrom('wait', 'wait', 'fail'),
+  privateDataPadded: fc.boolean(),
+  elementsMax: fc.constantFrom(4, 4, 1, 2),
+  pureSan: fc.boolean(),
+  pairs: fc.constantFrom(1, 0, 2),
+  ending: fc.constantFrom('close', 'cleanup'),
+  faults: fc.oneof(
+    { weight: 3, arbitrary: fc.tuple(noFaults, noFaults) },
+    { weight: 1, arbitrary: fc.tuple(faults, noFaults) },
+    { weight: 1, arbitrary: fc.tuple(noFaults, faults) },
+    { weight: 1, arbitrary: fc.tuple(faults, faults) },
+  ),
+});
+
+const of = <T extends Action['type']>(
+  type: T,
+  parts: { [K in Exclude<keyof Extract<Action, { type: T }>, 'type'>]: fc.Arbitrary<Extract<Action, { type: T }>[K]> },
+): fc.Arbitrary<Action> =>
+  fc.record(parts as Record<string, fc.Arbitrary<unknown>>).map((rest) => ({ type, ...rest }) as unknown as Action);
+
+const transfer = (operation: fc.Arbitrary<'send' | 'recv' | 'write' | 'read'>) =>
+  of('transfer', {
+    host,
+    s: pick,
+    operation,
+    length: fc.oneof(
+      { weight: 20, arbitrary: fc.integer({ min: 1, max: 64 }) },
+      { weight: 1, arbitrary: fc.constantFrom(256, 257, 400) },
+    ),
+    elements: fc.constantFrom(1, 1, 1, 2, 3),
+    notify: fc.boolean(),
+    flaw: fc.oneof(
+      { weight: 20, arbitrary: fc.constant('none' as const) },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom('empty', 'flags', 'tooLong', 'unregistered', 'busy', 'malformed' as const),
+      },
+    ),
+    r: pick,
+  });
+const recv = transfer(fc.constant('recv')).map((action) =>
+  // Mostly large enough for whatever comes.
+  action.type === 'transfer' && action.length % 16 !== 0 ? { ...action, length: 400 } : action,
+);
+
+/** How often what: the more, the more often. */
+const simple: readonly (readonly [weight: number, fc.Arbitrary<Action>])[] = [
+  [8, transfer(fc.constant('send'))],
+  [8, recv],
+  [4, transfer(fc.constantFrom('write', 'read'))],
+  [3, of('outcome', { host, s: pick, r: pick })],
+  [6, of('poll', { host })],
+  [3, of('network', { instants: fc.integer({ min: 1, max: 4 }) })],
+  [4, of('settle', {})],
+  [2, of('pass', { ms: fc.constantFrom(1, 20, 2_000, 10_000, 30_000) })],
+  [2, of('socket', { host })],
+  [2, of('bind', { host, s: pick, port: fc.constantFrom(-1, 0, 1) })],
+  [2, of('listen', { host, s: pick, backlog: fc.constantFrom(2, 1, 5, -1) })],
+  [3, of('connect', { host, s: pick, target: fc.constantFrom(0, 0, 0, 1, 1, 2, 3, 4) })],
+  [
+    3,
+    of('select', {
+      host,
+      s: pick,
+      mask: fc.constantFrom(FD_ACCEPT | FD_CONNECT, FD_ACCEPT, FD_CONNECT, 0, 1),
+    }),
+  ],
+  [3, of('events', { host, s: pick, reset: fc.boolean() })],
+  [4, of('accept', { host, s: pick, verdict: fc.constantFrom(0, 0, 0, 1, 2, 7) })],
+  [2, of('close', { host, s: pick })],
+  [1, of('duplicate', { host, s: pick, ours: fc.constantFrom(true, true, true, false) })],
+  [2, of('takeOver', { host, t: pick })],
+  [2, of('register', { host, s: pick, part: fc.nat(2), access: fc.constantFrom(3, 3, 1, 2) })],
+  [2, of('registerRdma', { host, s: pick, access: fc.constantFrom(3, 3, 1, 2) })],
+  [2, of('deregister', { host, s: pick, r: pick })],
+  [1, of('option', { host, s: pick, set: fc.boolean() })],
+  [1, of('startup', { host, version: fc.constantFrom(0x0202, 0x0101) })],
+  [1, of('refuseHandle', { host, error: fc.constantFrom(WSA.WSAENOBUFS, WSA.WSAEMFILE) })],
+];
+const rare: readonly (readonly [weight: number, fc.Arbitrary<Action>])[] = [
+  [3, of('pair', { host })],
+  [1, of('cleanup', { host })],
+  [1, of('failCompletions', { host, on: fc.boolean() })],
+];
+const removal: fc.Arbitrary<Action> = of('remove', { host, told: fc.boolean() });
+
+const weighted = (list: readonly (readonly [number, fc.Arbitrary<Action>])[]) =>
+  list.map(([weight, arbitrary]) => ({ weight, arbitrary }));
+const upcalls: readonly UpcallName[] = ['complete', 'complete', 'create', 'closeHandle', 'set', 'reset', 'condition'];
+const arm = of('arm', {
+  host,
+  upcall: fc.constantFrom(...upcalls),
+  actions: fc.array(fc.oneof(...weighted([...simple, ...rare])), { minLength: 1, maxLength: 3 }),
+});
+
+/** One action. */
+export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(
+  ...weighted(simple.map(([weight, arbitrary]) => [2 * weight, arbitrary] as const)),
+  ...weighted(rare),
+  { weight: 8, arbitrary: arm },
+  { weight: 1, arbitrary: removal },
+);
+
+/** What fast-check's model runs act on: the model is the world's own. */
+class ActionCommand implements fc.Command<World, World> {
+  readonly action: Action;
+  constructor(action: Action) {
+    this.action = action;
+  }
+  check(): boolean {
+    return true;
+  }
+  run(world: World): void {
+    world.perform(this.action);
+  }
+  toString(): string {
+    return JSON.stringify(this.action);
+  }
+}
+
+/** Runs that a property was tried on, and what happened in them. */
+export interface Tally {
+  runs: number;
+  readonly counts: Map<string, number>;
+}
+
+/**
+ * The property that random runs have: nothing is found.
+ *
+ * @param replayPath - of `fc.commands`, from an earlier failure
+ */
+export function nothingIsFound(options: WorldOptions, tally: Tally, replayPath?: string) {
+  const commands = fc.commands(
+    [actionArbitrary.map((action) => new ActionCommand(action))],
+    replayPath === undefined ? { maxCommands: 60, size: 'max' } : { maxCommands: 60, size: 'max', replayPath },
+  );
+  return fc.property(setupArbitrary, commands, (setup, sequence) => {
+    tally.runs++;
+    const world = new World(setup, options);
+    fc.modelRun(() => ({ model: world, real: world }), sequence);
+    world.finish();
+    for (const [what, count] of world.counts) tally.counts.set(what, (tally.counts.get(what) ?? 0) + count);
+  });
+}
