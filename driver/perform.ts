@@ -67,6 +67,9 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
   /** The structure as it was before the initiating call that is running touched it. */
   const before = new Uint32Array(6);
 
+  /** A returning connection that is prepared and not accepted; -1 when there is none, or it was ended meanwhile. */
+  let reattached = -1;
+
   const depths = (): QueueDepths => {
     const { sendDepthMax, receiveDepthMax, elementsMax } = adapter.capabilities;
     const pieces = Math.ceil(limits.rdmaElementsMax / elementsMax);
@@ -78,6 +81,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
 
   const releaseConnector = (record: SocketRecord): void => {
     if (record.connector < 0) return;
+    if (record.connector === reattached) reattached = -1;
     const { connector } = record;
     context.byConnector.delete(connector);
     work.forget(connector);
@@ -312,12 +316,16 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       }
       record.connector = connector;
       context.byConnector.set(connector, record);
+      reattached = connector;
       // The held receives are posted before the peer is told that it may send.
       dispatcher.apply(event.reattached, row);
       work.flush();
-      if (record.connector === connector && adapter.accept(connector, handshake(record, false)) < 0) {
-        dispatcher.apply(event.connectEnded, row, WSA.WSAECONNRESET);
-      }
+      // What the adapter refused to post has ended the connection again.
+      if (reattached !== connector) return;
+      reattached = -1;
+      const status = adapter.accept(connector, handshake(record, false));
+      if (status < 0) dispatcher.apply(event.acceptFailed, row, WSA.WSAECONNRESET);
+      else dispatcher.apply(event.accepted, row);
     },
     'socket/rejectReattach': (row) => {
       const record = context.socket(row);
@@ -326,6 +334,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     },
     'socket/disconnect': (row) => {
       const { connector } = context.socket(row);
+      if (connector === reattached) reattached = -1;
       if (connector >= 0) adapter.disconnect(connector);
     },
     'socket/destroyConnector': (row) => releaseConnector(context.socket(row)),

@@ -176,6 +176,8 @@ const contract = (limits: Limits) => {
       admitReceive: request,
       suspendQueues: {},
       resumeQueues: {},
+      resumeReceives: {},
+      resumeSends: {},
       haltQueues: {},
       breakRequests: { error: reason },
       abortRequests: {},
@@ -220,6 +222,8 @@ export const createSocketMachine = (limits: Limits) => {
       | 'openQueuesPaused'
       | 'suspendQueues'
       | 'resumeQueues'
+      | 'resumeReceives'
+      | 'resumeSends'
       | 'haltQueues'
       | 'abortRequests'
       | 'handOverReceives'
@@ -664,6 +668,9 @@ export const createSocketMachine = (limits: Limits) => {
             on: {
               // At the passive side the adapter confirms what accept() did.
               'adapter.established': ignored,
+              // The same for a connection that has come back, within the call that took it.
+              'adapter.accepted': { actions: act('resumeSends') },
+              'adapter.acceptFailed': breakWith('WSAECONNRESET'),
               'adapter.disconnected': lost,
               'adapter.flushNoticed': lost,
               'adapter.fault': breakWith('WSAECONNABORTED'),
@@ -721,7 +728,8 @@ export const createSocketMachine = (limits: Limits) => {
           // The adapter is being asked to take the returning connection; it answers at once.
           reattaching: {
             on: {
-              'adapter.reattached': { target: 'active', actions: [update({ attached: 1 }), act('resumeQueues')] },
+              // Receives are posted before the peer is told that it may send; sends can't be before it is told.
+              'adapter.reattached': { target: 'active', actions: [update({ attached: 1 }), act('resumeReceives')] },
               'adapter.reattachFailed': breakNow('WSAECONNRESET', []),
             },
           },

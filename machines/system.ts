@@ -135,6 +135,8 @@ export const routes: Readonly<Record<MachineName, Routes[string]>> = {
       { send: 'requestQueue/socket.resumed', to: 'sendQueue' },
       { send: 'requestQueue/socket.resumed', to: 'receiveQueue' },
     ],
+    resumeReceives: [{ send: 'requestQueue/socket.resumed', to: 'receiveQueue' }],
+    resumeSends: [{ send: 'requestQueue/socket.resumed', to: 'sendQueue' }],
     haltQueues: toQueues('socket.halted'),
     breakRequests: toRequests('socket.broken', 'error'),
     abortRequests: toRequests('socket.closing'),
