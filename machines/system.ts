@@ -499,7 +499,8 @@ export class System<Name extends string = MachineName> {
         return (row, at) => {
           const { states } = this.rows[M.overlappedRequest]!;
           let found = this.requests.first(row);
-          while (states[found] !== this.#held) found = this.requests.next(found);
+          while (found !== NONE && states[found] !== this.#held) found = this.requests.next(found);
+          if (found === NONE) throw this.#lost('requestQueue', row, 'a held request is posted, but none is in the list');
           send(found, row, at);
         };
       case 'connectionRequests':
@@ -507,13 +508,15 @@ export class System<Name extends string = MachineName> {
       case 'oldestUndecided':
         return (row, at) => {
           let found = this.connectionRequests.first(row);
-          while (!this.#isUndecided(found)) found = this.connectionRequests.next(found);
+          while (found !== NONE && !this.#isUndecided(found)) found = this.connectionRequests.next(found);
+          if (found === NONE) throw this.#lost('socket', row, 'a request is offered, but none is undecided');
           send(found, row, at);
         };
       case 'newestUndecided':
         return (row, at) => {
           let found = this.connectionRequests.last(row);
-          while (!this.#isUndecided(found)) found = this.connectionRequests.previous(found);
+          while (found !== NONE && !this.#isUndecided(found)) found = this.connectionRequests.previous(found);
+          if (found === NONE) throw this.#lost('socket', row, 'a request is refused, but none is undecided');
           send(found, row, at);
         };
       case 'buffers':
@@ -523,6 +526,11 @@ export class System<Name extends string = MachineName> {
           for (let buffer = this.pins.take(row); buffer !== NONE; buffer = this.pins.take(row)) send(buffer, row, at);
         };
     }
+  }
+
+  /** A count and its list disagree. */
+  #lost(machine: MachineName, row: number, what: string): InvariantError {
+    return new InvariantError(machine, row, what, this.rows[M[machine]]!.stateName(row), this.steps);
   }
 
   #isUndecided(request: number): boolean {
