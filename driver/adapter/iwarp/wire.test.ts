@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict';
+
+import fc from 'fast-check';
+import { describe, test } from 'vitest';
+
+import {
+  crc32c,
+  decodeHeader,
+  decodeReadRequest,
+  decodeTerminate,
+  encodeHeader,
+  encodeReadRequest,
+  encodeStartup,
+  encodeTerminate,
+  FpduReader,
+  fpduBytes,
+  fpduIsIntact,
+  putTagged,
+  putUntagged,
+  READ_REQUEST_BYTES,
+  type SegmentHeader,
+  type StartupFrame,
+  StartupReader,
+  sealFpdu,
+  TAGGED_BYTES,
+  type TerminateMessage,
+  UNTAGGED_BYTES,
+} from './wire.ts';
+
+/** Records with the prototype that literals have, so that they compare as equal. */
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+const uint32 = fc.integer({ min: 0, max: 0xffff_ffff });
+const nibble = fc.integer({ min: 0, max: 15 });
+const version = fc.integer({ min: 0, max: 3 });
+const depth = fc.integer({ min: 0, max: 0x3fff });
+
+const startupFrame = (kind: StartupFrame['kind']): fc.Arbitrary<StartupFrame> =>
+  record({
+    kind: fc.constant(kind),
+    revision: fc.constantFrom(1, 2),
+    markers: fc.boolean(),
+    crc: fc.boolean(),
+    rejected: kind === 'reply' ? fc.boolean() : fc.constant(false),
+    enhanced: fc.option(
+      record({
+        peerToPeer: fc.boolean(),
+        byEmptyFpdu: fc.boolean(),
+        byWrite: fc.boolean(),
+        byRead: fc.boolean(),
+        incomingReads: depth,
+        outgoingReads: depth,
+      }),
+    ),
+    privateData: fc.uint8Array({ maxLength: 508 }),
+  }).map((frame) => (frame.revision === 1 ? { ...frame, enhanced: null } : frame));
+
+/** Cuts `bytes` at the given places, in any order and repeated as they may be. */
+function portions(bytes: Uint8Array, cuts: readonly number[]): Buffer[] {
+  const places = [0, ...cuts.map((cut) => cut % (bytes.byteLength + 1)).sort((a, b) => a - b), bytes.byteLength];
+  return places.slice(1).map((end, index) => Buffer.from(bytes.subarray(places[index], end)));
+}
+
+describe('a start-up frame', () => {
+  for (const kind of ['request', 'reply'] as const) {
+    test(`that is a ${kind} comes back as it went, however it is cut`, () => {
+      fc.assert(
+        fc.property(startupFrame(kind), fc.array(fc.nat(600), { maxLength: 8 }), (frame, cuts) => {
+          const reader = new StartupReader(kind);
+          let found: unknown = null;
+          for (const portion of portions(encodeStartup(frame), cuts)) {
+            const { frame: next, taken } = reader.take(portion);
+            assert.equal(taken, portion.byteLength);
+            found = next ?? found;
+          }
+          assert.deepEqual(found, frame);
+        }),
+      );
+    });
+  }
+
+  test.each([0, 1, 56, 508, 512])('carries %i bytes of private data', (length) => {
+    const privateData = new Uint8Array(length).fill(0xa5);
+    const frame = {
+      kind: 'request',
+      revision: 1,
+      markers: false,
+      crc: true,
+      rejected: false,
+      enhanced: null,
+      privateData,
+    } as const;
+    const bytes = encodeStartup(frame);
+    assert.equal(bytes.byteLength, 20 + length);
+    assert.deepEqual(new StartupReader('request').take(bytes), { frame, taken: bytes.byteLength });
+  });
+
+  test('has the bytes that the standards show', () => {
+    const bytes = encodeStartup({
+      kind: 'request',
+      revision: 2,
+      markers: false,
+      crc: true,
+      rejected: false,
+      enhanced: {
+        peerToPeer: true,
+        byEmptyFpdu: false,
+        byWrite: true,
+        byRead: false,
+        incomingReads: 5,
+        outgoingReads: 3,
+      },
+      privateData: Uint8Array.of(0x77),
+    });
+    assert.equal(Buffer.from(bytes).toString('latin1', 0, 16), 'MPA ID Req Frame');
+    assert.equal(Buffer.from(bytes).toString('hex', 16), '5002000580058003' + '77');
+  });
+
+  test('leaves what follows it alone', () => {
+    const bytes = encodeStartup({
+      kind: 'reply',
+      revision: 1,
+      markers: false,
+      crc: false,
+      rejected: false,
+      enhanced: null,
+      privateData: new Uint8Array(3),
+    });
+    const { taken } = new StartupReader('reply').take(Buffer.concat([bytes, Buffer.from('more')]));
+    assert.equal(taken, bytes.byteLength);
+  });
+
+  test('is malformed at the first wrong byte of its key, when too long, or without its enhanced data', () => {
+    assert.equal(new StartupReader('request').take(Buffer.from('GET / HTTP/1.1')).frame, 'malformed');
+    assert.equal(new StartupReader('request').take(Buffer.from('MPA ID Rep')).frame, 'malformed');
+    const tooLong = Buffer.from('MPA ID Req Frame\x40\x01\x02\x01', 'latin1');
+    assert.equal(new StartupReader('request').take(tooLong).frame, 'malformed');
+    const cut = Buffer.from('MPA ID Req Frame\x50\x02\x00\x03abc', 'latin1');
+    assert.equal(new StartupReader('request').take(cut).frame, 'malformed');
+    assert.throws(
+      () =>
+        encodeStartup({
+          kind: 'request',
+          revision: 1,
+          markers: false,
+          crc: false,
+          rejected: false,
+          enhanced: null,
+          privateData: new Uint8Array(513),
+        }),
+      RangeError,
+    );
+  });
+});
+
+describe('an FPDU', () => {
+  test('has the checksum of the published vectors', () => {
+    assert.equal(crc32c(Buffer.from('123456789')), 0xe306_9283);
+    assert.equal(crc32c(Buffer.alloc(32)), 0x8a91_36aa);
+    assert.equal(crc32c(Buffer.alloc(32, 0xff)), 0x62a8_ab43);
+  });
+
+  test('is a multiple of four long, and notices every changed bit', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(), (ulpdu, at) => {
+        const bytes = Buffer.alloc(fpduBytes(ulpdu.byteLength));
+        bytes.set(ulpdu, 2);
+        assert.equal(sealFpdu(bytes, 0, ulpdu.byteLength, true), bytes.byteLength);
+        assert.equal(bytes.byteLength % 4, 0);
+        assert.ok(fpduIsIntact(bytes));
+        const place = at % (8 * bytes.byteLength);
+        bytes[place >> 3]! ^= 1 << (place & 7);
+        assert.ok(!fpduIsIntact(bytes));
+      }),
+    );
+  });
+
+  test('comes out of a stream whole, however the stream is cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.uint8Array({ maxLength: 3000 }), { maxLength: 5 }),
+        fc.array(fc.nat(16_000), { maxLength: 20 }),
+        (ulpdus, cuts) => {
+          const stream = Buffer.concat(
+            ulpdus.map((ulpdu) => {
+              const bytes = Buffer.alloc(fpduBytes(ulpdu.byteLength));
+              bytes.set(ulpdu, 2);
+              sealFpdu(bytes, 0, ulpdu.byteLength, true);
+              return bytes;
+            }),
+          );
+          const reader = new FpduReader();
+          const found: string[] = [];
+          for (const portion of portions(stream, cuts)) {
+            reader.take(portion, (fpdu) => {
+              assert.ok(fpduIsIntact(fpdu));
+              found.push(fpdu.toString('hex', 2, 2 + fpdu.readUInt16BE(0)));
+              return true;
+            });
+          }
+          assert.equal(reader.heldBytes, 0);
+          assert.deepEqual(
+            found,
+            ulpdus.map((ulpdu) => Buffer.from(ulpdu).toString('hex')),
+          );
+        },
+      ),
+    );
+  });
+
+  test('stops the reader when its user says so', () => {
+    const two = Buffer.alloc(2 * fpduBytes(0));
+    let count = 0;
+    new FpduReader().take(two, () => {
+      count++;
+      return false;
+    });
+    assert.equal(count, 1);
+  });
+});
+
+describe('a segment header', () => {
+  const common = { last: fc.boolean(), ddpVersion: version, rdmapVersion: version, opcode: nibble };
+  const header: fc.Arbitrary<SegmentHeader> = fc.oneof(
+    record({
+      tagged: fc.constant(true as const),
+      ...common,
+      stag: uint32,
+      offset: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    }),
+    record({
+      tagged: fc.constant(false as const),
+      ...common,
+      invalidates: uint32,
+      queue: uint32,
+      message: uint32,
+      offset: uint32,
+    }),
+  );
+
+  test('comes back as it went', () => {
+    fc.assert(
+      fc.property(header, (given) => {
+        const bytes = Buffer.alloc(32);
+        const length = encodeHeader(given, bytes, 0);
+        assert.equal(length, given.tagged ? TAGGED_BYTES : UNTAGGED_BYTES);
+        assert.deepEqual(decodeHeader(bytes.subarray(0, length)), given);
+        assert.equal(decodeHeader(bytes.subarray(0, length - 1)), null);
+      }),
+    );
+  });
+
+  test('is written the same without an object', () => {
+    fc.assert(
+      fc.property(uint32, fc.maxSafeNat(), nibble, fc.boolean(), (stag, offset, opcode, last) => {
+        const one = Buffer.alloc(TAGGED_BYTES);
+        const two = Buffer.alloc(TAGGED_BYTES);
+        putTagged(one, 0, last, opcode, stag, offset);
+        encodeHeader(
+          { tagged: true, last, ddpVersion: 1, rdmapVersion: 1, opcode, stag, offset: BigInt(offset) },
+          two,
+          0,
+        );
+        assert.deepEqual(one, two);
+      }),
+    );
+    fc.assert(
+      fc.property(uint32, uint32, uint32, nibble, fc.boolean(), (queue, message, offset, opcode, last) => {
+        const one = Buffer.alloc(UNTAGGED_BYTES);
+        const two = Buffer.alloc(UNTAGGED_BYTES);
+        putUntagged(one, 0, last, opcode, queue, message, offset);
+        encodeHeader(
+          {
+            tagged: false,
+            last,
+            ddpVersion: 1,
+            rdmapVersion: 1,
+            opcode,
+            invalidates: 0,
+            queue,
+            message,
+            offset,
+          },
+          two,
+          0,
+        );
+        assert.deepEqual(one, two);
+      }),
+    );
+  });
+});
+
+test('a read request comes back as it went', () => {
+  fc.assert(
+    fc.property(
+      record({
+        sinkStag: uint32,
+        sinkOffset: fc.maxSafeNat(),
+        length: uint32,
+        sourceStag: uint32,
+        sourceOffset: fc.maxSafeNat(),
+      }),
+      (given) => {
+        const bytes = Buffer.alloc(READ_REQUEST_BYTES);
+        encodeReadRequest(given, bytes, 0);
+        assert.deepEqual(decodeReadRequest(bytes), given);
+      },
+    ),
+  );
+});
+
+describe('a Terminate message', () => {
+  const tagged = fc
+    .uint8Array({ minLength: TAGGED_BYTES, maxLength: TAGGED_BYTES })
+    .map((bytes) => bytes.map((byte, index) => (index === 0 ? byte | 0x80 : byte)));
+  const untagged = fc
+    .uint8Array({ minLength: UNTAGGED_BYTES, maxLength: UNTAGGED_BYTES })
+    .map((bytes) => bytes.map((byte, index) => (index === 0 ? byte & 0x7f : byte)));
+  const none = fc.constant(new Uint8Array(0));
+  const message: fc.Arbitrary<TerminateMessage> = record({
+    layer: nibble,
+    type: nibble,
+    code: fc.integer({ min: 0, max: 255 }),
+    ddpHeader: fc.oneof(none, tagged, untagged),
+    segmentLength: fc.integer({ min: 0, max: 0xffff }),
+    readRequest: fc.oneof(none, fc.uint8Array({ minLength: READ_REQUEST_BYTES, maxLength: READ_REQUEST_BYTES })),
+  }).map((given) =>
+    given.ddpHeader.byteLength > 0 ? given : { ...given, segmentLength: 0, readRequest: new Uint8Array(0) },
+  );
+
+  test('comes back as it went, and is refused when it was cut', () => {
+    fc.assert(
+      fc.property(message, (given) => {
+        const bytes = encodeTerminate(given);
+        assert.deepEqual(decodeTerminate(bytes), given);
+        assert.equal(decodeTerminate(bytes.subarray(0, bytes.byteLength - 1)), null);
+      }),
+    );
+  });
+});

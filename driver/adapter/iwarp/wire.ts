@@ -1,0 +1,495 @@
+/**
+ * iWARP on the wire: MPA start-up frames, FPDUs, DDP and RDMAP headers.
+ *
+ * Theory of operation: pure functions between bytes and header objects; all numbers are big-endian. Reading checks what
+ * can be checked without knowing the connection (key, sizes, versions) and never reads beyond what it is given.
+ *
+ * Source: RFC 5040 (RDMAP), RFC 5041 (DDP), RFC 5044 (MPA), RFC 6581 (enhanced connection set-up).
+ */
+
+import { crc32c as checksum } from '@node-rs/crc32';
+
+// ---------------------------------------------------------------- MPA start-up
+
+export const MPA_REQUEST_KEY = 'MPA ID Req Frame';
+export const MPA_REPLY_KEY = 'MPA ID Rep Frame';
+/** Key, flags, revision, length of private data. */
+export const MPA_HEADER_BYTES = 20;
+/** Private data of a start-up frame, enhanced data included. Source: RFC 5044, 7.1.1. */
+export const MPA_PRIVATE_DATA_MAX = 512;
+/** Enhanced RDMA connection data before the private data. Source: RFC 6581, 4. */
+export const ENHANCED_BYTES = 4;
+/** A depth that is not negotiated. Source: RFC 6581, 9.1. */
+export const DEPTH_UNSPECIFIED = 0x3fff;
+
+/** Depths and ready-to-receive types that revision 2 negotiates. */
+export interface EnhancedData {
+  /** Flag A: the initiator sends a ready-to-receive message first, so that the responder may be the first to talk. */
+  readonly peerToPeer: boolean;
+  /** Flag B: ready-to-receive by an FPDU without content. */
+  readonly byEmptyFpdu: boolean;
+  /** Flag C: by an RDMA write of no bytes. */
+  readonly byWrite: boolean;
+  /** Flag D: by an RDMA read of no bytes. */
+  readonly byRead: boolean;
+  /** Incoming reads that the sender takes at once, 0 to 0x3fff. */
+  readonly incomingReads: number;
+  /** Outgoing reads that the sender wants at once, 0 to 0x3fff. */
+  readonly outgoingReads: number;
+}
+
+/** A request or reply of MPA start-up. */
+export interface StartupFrame {
+  readonly kind: 'request' | 'reply';
+  /** 0 to 255; only 1 and 2 are known. */
+  readonly revision: number;
+  /** The sender wants to receive markers. */
+  readonly markers: boolean;
+  /** The sender wants FPDUs with checksums. */
+  readonly crc: boolean;
+  /** The responder refuses; in replies only. */
+  readonly rejected: boolean;
+  /** Flag S of revision 2; null when it isn't set. */
+  readonly enhanced: EnhancedData | null;
+  /** At most 512 bytes, together with the enhanced data. */
+  readonly privateData: Uint8Array;
+}
+
+const FLAG_MARKERS = 0x80;
+const FLAG_CRC = 0x40;
+const FLAG_REJECTED = 0x20;
+const FLAG_ENHANCED = 0x10;
+
+const bit = (value: boolean, at: number): number => (value ? 1 << at : 0);
+
+/** @throws RangeError when the private data is too long */
+export function encodeStartup(frame: StartupFrame): Uint8Array {
+  const { enhanced, privateData } = frame;
+  const enhancedBytes = enhanced === null ? 0 : ENHANCED_BYTES;
+  const length = enhancedBytes + privateData.byteLength;
+  if (length > MPA_PRIVATE_DATA_MAX) throw new RangeError(`private data: ${length} bytes, at most 512 fit`);
+  const bytes = Buffer.alloc(MPA_HEADER_BYTES + length);
+  bytes.write(frame.kind === 'request' ? MPA_REQUEST_KEY : MPA_REPLY_KEY, 'latin1');
+  bytes[16] =
+    bit(frame.markers, 7) | bit(frame.crc, 6) | bit(frame.rejected, 5) | (enhanced === null ? 0 : FLAG_ENHANCED);
+  bytes[17] = frame.revision;
+  bytes.writeUInt16BE(length, 18);
+  if (enhanced !== null) {
+    const { peerToPeer, byEmptyFpdu, byWrite, byRead, incomingReads, outgoingReads } = enhanced;
+    bytes.writeUInt16BE(bit(peerToPeer, 15) | bit(byEmptyFpdu, 14) | incomingReads, 20);
+    bytes.writeUInt16BE(bit(byWrite, 15) | bit(byRead, 14) | outgoingReads, 22);
+  }
+  bytes.set(privateData, MPA_HEADER_BYTES + enhancedBytes);
+  return bytes;
+}
+
+/**
+ * Collects a start-up frame from bytes that come in any portions. Holds no more than the longest frame.
+ */
+export class StartupReader {
+  readonly #kind: StartupFrame['kind'];
+  readonly #bytes = Buffer.alloc(MPA_HEADER_BYTES + MPA_PRIVATE_DATA_MAX);
+  #count = 0;
+
+  constructor(kind: StartupFrame['kind']) {
+    this.#kind = kind;
+  }
+
+  /**
+   * Takes bytes of `chunk` from `at` on, up to the end of the frame.
+   *
+   * @returns the frame and how many bytes were taken; frame null while it is incomplete, 'malformed' when it can't be one
+   */
+  take(chunk: Uint8Array, at = 0): { readonly frame: StartupFrame | 'malformed' | null; readonly taken: number } {
+    let taken = 0;
+    for (;;) {
+      const wanted = this.#wanted();
+      if (wanted < 0) return { frame: 'malformed', taken };
+      const step = Math.min(wanted - this.#count, chunk.byteLength - at - taken);
+      this.#bytes.set(chunk.subarray(at + taken, at + taken + step), this.#count);
+      this.#count += step;
+      taken += step;
+      if (!this.#keyMatches()) return { frame: 'malformed', taken };
+      if (this.#count < wanted) return { frame: null, taken };
+      if (wanted === this.#wanted()) return { frame: this.#frame(), taken };
+    }
+  }
+
+  /** Bytes of the frame as far as is known; -1 when it is too long. */
+  #wanted(): number {
+    if (this.#count < MPA_HEADER_BYTES) return MPA_HEADER_BYTES;
+    const length = this.#bytes.readUInt16BE(18);
+    return length > MPA_PRIVATE_DATA_MAX ? -1 : MPA_HEADER_BYTES + length;
+  }
+
+  #keyMatches(): boolean {
+    const key = this.#kind === 'request' ? MPA_REQUEST_KEY : MPA_REPLY_KEY;
+    const count = Math.min(this.#count, key.length);
+    return this.#bytes.toString('latin1', 0, count) === key.slice(0, count);
+  }
+
+  #frame(): StartupFrame | 'malformed' {
+    const bytes = this.#bytes;
+    const flags = bytes[16]!;
+    const revision = bytes[17]!;
+    const isEnhanced = revision >= 2 && (flags & FLAG_ENHANCED) !== 0;
+    const start = MPA_HEADER_BYTES + (isEnhanced ? ENHANCED_BYTES : 0);
+    if (start > this.#count) return 'malformed';
+    const incoming = bytes.readUInt16BE(20);
+    const outgoing = bytes.readUInt16BE(22);
+    return {
+      kind: this.#kind,
+      revision,
+      markers: (flags & FLAG_MARKERS) !== 0,
+      crc: (flags & FLAG_CRC) !== 0,
+      rejected: this.#kind === 'reply' && (flags & FLAG_REJECTED) !== 0,
+      enhanced: isEnhanced
+        ? {
+            peerToPeer: (incoming & 0x8000) !== 0,
+            byEmptyFpdu: (incoming & 0x4000) !== 0,
+            byWrite: (outgoing & 0x8000) !== 0,
+            byRead: (outgoing & 0x4000) !== 0,
+            incomingReads: incoming & DEPTH_UNSPECIFIED,
+            outgoingReads: outgoing & DEPTH_UNSPECIFIED,
+          }
+        : null,
+      privateData: new Uint8Array(bytes.subarray(start, this.#count)),
+    };
+  }
+}
+
+// ---------------------------------------------------------------- FPDUs
+
+/** Length of the ULPDU that an FPDU can say. */
+export const ULPDU_MAX = 0xffff;
+export const FPDU_MAX = 2 + ULPDU_MAX + 3 + 4;
+
+/** CRC32C, as MPA and iSCSI use it. */
+export const crc32c = (bytes: Uint8Array): number => checksum(bytes as Buffer);
+
+/** Bytes of the FPDU around a ULPDU: length, padding to a multiple of four, checksum. */
+export const fpduBytes = (ulpduBytes: number): number => ((2 + ulpduBytes + 3) & ~3) + 4;
+
+/** Completes the FPDU at `at` whose ULPDU, `ulpduBytes` long, is in place already. @returns the FPDU's length */
+export function sealFpdu(into: Buffer, at: number, ulpduBytes: number, withCrc: boolean): number {
+  const length = fpduBytes(ulpduBytes);
+  into.writeUInt16BE(ulpduBytes, at);
+  into.fill(0, at + 2 + ulpduBytes, at + length - 4);
+  // Little-endian: the checksum's bits go out in the order in which the polynomial takes them.
+  into.writeUInt32LE(withCrc ? crc32c(into.subarray(at, at + length - 4)) : 0, at + length - 4);
+  return length;
+}
+
+/** Whether the checksum of a whole FPDU is right. */
+export function fpduIsIntact(fpdu: Buffer): boolean {
+  const end = fpdu.byteLength - 4;
+  return crc32c(fpdu.subarray(0, end)) === fpdu.readUInt32LE(end);
+}
+
+/**
+ * Cuts a TCP stream into FPDUs. What comes whole in one portion isn't copied; of the rest at most one FPDU is held.
+ */
+export class FpduReader {
+  #held = Buffer.alloc(0);
+  #count = 0;
+
+  /** Bytes held for the next FPDU. */
+  get heldBytes(): number {
+    return this.#count;
+  }
+
+  /** @param use - gets each whole FPDU, valid during the call; returns false to stop and forget the rest */
+  take(chunk: Buffer, use: (fpdu: Buffer) => boolean): void {
+    let at = 0;
+    while (at < chunk.byteLength) {
+      if (this.#count === 0) {
+        const left = chunk.byteLength - at;
+        const length = left < 2 ? 0 : fpduBytes(chunk.readUInt16BE(at));
+        if (length > 0 && length <= left) {
+          if (!use(chunk.subarray(at, at + length))) return;
+          at += length;
+          continue;
+        }
+      }
+      at += this.#hold(chunk, at);
+      if (this.#count < 2) return;
+      const length = fpduBytes(this.#held.readUInt16BE(0));
+      if (this.#count < length) continue;
+      this.#count = 0;
+      if (!use(this.#held.subarray(0, length))) return;
+    }
+  }
+
+  /** Copies towards a whole FPDU. @returns bytes copied */
+  #hold(chunk: Buffer, at: number): number {
+    const wanted = this.#count < 2 ? 2 : fpduBytes(this.#held.readUInt16BE(0));
+    if (this.#held.byteLength < wanted) {
+      // Enough for any FPDU of this size class, so that a stream of equal ones allocates once.
+      const grown = Buffer.alloc(Math.min(FPDU_MAX, Math.max(2048, 2 ** Math.ceil(Math.log2(wanted)))));
+      this.#held.copy(grown, 0, 0, this.#count);
+      this.#held = grown;
+    }
+    const step = Math.min(wanted - this.#count, chunk.byteLength - at);
+    chunk.copy(this.#held, this.#count, at, at + step);
+    this.#count += step;
+    return step;
+  }
+}
+
+// ---------------------------------------------------------------- DDP and RDMAP
+
+/** RDMAP opcodes. Source: RFC 5040, 4.3. */
+export const RdmapOpcode = {
+  rdmaWrite: 0,
+  readRequest: 1,
+  readResponse: 2,
+  send: 3,
+  sendInvalidate: 4,
+  sendSolicited: 5,
+  sendSolicitedInvalidate: 6,
+  terminate: 7,
+} as const;
+export type RdmapOpcode = (typeof RdmapOpcode)[keyof typeof RdmapOpcode];
+
+/** DDP queues of untagged messages. Source: RFC 5040, 4.4. */
+export const QueueNumber = { send: 0, readRequest: 1, terminate: 2 } as const;
+
+export const TAGGED_BYTES = 14;
+export const UNTAGGED_BYTES = 18;
+export const READ_REQUEST_BYTES = 28;
+
+/** The header of a DDP segment with RDMAP's control byte. */
+export type SegmentHeader =
+  | {
+      readonly tagged: true;
+      readonly last: boolean;
+      readonly ddpVersion: number;
+      readonly rdmapVersion: number;
+      /** 0 to 15 */
+      readonly opcode: number;
+      readonly stag: number;
+      /** Of the segment's first byte, 64 bits. */
+      readonly offset: bigint;
+    }
+  | {
+      readonly tagged: false;
+      readonly last: boolean;
+      readonly ddpVersion: number;
+      readonly rdmapVersion: number;
+      readonly opcode: number;
+      /** The key that a send invalidates; 0 otherwise. */
+      readonly invalidates: number;
+      readonly queue: number;
+      /** Number of the message in its queue, from 1 on. */
+      readonly message: number;
+      /** Of the segment's first byte in its message. */
+      readonly offset: number;
+    };
+
+export const DDP_VERSION = 1;
+export const RDMAP_VERSION = 1;
+
+const controls = (tagged: boolean, last: boolean, ddp: number, rdmap: number, opcode: number): number =>
+  (bit(tagged, 15) | bit(last, 14) | ((ddp & 3) << 8) | ((rdmap & 3) << 6) | (opcode & 15)) >>> 0;
+
+/** Writes a segment header at `at`. @returns its length */
+export function encodeHeader(header: SegmentHeader, into: Buffer, at: number): number {
+  const { tagged, last, ddpVersion, rdmapVersion, opcode } = header;
+  into.writeUInt16BE(controls(tagged, last, ddpVersion, rdmapVersion, opcode), at);
+  if (tagged) {
+    into.writeUInt32BE(header.stag, at + 2);
+    into.writeBigUInt64BE(header.offset, at + 6);
+    return TAGGED_BYTES;
+  }
+  into.writeUInt32BE(header.invalidates, at + 2);
+  into.writeUInt32BE(header.queue, at + 6);
+  into.writeUInt32BE(header.message, at + 10);
+  into.writeUInt32BE(header.offset, at + 14);
+  return UNTAGGED_BYTES;
+}
+
+/** Writes the header of a tagged segment without making an object of it; `offset` is a safe integer. */
+export function putTagged(into: Buffer, at: number, last: boolean, opcode: number, stag: number, offset: number): void {
+  into.writeUInt16BE(controls(true, last, DDP_VERSION, RDMAP_VERSION, opcode), at);
+  into.writeUInt32BE(stag, at + 2);
+  putUint64(into, at + 6, offset);
+}
+
+/** Writes the header of an untagged segment. */
+export function putUntagged(
+  into: Buffer,
+  at: number,
+  last: boolean,
+  opcode: number,
+  queue: number,
+  message: number,
+  offset: number,
+): void {
+  into.writeUInt16BE(controls(false, last, DDP_VERSION, RDMAP_VERSION, opcode), at);
+  into.writeUInt32BE(0, at + 2);
+  into.writeUInt32BE(queue, at + 6);
+  into.writeUInt32BE(message, at + 10);
+  into.writeUInt32BE(offset, at + 14);
+}
+
+function putUint64(into: Buffer, at: number, value: number): void {
+  into.writeUInt32BE(Math.floor(value / 2 ** 32), at);
+  into.writeUInt32BE(value % 2 ** 32, at + 4);
+}
+
+/** 64 bits as a number: exact up to 2^53, and above that beyond every registered region. */
+function uint64At(bytes: Buffer, at: number): number {
+  return bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
+}
+
+/** @returns the header at the beginning of `ulpdu`, or null when `ulpdu` is too short for it */
+export function decodeHeader(ulpdu: Buffer): SegmentHeader | null {
+  if (ulpdu.byteLength < TAGGED_BYTES) return null;
+  const control = ulpdu.readUInt16BE(0);
+  const common = {
+    last: (control & 0x4000) !== 0,
+    ddpVersion: (control >> 8) & 3,
+    rdmapVersion: (control >> 6) & 3,
+    opcode: control & 15,
+  };
+  if ((control & 0x8000) !== 0) {
+    return { tagged: true, ...common, stag: ulpdu.readUInt32BE(2), offset: ulpdu.readBigUInt64BE(6) };
+  }
+  if (ulpdu.byteLength < UNTAGGED_BYTES) return null;
+  return {
+    tagged: false,
+    ...common,
+    invalidates: ulpdu.readUInt32BE(2),
+    queue: ulpdu.readUInt32BE(6),
+    message: ulpdu.readUInt32BE(10),
+    offset: ulpdu.readUInt32BE(14),
+  };
+}
+
+/** What a read request asks for. */
+export interface ReadRequest {
+  readonly sinkStag: number;
+  /** Safe integers, or above 2^53 inexact. */
+  readonly sinkOffset: number;
+  readonly length: number;
+  readonly sourceStag: number;
+  readonly sourceOffset: number;
+}
+
+/** Writes the 28 bytes of a read request at `at`. */
+export function encodeReadRequest(request: ReadRequest, into: Buffer, at: number): void {
+  into.writeUInt32BE(request.sinkStag, at);
+  putUint64(into, at + 4, request.sinkOffset);
+  into.writeUInt32BE(request.length, at + 12);
+  into.writeUInt32BE(request.sourceStag, at + 16);
+  putUint64(into, at + 20, request.sourceOffset);
+}
+
+/** @param payload - {@link READ_REQUEST_BYTES} bytes */
+export function decodeReadRequest(payload: Buffer): ReadRequest {
+  return {
+    sinkStag: payload.readUInt32BE(0),
+    sinkOffset: uint64At(payload, 4),
+    length: payload.readUInt32BE(12),
+    sourceStag: payload.readUInt32BE(16),
+    sourceOffset: uint64At(payload, 20),
+  };
+}
+
+// ---------------------------------------------------------------- Terminate
+
+/** Why a stream ends: layer, error type, error code; each as on the wire. */
+export interface TerminateCode {
+  /** 0 RDMAP, 1 DDP, 2 MPA. */
+  readonly layer: number;
+  readonly type: number;
+  readonly code: number;
+}
+
+/** The reasons by name. Source: RFC 5040, 4.8; RFC 5041, 8.2; RFC 5044, 8; RFC 6581, 8. */
+export const Terminate = {
+  localCatastrophic: { layer: 0, type: 0, code: 0 },
+  readInvalidStag: { layer: 0, type: 1, code: 0 },
+  readBounds: { layer: 0, type: 1, code: 1 },
+  accessRights: { layer: 0, type: 1, code: 2 },
+  readStagNotAssociated: { layer: 0, type: 1, code: 3 },
+  readOffsetWrap: { layer: 0, type: 1, code: 4 },
+  cannotInvalidate: { layer: 0, type: 1, code: 9 },
+  rdmapVersion: { layer: 0, type: 2, code: 5 },
+  unexpectedOpcode: { layer: 0, type: 2, code: 6 },
+  streamCatastrophic: { layer: 0, type: 2, code: 7 },
+  unspecified: { layer: 0, type: 2, code: 0xff },
+  ddpCatastrophic: { layer: 1, type: 0, code: 0 },
+  taggedInvalidStag: { layer: 1, type: 1, code: 0 },
+  taggedBounds: { layer: 1, type: 1, code: 1 },
+  taggedStagNotAssociated: { layer: 1, type: 1, code: 2 },
+  taggedOffsetWrap: { layer: 1, type: 1, code: 3 },
+  taggedVersion: { layer: 1, type: 1, code: 4 },
+  untaggedQueue: { layer: 1, type: 2, code: 1 },
+  untaggedNoBuffer: { layer: 1, type: 2, code: 2 },
+  untaggedMessageNumber: { layer: 1, type: 2, code: 3 },
+  untaggedOffset: { layer: 1, type: 2, code: 4 },
+  untaggedTooLong: { layer: 1, type: 2, code: 5 },
+  untaggedVersion: { layer: 1, type: 2, code: 6 },
+  crc: { layer: 2, type: 0, code: 2 },
+  noMatchingReadyToReceive: { layer: 2, type: 0, code: 7 },
+} as const satisfies Record<string, TerminateCode>;
+
+/** Content of a Terminate message. */
+export interface TerminateMessage extends TerminateCode {
+  /** Header of the segment that was refused, without its length field; empty when there was none. */
+  readonly ddpHeader: Uint8Array;
+  /** Length of that segment; meaningful when there is a header. */
+  readonly segmentLength: number;
+  /** Content of the read request that was refused; empty when it wasn't one. */
+  readonly readRequest: Uint8Array;
+}
+
+const HAS_LENGTH = 0x80;
+const HAS_DDP = 0x40;
+const HAS_RDMAP = 0x20;
+/** Control, segment length, longest header, read request. */
+export const TERMINATE_BYTES_MAX = 4 + 2 + UNTAGGED_BYTES + READ_REQUEST_BYTES;
+
+export function encodeTerminate(message: TerminateMessage): Buffer {
+  const { ddpHeader, readRequest, segmentLength } = message;
+  const hasHeader = ddpHeader.byteLength > 0;
+  const bytes = Buffer.alloc(4 + (hasHeader ? 2 + ddpHeader.byteLength + readRequest.byteLength : 0));
+  bytes[0] = ((message.layer & 15) << 4) | (message.type & 15);
+  bytes[1] = message.code;
+  if (!hasHeader) return bytes;
+  bytes[2] = HAS_LENGTH | HAS_DDP | (readRequest.byteLength > 0 ? HAS_RDMAP : 0);
+  bytes.writeUInt16BE(segmentLength, 4);
+  bytes.set(ddpHeader, 6);
+  bytes.set(readRequest, 6 + ddpHeader.byteLength);
+  return bytes;
+}
+
+/** @returns null when `payload` is no Terminate message */
+export function decodeTerminate(payload: Buffer): TerminateMessage | null {
+  if (payload.byteLength < 4) return null;
+  const control = { layer: payload[0]! >> 4, type: payload[0]! & 15, code: payload[1]! };
+  const has = payload[2]!;
+  const none = new Uint8Array(0);
+  let at = 4;
+  let segmentLength = 0;
+  if ((has & HAS_LENGTH) !== 0) {
+    if (payload.byteLength < at + 2) return null;
+    segmentLength = payload.readUInt16BE(at);
+    at += 2;
+  }
+  let ddpHeader = none;
+  if ((has & HAS_DDP) !== 0) {
+    if (payload.byteLength <= at) return null;
+    const length = (payload[at]! & 0x80) !== 0 ? TAGGED_BYTES : UNTAGGED_BYTES;
+    if (payload.byteLength < at + length) return null;
+    ddpHeader = new Uint8Array(payload.subarray(at, at + length));
+    at += length;
+  }
+  let readRequest = none;
+  if ((has & HAS_RDMAP) !== 0) {
+    if (payload.byteLength < at + READ_REQUEST_BYTES) return null;
+    readRequest = new Uint8Array(payload.subarray(at, at + READ_REQUEST_BYTES));
+  }
+  return { ...control, ddpHeader, segmentLength, readRequest };
+}
