@@ -49,6 +49,7 @@ export class DescriptorTable<T> {
 
   delete(descriptor: bigint): void {
     this.#last = -1n;
+    this.#lastObject = undefined;
     const row = Number(descriptor) % ROWS;
     if (this.#values[row] === descriptor) {
       this.#values[row] = undefined;
@@ -60,6 +61,7 @@ export class DescriptorTable<T> {
 
   clear(): void {
     this.#last = -1n;
+    this.#lastObject = undefined;
     this.#values.length = 0;
     this.#objects.length = 0;
     this.#overflow.clear();
