@@ -835,7 +835,7 @@ export class Provider {
       const record = this.#enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (
-        (lNetworkEvents | 0) !== lNetworkEvents ||
+        !isUint32(lNetworkEvents) ||
         (lNetworkEvents & ~(FD_ACCEPT | FD_CONNECT)) !== 0 ||
         (lNetworkEvents !== 0 && (typeof hEventObject !== 'bigint' || hEventObject === 0n))
       ) {
