@@ -12,7 +12,7 @@ import { findLasso, type Graph } from './fairness.ts';
 import { Layout, RangeError32, StateView } from './layout.ts';
 import type { Property } from './properties.ts';
 import { describePath, type Step } from './report.ts';
-import { World, type WorldDefinition } from './world.ts';
+import { UnexpectedEffect, World, type WorldDefinition } from './world.ts';
 
 /** How a property came out. */
 export interface Verdict {
@@ -29,8 +29,8 @@ export interface Verdict {
 export interface ExploreOptions {
   /** Bytes for states, edges and table. */
   readonly memoryMax?: number;
-  /** Called with every state and every rule that happened; the system is in the state that came of it. */
-  readonly onStep?: (rule: number) => void;
+  /** Gets the world before the search begins, to watch it. */
+  readonly prepare?: (world: World) => void;
 }
 
 const MEMORY_MAX = 1 << 30;
@@ -118,10 +118,11 @@ export function replay(definition: WorldDefinition, rules: readonly number[]): S
 export function explore(
   definition: WorldDefinition,
   properties: readonly Property[],
-  { memoryMax = MEMORY_MAX, onStep }: ExploreOptions = {},
+  { memoryMax = MEMORY_MAX, prepare }: ExploreOptions = {},
 ): Found {
   const begun = performance.now();
   const world = new World(definition);
+  prepare?.(world);
   const layout = new Layout(world);
   const { words } = layout;
   const store = new Store(words, memoryMax, definition.name);
@@ -199,11 +200,11 @@ export function explore(
         world.fire(rule);
         layout.pack(scratch, 0);
       } catch (error) {
-        if (!(error instanceof InvariantError || error instanceof RangeError32)) throw error;
-        stepError = { state, rule, message: error.message };
+        const expected = [InvariantError, RangeError32, UnexpectedEffect].some((kind) => error instanceof kind);
+        if (!expected) throw error;
+        stepError = { state, rule, message: (error as Error).message };
         break;
       }
-      onStep?.(rule);
       fired[rule]!++;
       const known = store.count;
       const next = store.add(scratch, state, rule);

@@ -168,6 +168,13 @@ export class Layout {
     }
   }
 
+  /** @throws Error when the world has no such request or registration */
+  pinOf(request: number, buffer: number): Cell {
+    const cell = this.#pins[request]?.[buffer];
+    if (cell === undefined) throw new Error(`the world has no request ${request} with registration ${buffer}`);
+    return cell;
+  }
+
   /** A state in words: value by cell, for people. */
   describe(from: Int32Array, at: number): ReadonlyMap<Cell, string> {
     return new Map(
@@ -311,6 +318,11 @@ export class StateView {
     const cell = this.#row(machine, row).fields.get(name);
     if (cell === undefined) throw new Error(`machine '${machine}' has no field '${name}'`);
     return read(cell, this.words, this.at);
+  }
+
+  /** Whether a request needs a registration. */
+  pinned(request: number, buffer: number): boolean {
+    return read(this.layout.pinOf(request, buffer), this.words, this.at) === 1;
   }
 
   #row(machine: string, row: number) {

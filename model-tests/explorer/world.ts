@@ -61,6 +61,8 @@ export interface WorldDefinition {
   readonly performs: Readonly<Record<string, readonly Performance[]>>;
   /** Effects that change nothing here, by `machine/effect`, or by `effect` for every machine. */
   readonly drops: readonly string[];
+  /** Effects that nobody asks for here, named likewise; one that is asked for all the same breaks the world. */
+  readonly never?: readonly string[];
   readonly rules: readonly Rule[];
   /** What leads to the initial state. */
   readonly start?: readonly Omit<Rule, 'name' | 'class' | 'fair'>[];
@@ -78,6 +80,11 @@ const widths: Readonly<Record<number, number>> = {
   [Op.goto]: 2,
   [Op.reject]: 1,
 };
+
+/** An effect was asked for that the world says never is. */
+export class UnexpectedEffect extends Error {
+  override readonly name = 'UnexpectedEffect';
+}
 
 type Performer = (row: number, at: number) => void;
 /** When a program refuses its event. */
@@ -182,8 +189,8 @@ export class World {
   }
 
   #connect(): (readonly Performer[])[] {
-    const { performs, drops, name: world } = this.definition;
-    const left = new Set([...Object.keys(performs), ...drops]);
+    const { performs, drops, never = [], name: world } = this.definition;
+    const left = new Set([...Object.keys(performs), ...drops, ...never]);
     const made = this.system.machines.flatMap(({ effects }, machine) =>
       effects.map(({ name, parameters }): readonly Performer[] => {
         const key = `${this.names[machine]}/${name}`;
@@ -198,15 +205,16 @@ export class World {
             ),
           );
         }
-        const needed = this.rowsOf(machine) > 0 && this.system.reachesDriver(this.names[machine]!, name);
-        if (needed && !dropped) throw new Error(`world '${world}': nobody performs ${key}`);
-        return dropped
-          ? []
-          : [
-              () => {
-                throw new Error(`world '${world}': nobody performs ${key}`);
-              },
-            ];
+        if (dropped) return [];
+        const listed = never.includes(key) || never.includes(name);
+        if (!listed && this.rowsOf(machine) > 0 && this.system.reachesDriver(this.names[machine]!, name)) {
+          throw new Error(`world '${world}': nobody performs ${key}`);
+        }
+        return [
+          (row) => {
+            throw new UnexpectedEffect(`${this.names[machine]} ${row}: ${name}, which never is asked for here`);
+          },
+        ];
       }),
     );
     if (left.size > 0) throw new Error(`world '${world}': no effect is called ${[...left].join(', ')}`);
