@@ -1,0 +1,300 @@
+/**
+ * Two connected sockets of one provider, each with its switch; what passes between them, and how they part.
+ *
+ * Theory of operation: both sockets have connected before the first state, and have one registration each. Every request
+ * is called once, in the order of its place in its queue, polled or not as it comes. The adapter may report completions
+ * of one queue in any order, which no real one does: the provider is to keep the order by itself.
+ */
+
+import { type CompiledMachine, explorationLimits, type Limits, type Routes } from '../../machines/index.ts';
+import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
+import { caller, channel, handle, link, notifier, overlapped, timer, work } from './surroundings.ts';
+
+/** One request of the world; its number is its place in the list. */
+export interface PairRequest {
+  readonly socket: 0 | 1;
+  readonly kind: 'send' | 'receive';
+  /** Among its socket's requests of its kind. */
+  readonly place: number;
+}
+
+export interface PairOptions {
+  readonly name: string;
+  readonly requests: readonly PairRequest[];
+  /** Values of hEvent's low bit that calls are made with; both when absent. */
+  readonly polled?: readonly (0 | 1)[];
+  /** All requests have been called before the first state, each with this low bit. */
+  readonly called?: readonly (0 | 1)[];
+  /** Completion up-calls can fail. */
+  readonly upcallsFail?: boolean;
+  /** Sockets can be closed. */
+  readonly closing?: boolean;
+  /** The network can fail. */
+  readonly failing?: boolean;
+  /** The adapter can be removed. */
+  readonly removal?: boolean;
+  readonly limits?: Partial<Limits>;
+  /** To break them on purpose. */
+  readonly routes?: Routes;
+  readonly machines?: readonly CompiledMachine[];
+}
+
+export const pairLimits: Limits = {
+  ...explorationLimits,
+  startupsMax: 1,
+  backlogMax: 1,
+  queueDepth: 1,
+  overflowMax: 1,
+  piecesMax: 1,
+  referencesMax: 1,
+};
+
+const sockets = [0, 1] as const;
+
+/** The world of `options`. */
+export function connectedPair(options: PairOptions): WorldDefinition {
+  const { name, requests, polled = [0, 1], upcallsFail = false, closing = false } = options;
+  const { failing = false, removal = false } = options;
+  const count = (socket: number, kind: string) =>
+    requests.filter((request) => request.socket === socket && request.kind === kind).length;
+  const most = (kind: string) => Math.max(...sockets.map((socket) => count(socket, kind)));
+  const socketOf = requests.map(({ socket }) => socket);
+  const toSocket = { of: 'self', map: socketOf } as const;
+  /** The event for each work of the asking socket. */
+  const toWorks = (event: string): Performance[] =>
+    requests.map(({ socket }, request) => ({
+      send: `work/${event}`,
+      to: { of: 'self', map: sockets.map((candidate) => (candidate === socket ? request : -1)) },
+    }));
+  const label = ({ socket, kind, place }: PairRequest) => `${socket === 0 ? 'A' : 'B'} ${kind} ${place + 1}`;
+  const side = (socket: number) => (socket === 0 ? 'A' : 'B');
+
+  const rules: Rule[] = [];
+  for (const [request, of] of requests.entries()) {
+    for (const poll of options.called === undefined ? polled : []) {
+      rules.push({
+        name: `${label(of)}: called, ${poll === 1 ? 'polled' : 'notified'}`,
+        send: `caller/${of.kind}`,
+        row: of.socket,
+        with: [of.place, request, poll],
+        class: 'switch',
+      });
+    }
+  }
+  for (const socket of sockets) {
+    if (count(socket, 'receive') > 0) {
+      const fair = `deliver to ${side(socket)}`;
+      rules.push({
+        name: `a message arrives at ${side(socket)}`,
+        send: 'channel/deliver',
+        row: socket,
+        class: 'adapter',
+        fair,
+      });
+    }
+  }
+  for (const [request, of] of requests.entries()) {
+    rules.push({
+      name: `${label(of)}: completion`,
+      send: 'work/complete',
+      row: request,
+      class: 'adapter',
+      fair: `complete ${request}`,
+    });
+  }
+  if (closing || failing) {
+    for (const [request, of] of requests.entries()) {
+      rules.push({
+        name: `${label(of)}: flush`,
+        send: 'work/flush',
+        row: request,
+        class: 'adapter',
+        fair: `flush ${request}`,
+      });
+    }
+  }
+  for (const socket of sockets) {
+    const who = side(socket);
+    rules.push(
+      {
+        name: `${who}: completion up-call`,
+        send: 'notifier/notify',
+        row: socket,
+        class: 'dispatcher',
+        fair: `notify ${who}`,
+      },
+      {
+        name: `${who}: up-call returns`,
+        send: 'notifier/return',
+        row: socket,
+        with: [0],
+        class: 'switch',
+        fair: `return ${who}`,
+      },
+    );
+    if (upcallsFail) {
+      rules.push({
+        name: `${who}: up-call fails`,
+        send: 'notifier/return',
+        row: socket,
+        with: [1],
+        class: 'switch',
+        fair: `return ${who}`,
+      });
+    }
+    if (closing || failing) {
+      rules.push(
+        { name: `${who}: loss arrives`, send: 'link/arrive', row: socket, class: 'adapter', fair: `arrive ${who}` },
+        { name: `${who}: disconnect event`, send: 'link/notice', row: socket, class: 'adapter', fair: `notice ${who}` },
+      );
+    }
+    if (closing) {
+      rules.push(
+        { name: `${who}: closed`, send: 'caller/close', row: socket, class: 'switch', fair: `close ${who}` },
+        { name: `${who}: close timer`, send: 'timer/expire', row: socket, class: 'clock', fair: `expire ${who}` },
+      );
+    }
+    if (failing) rules.push({ name: `${who}: link fails`, send: 'link/fail', row: socket, class: 'fault' });
+  }
+  if (removal) rules.push({ name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' });
+
+  const overlappedPerforms: WorldDefinition['performs'] = {
+    'overlappedRequest/markPending': [{ send: 'overlapped/marked', to: 'self' }],
+    'overlappedRequest/postWork': [{ send: 'work/post', to: 'self' }],
+    'overlappedRequest/publish': [{ send: 'overlapped/published', to: 'self', with: ['error', 'bytes'] }],
+    'overlappedRequest/requestNotification': [{ send: 'notifier/due', to: toSocket, with: ['self'] }],
+    'overlappedRequest/completeOverlappedRequest': [
+      { send: 'overlapped/notified', to: 'self', with: ['error', 'bytes'] },
+      { send: 'handle/upcall', to: toSocket },
+    ],
+  };
+  return {
+    name,
+    limits: { ...pairLimits, ...options.limits },
+    environment: {
+      caller: caller(most('send'), most('receive')),
+      overlapped: overlapped(),
+      handle: handle(),
+      notifier: notifier(),
+      work: work(),
+      channel: channel(),
+      link: link(),
+      timer: timer(),
+    },
+    rows: {
+      provider: 1,
+      socket: 2,
+      networkEvents: 2,
+      requestQueue: 4,
+      firstMessage: 2,
+      overlappedRequest: requests.length,
+      registeredBuffer: 2,
+      caller: 2,
+      overlapped: requests.length,
+      handle: 2,
+      notifier: 2,
+      work: requests.length,
+      channel: 2,
+      link: 2,
+      timer: 2,
+    },
+    carried: { 'overlappedRequest/bytes': 2 },
+    performs: {
+      'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
+      'socket/createSwitchHandle': [
+        { send: 'handle/created', to: 'self' },
+        { send: 'socket/upcall.handleCreated', to: 'self' },
+      ],
+      'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
+      'socket/startConnect': [{ send: 'socket/adapter.connectStarted', to: 'self' }],
+      'socket/disconnect': [{ send: 'link/disconnect', to: 'self' }],
+      'socket/destroyConnector': [{ send: 'link/destroyed', to: 'self' }],
+      'socket/startTimer': [{ send: 'timer/start', to: 'self' }],
+      'socket/stopTimer': [{ send: 'timer/stop', to: 'self' }],
+      'registeredBuffer/registerRegion': [{ send: 'registeredBuffer/adapter.registered', to: 'self' }],
+      ...overlappedPerforms,
+
+      'caller/calling': [{ send: 'overlapped/calling', to: 'request', with: ['polled'] }],
+      'caller/pin': [
+        { send: 'registeredBuffer/request.pinned', to: { of: 'request', map: socketOf }, with: ['request'] },
+      ],
+      'caller/send': [{ send: 'socket/spi.send', to: 'self', with: ['request', 'polled', 0, 1, 0] }],
+      'caller/receive': [{ send: 'socket/spi.recv', to: 'self', with: ['request', 'polled', 0, 1, 0] }],
+      'caller/returned': [{ send: 'overlapped/returned', to: 'request' }],
+      'caller/close': [{ send: 'socket/spi.closeSocket', to: 'self' }],
+      'overlapped/refused': [{ send: 'overlappedRequest/spi.refused', to: 'self' }],
+      'notifier/notify': [{ send: 'overlappedRequest/dispatcher.notify', to: 'request' }],
+      'notifier/returned': [{ send: 'overlappedRequest/upcall.returned', to: 'request', with: ['failed'] }],
+      'work/handOver': [{ send: 'link/post', to: toSocket, with: ['self'] }],
+      'work/completed': [{ send: 'overlappedRequest/adapter.completed', to: 'self', with: ['bytes'] }],
+      'work/noticed': [{ send: 'socket/adapter.flushNoticed', to: toSocket, with: [0] }],
+      'work/report': [{ send: 'work/report', to: 'self' }],
+      'work/flushed': [{ send: 'overlappedRequest/adapter.flushed', to: 'self' }],
+      'link/send': [
+        {
+          send: 'channel/send',
+          to: { of: 'request', map: requests.map(({ kind, socket }) => (kind === 'send' ? 1 - socket : -1)) },
+          with: ['request'],
+        },
+        {
+          send: 'channel/receive',
+          to: { of: 'request', map: requests.map(({ kind, socket }) => (kind === 'receive' ? socket : -1)) },
+          with: ['request'],
+        },
+      ],
+      'link/refuse': [{ send: 'work/broken', to: 'request' }],
+      'link/breakWork': [...toWorks('broken'), { send: 'channel/clear', to: 'self' }],
+      'link/dropWork': [...toWorks('destroyed'), { send: 'channel/clear', to: 'self' }],
+      'link/tellPeer': [{ send: 'link/peerLost', to: { of: 'self', map: [1, 0] } }],
+      'link/disconnected': [{ send: 'socket/adapter.disconnected', to: 'self', with: [0] }],
+      'channel/landed': [{ send: 'work/landed', to: 'request', with: ['message'] }],
+      'channel/acknowledged': [{ send: 'work/landed', to: 'request', with: [0] }],
+      'timer/expired': [{ send: 'socket/clock.expired', to: 'self' }],
+    },
+    // Answers show in what the structures are told; the rest frees what no row stands for.
+    drops: [
+      'answer',
+      'socket/freeBuffers',
+      'socket/socketClosed',
+      'registeredBuffer/deregisterRegion',
+      'registeredBuffer/forget',
+      'overlappedRequest/retire',
+    ],
+    never: [
+      'provider/closeAdapter',
+      'socket/startListening',
+      'socket/stopListening',
+      'socket/startReattach',
+      'socket/acceptConnection',
+      'socket/acceptReattach',
+      'socket/rejectReattach',
+      'socket/writeMailbox',
+      'networkEvents/setEvent',
+      'networkEvents/resetEvent',
+      'networkEvents/reportNetworkEvents',
+      'requestQueue/pairRequest',
+      'firstMessage/copyFirstMessage',
+      'overlappedRequest/unmarkPending',
+    ],
+    rules,
+    ...(options.routes === undefined ? {} : { routes: options.routes }),
+    ...(options.machines === undefined ? {} : { machines: options.machines }),
+    start: [
+      { send: 'provider/spi.startup', row: 0, with: [0] },
+      ...sockets.flatMap(
+        (socket): NonNullable<WorldDefinition['start']> => [
+          { send: 'socket/spi.socket', row: socket },
+          { send: 'socket/spi.bind', row: socket },
+          { send: 'socket/spi.connect', row: socket },
+          { send: 'socket/adapter.established', row: socket },
+          { send: 'socket/spi.registerMemory', row: socket, with: [socket, 0] },
+        ],
+      ),
+      ...(options.called ?? []).map((poll, request) => ({
+        send: `caller/${requests[request]!.kind}` as const,
+        row: requests[request]!.socket,
+        with: [requests[request]!.place, request, poll],
+      })),
+    ],
+  };
+}
