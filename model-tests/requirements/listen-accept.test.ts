@@ -464,6 +464,24 @@ describe('accepting', () => {
     }
   });
 
+  test('WSAENETDOWN: an adapter that is lost while a request is being decided on makes no socket', () => {
+    for (const verdict of [0, 1, 2, 9]) {
+      const story = queued(2);
+      const { server, listener, run } = story;
+      const answer = server.accept(listener, () => {
+        server.adapter.remove();
+        run();
+        return verdict;
+      });
+      assert.deepEqual(answer, { value: INVALID_SOCKET, error: 'WSAENETDOWN' });
+      assert.deepEqual(
+        [server.handles.size, server.provider.inventory().connectionRequests, server.accept(listener).error],
+        [1, 0, 'WSAENETDOWN'],
+      );
+      end(story);
+    }
+  });
+
   test('a request that is withdrawn in the queue is gone; its event is not taken back', () => {
     const story = queued(2);
     const { client, server, listener, waiting, run } = story;
