@@ -209,6 +209,8 @@ export class CompletionPoller {
       case 'connectFailed': {
         const record = byConnector.get(event.connector);
         if (record === undefined) return;
+        // To its socket, a connection that came back and is gone again has ended at the peer's wish.
+        if (record.returned) return dispatcher.apply(this.#event['disconnected']!, record.row, this.#moves(record));
         return dispatcher.apply(this.#event['connectEnded']!, record.row, WSA.WSAETIMEDOUT);
       }
       case 'disconnected': {

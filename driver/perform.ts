@@ -315,6 +315,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
         return;
       }
       record.connector = connector;
+      record.returned = true;
       context.byConnector.set(connector, record);
       reattached = connector;
       // The held receives are posted before the peer is told that it may send.

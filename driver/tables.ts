@@ -190,6 +190,8 @@ export class SocketRecord {
   reattaching = -1;
   /** It was taken over and has not reached the peer yet. */
   attaching = false;
+  /** Its connection came back from a peer that had moved to another process. */
+  returned = false;
   /** A completion up-call of this socket is running; no other may begin (11.4). */
   notifying = false;
   /** Where the first message goes: the buffers of the receive that is paired with it. */
