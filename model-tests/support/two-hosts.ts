@@ -410,15 +410,23 @@ export function startedHost(network: SimulatedNetwork, name: string, address: st
 /** Lets `ms` of virtual time pass, instant by instant, and `hosts` work at each. */
 export function pass(network: SimulatedNetwork, hosts: readonly Host[], ms: number): void {
   const endNs = network.nowNs + Math.ceil(ms * 1e6);
+  const work = (): void => {
+    // Time passes with each poll: what falls due during a round is for the next.
+    for (let nextNs = network.nextEventNs, done = 1; done > 0; ) {
+      done = hosts.reduce((sum, { provider }) => sum + provider.poll(), 0);
+      const nowNextNs = network.nextEventNs;
+      if (nowNextNs !== nextNs) done++;
+      nextNs = nowNextNs;
+    }
+  };
   for (;;) {
-    let busy = true;
-    while (busy) busy = hosts.reduce((done, { provider }) => done + provider.poll(), 0) > 0;
+    work();
     const nextNs = network.nextEventNs;
     if (nextNs === null || nextNs > endNs) break;
     network.advanceTo(nextNs);
   }
   network.advanceTo(endNs);
-  while (hosts.reduce((done, { provider }) => done + provider.poll(), 0) > 0);
+  work();
 }
 
 /** Lets `hosts` work until neither they nor the network have anything to do, time limits aside. */
