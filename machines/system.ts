@@ -500,7 +500,8 @@ export class System<Name extends string = MachineName> {
           const { states } = this.rows[M.overlappedRequest]!;
           let found = this.requests.first(row);
           while (found !== NONE && states[found] !== this.#held) found = this.requests.next(found);
-          if (found === NONE) throw this.#lost('requestQueue', row, 'a held request is posted, but none is in the list');
+          if (found === NONE)
+            throw this.#lost('requestQueue', row, 'a held request is posted, but none is in the list');
           send(found, row, at);
         };
       case 'connectionRequests':
