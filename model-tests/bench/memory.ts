@@ -29,18 +29,24 @@ export function memoryFigures(report: (line: string) => void): Figure[] {
   const { socket, overlappedRequest } = defineMachines(productionLimits);
   const perSocket = actorBytes(
     socket.machine,
-    ['spi.socket', 'upcall.handleCreated', 'spi.bind', 'spi.connect', 'adapter.connectStarted', 'adapter.established'].map(
-      (type) => ({ type }),
-    ),
+    [
+      'spi.socket',
+      'upcall.handleCreated',
+      'spi.bind',
+      'spi.connect',
+      'adapter.connectStarted',
+      'adapter.established',
+    ].map((type) => ({ type })),
   );
   const perRequest = actorBytes(overlappedRequest.machine, [{ type: 'queue.start', polled: 1, fence: 0, pieces: 1 }]);
   const actors = SOCKETS * perSocket + REQUESTS * perRequest;
   report(`one actor: socket ${perSocket.toFixed(0)} bytes, overlapped request ${perRequest.toFixed(0)} bytes`);
 
   // The switch's own: structures, memory, and what it notes of each up-call.
-  const overlapped = Array.from({ length: REQUESTS / SOCKETS }, () => new ArrayBuffer(SOCKETS * OVERLAPPED_BYTES)).flatMap(
-    (slab) => Array.from({ length: SOCKETS }, (_, index) => new WsaOverlapped(slab, index * OVERLAPPED_BYTES)),
-  );
+  const overlapped = Array.from(
+    { length: REQUESTS / SOCKETS },
+    () => new ArrayBuffer(SOCKETS * OVERLAPPED_BYTES),
+  ).flatMap((slab) => Array.from({ length: SOCKETS }, (_, index) => new WsaOverlapped(slab, index * OVERLAPPED_BYTES)));
   for (const structure of overlapped) structure.words[6] = 1;
   const memory = new Uint8Array(4096);
   const host = immediateHost();
@@ -62,7 +68,9 @@ export function memoryFigures(report: (line: string) => void): Figure[] {
   const { sockets, requests } = host.provider.inventory();
   if (sockets !== SOCKETS || requests !== REQUESTS) throw new Error(`made ${sockets} sockets and ${requests} requests`);
   const bytes = liveBytes() - before;
-  report(`${(bytes / (SOCKETS + REQUESTS)).toFixed(0)} bytes for each socket or request, in all of provider and adapter`);
+  report(
+    `${(bytes / (SOCKETS + REQUESTS)).toFixed(0)} bytes for each socket or request, in all of provider and adapter`,
+  );
   return [
     {
       what: '100,000 connected sockets with 1,000,000 pending requests',
