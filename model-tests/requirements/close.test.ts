@@ -245,6 +245,22 @@ describe('the closing side', () => {
     closeEverything(hosts);
   });
 
+  test('WSD-218: nor for longer when the connection was broken before, and its flush does not come', () => {
+    const hosts = connectedHosts({ client: { adapter: { faults: { flushDelayNsMax: 1e12 } } } });
+    const { client, server, near, far, nearMemory, pass } = hosts;
+    const received = client.recv(near, nearMemory.subarray(0, 8), { notify: true });
+    server.close(far);
+    pass(10_000);
+    // The adapter still owns the memory; only closing ends that.
+    assert.equal(written(received), 'pending');
+    assert.equal(client.recv(near, nearMemory.subarray(0, 8)).result.error, 'WSAECONNRESET');
+    client.close(near);
+    pass(limits.closeMs + 1);
+    assert.deepEqual(notified(client, received), ['WSA_OPERATION_ABORTED']);
+    assert.equal(client.handles.size, 0);
+    closeEverything(hosts);
+  });
+
   test('WSD-218: the switch handle is closed once, last and soon, in every state of a socket', () => {
     const hosts = connectedHosts();
     const { client, server, near, far, listener, run } = hosts;

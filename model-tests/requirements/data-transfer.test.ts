@@ -332,6 +332,19 @@ describe('messages', () => {
     });
   }
 
+  test('WSD-156: a first message of more than 256 bytes, against the rules, breaks the connection and harms no memory', () => {
+    const hosts = connectedHosts();
+    const { client, server, near, far, nearMemory, farMemory, run } = hosts;
+    const received = [0, 1000].map((at) => server.recv(far, farMemory.subarray(at, at + 1000), { notify: at === 0 }));
+    const sent = client.send(near, fill(nearMemory.subarray(0, 257)));
+    run();
+    for (const request of received) assert.equal(ending(server, far, request), 'WSAECONNABORTED');
+    assert.deepEqual(notified(server, received[0]!), ['WSAECONNABORTED']);
+    assert.equal(ending(client, near, sent), 'WSAECONNABORTED');
+    assert.deepEqual(farMemory.subarray(0, 2000), new Uint8Array(2000));
+    closeEverything(hosts);
+  });
+
   test('WSD-157: no bytes at all gives WSAEINVAL, in every data function', () => {
     const hosts = connectedHosts();
     const { client, server, near, far, nearMemory, farMemory, nearHandle: handle, run } = hosts;
