@@ -8,7 +8,7 @@
 
 import { type CompiledMachine, explorationLimits, type Limits, type Routes } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
-import { caller, channel, handle, link, notifier, overlapped, timer, work } from './surroundings.ts';
+import { REQUESTS_MAX, caller, channel, handle, link, notifier, overlapped, timer, work } from './surroundings.ts';
 
 /** One request of the world; its number is its place in the list. */
 export interface PairRequest {
@@ -33,6 +33,8 @@ export interface PairOptions {
   readonly failing?: boolean;
   /** The adapter can be removed. */
   readonly removal?: boolean;
+  /** B was accepted: it has a private first receive, whose work comes behind those of the requests. */
+  readonly accepted?: boolean;
   readonly limits?: Partial<Limits>;
   /** To break them on purpose. */
   readonly routes?: Routes;
@@ -54,20 +56,34 @@ const sockets = [0, 1] as const;
 /** The world of `options`. */
 export function connectedPair(options: PairOptions): WorldDefinition {
   const { name, requests, polled = [0, 1], upcallsFail = false, closing = false } = options;
-  const { failing = false, removal = false } = options;
+  const { failing = false, removal = false, accepted = false } = options;
+  const works = accepted ? [...requests, { socket: 1, kind: 'receive', place: -1 } as const] : requests;
+  const privateWork = requests.length;
+  const onlyPrivate = works.map((_, index) => (index === privateWork ? 1 : -1));
+  const allButPrivate = works.map((_, index) => (index === privateWork ? -1 : index));
   const count = (socket: number, kind: string) =>
     requests.filter((request) => request.socket === socket && request.kind === kind).length;
   const most = (kind: string) => Math.max(...sockets.map((socket) => count(socket, kind)));
-  const socketOf = requests.map(({ socket }) => socket);
+  const socketOf = works.map(({ socket }) => socket);
   const toSocket = { of: 'self', map: socketOf } as const;
   /** The event for each work of the asking socket. */
   const toWorks = (event: string): Performance[] =>
-    requests.map(({ socket }, request) => ({
+    works.map(({ socket }, request) => ({
       send: `work/${event}`,
       to: { of: 'self', map: sockets.map((candidate) => (candidate === socket ? request : -1)) },
     }));
-  const label = ({ socket, kind, place }: PairRequest) => `${socket === 0 ? 'A' : 'B'} ${kind} ${place + 1}`;
+  const label = ({ socket, kind, place }: PairRequest) =>
+    place < 0 ? 'B private receive' : `${socket === 0 ? 'A' : 'B'} ${kind} ${place + 1}`;
   const side = (socket: number) => (socket === 0 ? 'A' : 'B');
+
+  const connecting = (socket: number): NonNullable<WorldDefinition['start']> => [
+    { send: 'socket/spi.socket', row: socket },
+    { send: 'socket/spi.bind', row: socket },
+    { send: 'socket/spi.connect', row: socket },
+    { send: 'socket/adapter.established', row: socket },
+  ];
+  // A listener has been there, and is closed.
+  const rows = accepted ? 3 : 2;
 
   const rules: Rule[] = [];
   for (const [request, of] of requests.entries()) {
@@ -82,7 +98,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     }
   }
   for (const socket of sockets) {
-    if (count(socket, 'receive') > 0) {
+    if (works.some((of) => of.socket === socket && of.kind === 'receive')) {
       const fair = `deliver to ${side(socket)}`;
       rules.push({
         name: `a message arrives at ${side(socket)}`,
@@ -93,7 +109,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       });
     }
   }
-  for (const [request, of] of requests.entries()) {
+  for (const [request, of] of works.entries()) {
     rules.push({
       name: `${label(of)}: completion`,
       send: 'work/complete',
@@ -103,7 +119,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     });
   }
   if (closing || failing) {
-    for (const [request, of] of requests.entries()) {
+    for (const [request, of] of works.entries()) {
       rules.push({
         name: `${label(of)}: flush`,
         send: 'work/flush',
@@ -170,7 +186,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
   };
   return {
     name,
-    limits: { ...pairLimits, ...options.limits },
+    limits: { ...pairLimits, socketsMax: rows, ...options.limits },
     environment: {
       caller: caller(most('send'), most('receive')),
       overlapped: overlapped(),
@@ -183,22 +199,27 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     },
     rows: {
       provider: 1,
-      socket: 2,
-      networkEvents: 2,
-      requestQueue: 4,
-      firstMessage: 2,
+      socket: rows,
+      networkEvents: rows,
+      requestQueue: 2 * rows,
+      firstMessage: rows,
+      connectionRequest: accepted ? 1 : 0,
       overlappedRequest: requests.length,
       registeredBuffer: 2,
       caller: 2,
       overlapped: requests.length,
-      handle: 2,
+      handle: rows,
       notifier: 2,
-      work: requests.length,
+      work: works.length,
       channel: 2,
       link: 2,
       timer: 2,
     },
-    carried: { 'overlappedRequest/bytes': 2 },
+    carried: {
+      'overlappedRequest/bytes': 2,
+      'firstMessage/request': REQUESTS_MAX,
+      'connectionRequest/socket': 1,
+    },
     performs: {
       'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
       'socket/createSwitchHandle': [
@@ -206,6 +227,15 @@ export function connectedPair(options: PairOptions): WorldDefinition {
         { send: 'socket/upcall.handleCreated', to: 'self' },
       ],
       'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
+      'socket/startListening': [{ send: 'socket/adapter.listening', to: 'self' }],
+      'socket/acceptConnection': [
+        { send: 'work/post', to: privateWork },
+        { send: 'socket/adapter.accepted', to: 'self' },
+      ],
+      'connectionRequest/callConditionFunction': [{ send: 'connectionRequest/condition.accepted', to: 'self' }],
+      'networkEvents/resetEvent': [{ send: 'networkEvents/upcall.eventReset', to: 'self' }],
+      // The message in the private receive is always the first.
+      'firstMessage/copyFirstMessage': [{ send: 'overlappedRequest/firstMessage.copied', to: 'request', with: [0, 1] }],
       'socket/startConnect': [{ send: 'socket/adapter.connectStarted', to: 'self' }],
       'socket/disconnect': [{ send: 'link/disconnect', to: 'self' }],
       'socket/destroyConnector': [{ send: 'link/destroyed', to: 'self' }],
@@ -226,19 +256,25 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'notifier/notify': [{ send: 'overlappedRequest/dispatcher.notify', to: 'request' }],
       'notifier/returned': [{ send: 'overlappedRequest/upcall.returned', to: 'request', with: ['failed'] }],
       'work/handOver': [{ send: 'link/post', to: toSocket, with: ['self'] }],
-      'work/completed': [{ send: 'overlappedRequest/adapter.completed', to: 'self', with: ['bytes'] }],
+      'work/completed': [
+        { send: 'overlappedRequest/adapter.completed', to: { of: 'self', map: allButPrivate }, with: ['bytes'] },
+        { send: 'firstMessage/adapter.firstArrived', to: { of: 'self', map: onlyPrivate } },
+      ],
       'work/noticed': [{ send: 'socket/adapter.flushNoticed', to: toSocket, with: [0] }],
       'work/report': [{ send: 'work/report', to: 'self' }],
-      'work/flushed': [{ send: 'overlappedRequest/adapter.flushed', to: 'self' }],
+      'work/flushed': [
+        { send: 'overlappedRequest/adapter.flushed', to: { of: 'self', map: allButPrivate } },
+        { send: 'firstMessage/adapter.firstFlushed', to: { of: 'self', map: onlyPrivate } },
+      ],
       'link/send': [
         {
           send: 'channel/send',
-          to: { of: 'request', map: requests.map(({ kind, socket }) => (kind === 'send' ? 1 - socket : -1)) },
+          to: { of: 'request', map: works.map(({ kind, socket }) => (kind === 'send' ? 1 - socket : -1)) },
           with: ['request'],
         },
         {
           send: 'channel/receive',
-          to: { of: 'request', map: requests.map(({ kind, socket }) => (kind === 'receive' ? socket : -1)) },
+          to: { of: 'request', map: works.map(({ kind, socket }) => (kind === 'receive' ? socket : -1)) },
           with: ['request'],
         },
       ],
@@ -259,21 +295,19 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'registeredBuffer/deregisterRegion',
       'registeredBuffer/forget',
       'overlappedRequest/retire',
+      'requestQueue/pairRequest',
+      'socket/stopListening',
+      'connectionRequest/forget',
     ],
     never: [
       'provider/closeAdapter',
-      'socket/startListening',
-      'socket/stopListening',
       'socket/startReattach',
-      'socket/acceptConnection',
       'socket/acceptReattach',
       'socket/rejectReattach',
       'socket/writeMailbox',
+      'connectionRequest/rejectConnection',
       'networkEvents/setEvent',
-      'networkEvents/resetEvent',
       'networkEvents/reportNetworkEvents',
-      'requestQueue/pairRequest',
-      'firstMessage/copyFirstMessage',
       'overlappedRequest/unmarkPending',
     ],
     rules,
@@ -281,15 +315,22 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     ...(options.machines === undefined ? {} : { machines: options.machines }),
     start: [
       { send: 'provider/spi.startup', row: 0, with: [0] },
-      ...sockets.flatMap(
-        (socket): NonNullable<WorldDefinition['start']> => [
-          { send: 'socket/spi.socket', row: socket },
-          { send: 'socket/spi.bind', row: socket },
-          { send: 'socket/spi.connect', row: socket },
-          { send: 'socket/adapter.established', row: socket },
-          { send: 'socket/spi.registerMemory', row: socket, with: [socket, 0] },
-        ],
-      ),
+      ...(accepted
+        ? ([
+            { send: 'socket/spi.socket', row: 2 },
+            { send: 'socket/spi.bind', row: 2 },
+            { send: 'socket/spi.listen', row: 2, with: [1] },
+            { send: 'socket/adapter.connectRequest', row: 2, with: [0] },
+            { send: 'socket/spi.accept', row: 2, with: [1, 0] },
+            { send: 'socket/spi.closeSocket', row: 2 },
+          ] as const)
+        : connecting(1)),
+      ...connecting(0),
+      ...sockets.map((socket) => ({
+        send: 'socket/spi.registerMemory' as const,
+        row: socket,
+        with: [socket, 0],
+      })),
       ...(options.called ?? []).map((poll, request) => ({
         send: `caller/${requests[request]!.kind}` as const,
         row: requests[request]!.socket,
