@@ -6,6 +6,7 @@ export * from './contract.ts';
 export * from './expression.ts';
 export * from './first-message.ts';
 export * from './invariant.ts';
+export * from './iwarp.ts';
 export * from './limits.ts';
 export * from './lists.ts';
 export * from './mermaid.ts';
