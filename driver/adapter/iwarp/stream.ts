@@ -1,0 +1,647 @@
+/**
+ * Data of one iWARP connection: work requests into FPDUs, and FPDUs into registered memory and completions.
+ *
+ * Theory of operation: no I/O. {@link Stream.receive} takes bytes as TCP brings them; {@link Stream.produce} fills a
+ * buffer with FPDUs as far as there is something to send and the buffer has room. A message's segments are never mixed
+ * with another's, so sending is one message at a time with a position in it; what is next is the peer's read or the
+ * owner's work request, in turn. A send or write is complete when its last segment is in the output, for its memory is
+ * free then; a read when its last byte is placed. Completions come in posting order, so what follows a read waits.
+ *
+ * A read's sink is a key made for that read alone, with offsets from 0: what the elements are is known here only, and
+ * nothing but the answer to that read can reach them. All tagged memory is looked up for each segment.
+ *
+ * Whether the stream may send, and what a fault does to it, is decided by machines/iwarp.ts.
+ *
+ * Source: RFC 5040, 5 and 7; RFC 5041, 5 and 7; RFC 5044, 4 and 5.
+ */
+
+import type { CompletionStatus as Status, Opcode as OpcodeValue, QueueDepths } from '../adapter.ts';
+import {
+  CompletionStatus,
+  MemoryAccess,
+  Opcode,
+  WORK_REQUEST_FENCE,
+  WORK_REQUEST_WORDS,
+  WorkRequestField,
+} from '../adapter.ts';
+import type { MemoryTable, Refusal } from './memory.ts';
+import {
+  decodeHeader,
+  decodeReadRequest,
+  decodeTerminate,
+  encodeReadRequest,
+  encodeTerminate,
+  FpduReader,
+  fpduBytes,
+  fpduIsIntact,
+  putTagged,
+  putUntagged,
+  QueueNumber,
+  RdmapOpcode,
+  READ_REQUEST_BYTES,
+  type SegmentHeader,
+  sealFpdu,
+  TAGGED_BYTES,
+  Terminate,
+  type TerminateCode,
+  type TerminateMessage,
+  UNTAGGED_BYTES,
+} from './wire.ts';
+
+/** Told what a stream can't decide. */
+export interface StreamOwner {
+  /** A whole FPDU that is in order has come; told before its content is used. */
+  fpduArrived(): void;
+  /** The protocol was broken; {@link Stream.refuse} says more. */
+  faulted(code: TerminateCode): void;
+  /** The peer says that the stream is broken. */
+  terminated(message: TerminateMessage): void;
+  complete(context: number, status: Status, bytes: number, opcode: OpcodeValue, vendorStatus: number): void;
+}
+
+export interface StreamSettings {
+  readonly depths: QueueDepths;
+  /** Longest ULPDU that is sent, headers included, in bytes. */
+  readonly ulpduMax: number;
+  /** Reads of the peer that are taken at once. */
+  readonly incomingReadsMax: number;
+}
+
+/** Descriptors in posting order. All counters only grow. */
+class WorkRequests {
+  posted = 0;
+  completed = 0;
+  /** Completions that were polled: only then is the place free again. */
+  reported = 0;
+  readonly words: Uint32Array;
+  readonly #depth: number;
+
+  constructor(depth: number) {
+    this.#depth = Math.max(1, depth);
+    this.words = new Uint32Array(this.#depth * WORK_REQUEST_WORDS);
+  }
+
+  push(words: Uint32Array, base: number): boolean {
+    if (this.posted - this.reported >= this.#depth) return false;
+    this.words.set(words.subarray(base, base + WORK_REQUEST_WORDS), this.baseOf(this.posted));
+    this.posted++;
+    return true;
+  }
+
+  baseOf(request: number): number {
+    return (request % this.#depth) * WORK_REQUEST_WORDS;
+  }
+
+  field(request: number, field: number): number {
+    return this.words[this.baseOf(request) + field]!;
+  }
+
+  /** Bytes of all elements together. */
+  byteCount(request: number): number {
+    const base = this.baseOf(request) + WorkRequestField.elements;
+    let count = 0;
+    for (let index = 0; index < this.field(request, WorkRequestField.elementCount); index++) {
+      count += this.words[base + 4 * index + 1]!;
+    }
+    return count;
+  }
+
+  remoteAddress(request: number): number {
+    return (
+      this.field(request, WorkRequestField.remoteAddressLow) +
+      this.field(request, WorkRequestField.remoteAddressHigh) * 2 ** 32
+    );
+  }
+}
+
+/** A read of ours that has no whole answer yet. */
+interface OutgoingRead {
+  readonly request: number;
+  readonly stag: number;
+  readonly length: number;
+  done: number;
+}
+
+/** A read of the peer that has no whole answer yet. */
+interface IncomingRead {
+  readonly sinkStag: number;
+  readonly sinkOffset: number;
+  readonly sourceStag: number;
+  readonly sourceOffset: number;
+  readonly length: number;
+  done: number;
+}
+
+const EMPTY = new Uint8Array(0);
+/** Bytes that `produce` needs room for to make progress with any setting. */
+export const roomFor = (ulpduMax: number): number => fpduBytes(ulpduMax);
+
+const vendorOf = ({ layer, type, code }: TerminateCode): number => (layer << 12) | (type << 8) | code;
+
+export class Stream {
+  readonly #owner: StreamOwner;
+  readonly #memory: MemoryTable;
+  readonly #protectionDomain: number;
+  readonly #settings: StreamSettings;
+  readonly #sends: WorkRequests;
+  readonly #receives: WorkRequests;
+  readonly #reader = new FpduReader();
+
+  #crc = true;
+  /** Reads that the peer takes at once. */
+  #readsMax = 0;
+  #isDead = false;
+  #maySend = false;
+
+  // Sending.
+  /** Work requests of which every segment is in the output. */
+  #launched = 0;
+  /** Bytes of the next one that are. */
+  #position = 0;
+  #sendMessage = 1;
+  #readMessage = 1;
+  readonly #reads: OutgoingRead[] = [];
+  readonly #answers: IncomingRead[] = [];
+  /** The next message is an answer, if both kinds wait. */
+  #answersTurn = true;
+  #readyToReceive = false;
+  #terminate: Uint8Array | null = null;
+
+  // Receiving.
+  #receiveMessage = 1;
+  #receivePosition = 0;
+  #readRequestMessage = 1;
+  /** The segment at hand, for Terminate. */
+  #ulpdu: Buffer = Buffer.alloc(0);
+
+  constructor(owner: StreamOwner, memory: MemoryTable, protectionDomain: number, settings: StreamSettings) {
+    this.#owner = owner;
+    this.#memory = memory;
+    this.#protectionDomain = protectionDomain;
+    this.#settings = settings;
+    this.#sends = new WorkRequests(settings.depths.send);
+    this.#receives = new WorkRequests(settings.depths.receive);
+  }
+
+  /** Bytes held for an FPDU that isn't whole yet. */
+  get heldBytes(): number {
+    return this.#reader.heldBytes;
+  }
+
+  get hasOutput(): boolean {
+    return this.#terminate !== null || this.#readyToReceive || this.#next() !== 'nothing';
+  }
+
+  /** The start-up has agreed. @param readsMax - reads that the peer takes at once */
+  open(crc: boolean, readsMax: number): void {
+    this.#crc = crc;
+    this.#readsMax = readsMax;
+  }
+
+  permitSending(): void {
+    this.#maySend = true;
+  }
+
+  sendReadyToReceive(): void {
+    this.#readyToReceive = true;
+  }
+
+  /** Takes the descriptor at `base`. @returns false when the queue is full */
+  post(words: Uint32Array, base: number, opcode: number): boolean {
+    const queue = opcode === Opcode.receive ? this.#receives : this.#sends;
+    if (!queue.push(words, base)) return false;
+    if (this.#isDead) this.#flushQueue(queue);
+    return true;
+  }
+
+  /** A completion of this connection was polled. */
+  reported(opcode: number): void {
+    if (opcode === Opcode.receive) this.#receives.reported++;
+    else this.#sends.reported++;
+  }
+
+  /** Completes everything that is posted as flushed; from now on nothing moves. */
+  flush(): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    this.#answers.length = 0;
+    this.#readyToReceive = false;
+    this.#flushQueue(this.#sends);
+    this.#flushQueue(this.#receives);
+    this.#reads.length = 0;
+  }
+
+  /** As {@link Stream.flush}, but the oldest read ends with the peer's reason if that was about a read. */
+  flushRefused(message: TerminateMessage): void {
+    const read = this.#reads[0];
+    if (read !== undefined && message.readRequest.byteLength > 0 && this.#sends.completed === read.request) {
+      const status = message.type === 1 ? CompletionStatus.remoteAccess : CompletionStatus.remoteOperation;
+      this.#complete(this.#sends, status, 0, vendorOf(message));
+    }
+    this.flush();
+  }
+
+  /** Puts a Terminate in front of whatever was to be sent, about the segment at hand. */
+  terminate(code: TerminateCode): void {
+    const header = decodeHeader(this.#ulpdu);
+    const headerBytes = header === null || code.layer === 2 ? 0 : header.tagged ? TAGGED_BYTES : UNTAGGED_BYTES;
+    const isReadRequest =
+      headerBytes > 0 &&
+      code.layer === 0 &&
+      header?.opcode === RdmapOpcode.readRequest &&
+      this.#ulpdu.byteLength >= UNTAGGED_BYTES + READ_REQUEST_BYTES;
+    this.#terminate = encodeTerminate({
+      ...code,
+      ddpHeader: this.#ulpdu.subarray(0, headerBytes),
+      segmentLength: this.#ulpdu.byteLength,
+      readRequest: isReadRequest ? this.#ulpdu.subarray(UNTAGGED_BYTES, UNTAGGED_BYTES + READ_REQUEST_BYTES) : EMPTY,
+    });
+  }
+
+  // ---------------------------------------------------------------- sending
+
+  /**
+   * Puts FPDUs into `into` from its beginning, as many as there are and fit.
+   *
+   * @param into - room for {@link roomFor} bytes at least
+   * @returns bytes put
+   */
+  produce(into: Buffer): number {
+    let at = 0;
+    const room = roomFor(this.#settings.ulpduMax);
+    while (at + room <= into.byteLength) {
+      const ulpdu = this.#segment(into, at + 2);
+      if (ulpdu < 0) break;
+      at += sealFpdu(into, at, ulpdu, this.#crc);
+    }
+    return at;
+  }
+
+  /** Writes the next segment at `at`. @returns its length, or -1 when there is none */
+  #segment(into: Buffer, at: number): number {
+    if (this.#terminate !== null) {
+      const content = this.#terminate;
+      this.#terminate = null;
+      putUntagged(into, at, true, RdmapOpcode.terminate, QueueNumber.terminate, 1, 0);
+      into.set(content, at + UNTAGGED_BYTES);
+      return UNTAGGED_BYTES + content.byteLength;
+    }
+    if (this.#isDead) return -1;
+    if (this.#readyToReceive) {
+      this.#readyToReceive = false;
+      putTagged(into, at, true, RdmapOpcode.rdmaWrite, 0, 0);
+      return TAGGED_BYTES;
+    }
+    switch (this.#next()) {
+      case 'answer':
+        return this.#answer(into, at);
+      case 'request':
+        return this.#request(into, at);
+      default:
+        return -1;
+    }
+  }
+
+  /** What is sent next; a message that was begun goes on. */
+  #next(): 'answer' | 'request' | 'nothing' {
+    if (this.#isDead || !this.#maySend) return 'nothing';
+    if (this.#position > 0) return 'request';
+    const answer = this.#answers[0];
+    if (answer !== undefined && answer.done > 0) return 'answer';
+    const hasRequest = this.#launched < this.#sends.posted && this.#mayLaunch();
+    if (answer === undefined) return hasRequest ? 'request' : 'nothing';
+    return hasRequest && !this.#answersTurn ? 'request' : 'answer';
+  }
+
+  #mayLaunch(): boolean {
+    const reads = this.#reads.length;
+    if (reads === 0) return true;
+    const isFenced = (this.#sends.field(this.#launched, WorkRequestField.flags) & WORK_REQUEST_FENCE) !== 0;
+    if (isFenced) return false;
+    return this.#sends.field(this.#launched, WorkRequestField.opcode) !== Opcode.rdmaRead || reads < this.#readsMax;
+  }
+
+  #answer(into: Buffer, at: number): number {
+    const answer = this.#answers[0]!;
+    const length = Math.min(answer.length - answer.done, this.#settings.ulpduMax - TAGGED_BYTES);
+    const last = answer.done + length === answer.length;
+    if (length > 0) {
+      const { sourceStag, sourceOffset, done } = answer;
+      const access = MemoryAccess.remoteRead;
+      const bytes = this.#memory.remote(this.#protectionDomain, sourceStag, sourceOffset + done, length, access);
+      // Taken back while the answer was under way.
+      if (typeof bytes === 'string') {
+        this.#owner.faulted(readRefusal(bytes));
+        return this.#segment(into, at);
+      }
+      into.set(bytes, at + TAGGED_BYTES);
+    }
+    putTagged(into, at, last, RdmapOpcode.readResponse, answer.sinkStag, answer.sinkOffset + answer.done);
+    answer.done += length;
+    if (last) {
+      this.#answers.shift();
+      this.#answersTurn = false;
+    }
+    return TAGGED_BYTES + length;
+  }
+
+  #request(into: Buffer, at: number): number {
+    const request = this.#launched;
+    const opcode = this.#sends.field(request, WorkRequestField.opcode);
+    if (opcode === Opcode.rdmaRead) return this.#readRequest(into, at);
+    const isWrite = opcode === Opcode.rdmaWrite;
+    const header = isWrite ? TAGGED_BYTES : UNTAGGED_BYTES;
+    const total = this.#sends.byteCount(request);
+    const length = Math.min(total - this.#position, this.#settings.ulpduMax - header);
+    if (!this.#gather(request, this.#position, length, into, at + header)) {
+      return this.#failLocally(CompletionStatus.localProtection, into, at);
+    }
+    const last = this.#position + length === total;
+    if (isWrite) {
+      const stag = this.#sends.field(request, WorkRequestField.remoteKey);
+      putTagged(into, at, last, RdmapOpcode.rdmaWrite, stag, this.#sends.remoteAddress(request) + this.#position);
+    } else {
+      putUntagged(into, at, last, RdmapOpcode.send, QueueNumber.send, this.#sendMessage, this.#position);
+    }
+    this.#position += length;
+    if (last) {
+      this.#position = 0;
+      this.#launched++;
+      if (!isWrite) this.#sendMessage = (this.#sendMessage + 1) >>> 0;
+      this.#answersTurn = true;
+      this.#completeSends();
+    }
+    return header + length;
+  }
+
+  #readRequest(into: Buffer, at: number): number {
+    const request = this.#launched;
+    const length = this.#sends.byteCount(request);
+    if (this.#readsMax === 0) return this.#failLocally(CompletionStatus.remoteOperation, into, at);
+    if (!this.#eachElement(request, 0, length, MemoryAccess.localWrite, () => {})) {
+      return this.#failLocally(CompletionStatus.localProtection, into, at);
+    }
+    const read = { request, stag: this.#memory.newKey(), length, done: 0 };
+    putUntagged(into, at, true, RdmapOpcode.readRequest, QueueNumber.readRequest, this.#readMessage, 0);
+    encodeReadRequest(
+      {
+        sinkStag: read.stag,
+        sinkOffset: 0,
+        length,
+        sourceStag: this.#sends.field(request, WorkRequestField.remoteKey),
+        sourceOffset: this.#sends.remoteAddress(request),
+      },
+      into,
+      at + UNTAGGED_BYTES,
+    );
+    this.#reads.push(read);
+    this.#readMessage = (this.#readMessage + 1) >>> 0;
+    this.#launched++;
+    this.#answersTurn = true;
+    return UNTAGGED_BYTES + READ_REQUEST_BYTES;
+  }
+
+  /** The request that is next can't be sent. It ends after those before it; those that still wait are flushed. */
+  #failLocally(status: Status, into: Buffer, at: number): number {
+    while (this.#sends.completed < this.#launched) this.#complete(this.#sends, CompletionStatus.flushed, 0, 0);
+    this.#complete(this.#sends, status, 0, 0);
+    this.#ulpdu = Buffer.alloc(0);
+    this.#owner.faulted(Terminate.localCatastrophic);
+    return this.#segment(into, at);
+  }
+
+  /** Copies a part of a request's elements. @returns false when they aren't all there */
+  #gather(request: number, from: number, length: number, into: Buffer, at: number): boolean {
+    let place = at;
+    return this.#eachElement(request, from, length, 0, (bytes) => {
+      into.set(bytes, place);
+      place += bytes.byteLength;
+    });
+  }
+
+  #eachElement(
+    request: number,
+    from: number,
+    length: number,
+    access: number,
+    use: (bytes: Uint8Array) => void,
+    queue: WorkRequests = this.#sends,
+  ): boolean {
+    const base = queue.baseOf(request) + WorkRequestField.elements;
+    const count = queue.field(request, WorkRequestField.elementCount);
+    let skip = from;
+    let left = length;
+    for (let index = 0; index < count && left > 0; index++) {
+      const [key, size, low, high] = queue.words.subarray(base + 4 * index, base + 4 * index + 4);
+      if (skip >= size!) {
+        skip -= size!;
+        continue;
+      }
+      const step = Math.min(size! - skip, left);
+      const bytes = this.#memory.local(this.#protectionDomain, key!, low! + high! * 2 ** 32 + skip, step, access);
+      if (typeof bytes === 'string') return false;
+      use(bytes);
+      left -= step;
+      skip = 0;
+    }
+    return left === 0;
+  }
+
+  // ---------------------------------------------------------------- receiving
+
+  /** Takes bytes from TCP, in any portions. */
+  receive(chunk: Buffer): void {
+    if (this.#isDead) return;
+    this.#reader.take(chunk, (fpdu) => {
+      this.#ulpdu = fpdu.subarray(2, 2 + fpdu.readUInt16BE(0));
+      if (this.#crc && !fpduIsIntact(fpdu)) {
+        this.#ulpdu = Buffer.alloc(0);
+        this.#owner.faulted(Terminate.crc);
+      } else {
+        this.#owner.fpduArrived();
+        const fault = this.#isDead ? null : this.#place(this.#ulpdu);
+        if (fault !== null) this.#owner.faulted(fault);
+      }
+      this.#ulpdu = Buffer.alloc(0);
+      return !this.#isDead;
+    });
+  }
+
+  #place(ulpdu: Buffer): TerminateCode | null {
+    // One of the ways of being ready to receive.
+    if (ulpdu.byteLength === 0) return null;
+    const header = decodeHeader(ulpdu);
+    if (header === null) return Terminate.ddpCatastrophic;
+    if (header.ddpVersion !== 1) return header.tagged ? Terminate.taggedVersion : Terminate.untaggedVersion;
+    if (header.rdmapVersion !== 1) return Terminate.rdmapVersion;
+    return header.tagged
+      ? this.#placeTagged(header, ulpdu.subarray(TAGGED_BYTES))
+      : this.#placeUntagged(header, ulpdu.subarray(UNTAGGED_BYTES));
+  }
+
+  #placeTagged(header: SegmentHeader & { tagged: true }, payload: Buffer): TerminateCode | null {
+    const offset = Number(header.offset);
+    if (header.opcode === RdmapOpcode.readResponse) return this.#placeAnswer(header, offset, payload);
+    if (header.opcode !== RdmapOpcode.rdmaWrite) return Terminate.unexpectedOpcode;
+    // A write of nothing needs no permission: it is how a peer says that it is there.
+    if (payload.byteLength === 0) return null;
+    const access = MemoryAccess.remoteWrite;
+    const target = this.#memory.remote(this.#protectionDomain, header.stag, offset, payload.byteLength, access);
+    if (typeof target === 'string') return writeRefusal(target);
+    target.set(payload);
+    return null;
+  }
+
+  #placeAnswer(header: SegmentHeader & { tagged: true }, offset: number, payload: Buffer): TerminateCode | null {
+    const read = this.#reads[0];
+    if (read === undefined || read.stag !== header.stag) return Terminate.taggedInvalidStag;
+    const end = read.done + payload.byteLength;
+    if (offset !== read.done || end > read.length) return Terminate.taggedBounds;
+    if (header.last !== (end === read.length)) return Terminate.unspecified;
+    let from = 0;
+    const placed = this.#eachElement(read.request, offset, payload.byteLength, MemoryAccess.localWrite, (bytes) => {
+      bytes.set(payload.subarray(from, from + bytes.byteLength));
+      from += bytes.byteLength;
+    });
+    if (!placed) {
+      // What was sent before it has arrived; only its completion waited.
+      if (this.#sends.completed === read.request) {
+        this.#complete(this.#sends, CompletionStatus.localProtection, 0, 0);
+      }
+      return Terminate.taggedInvalidStag;
+    }
+    read.done = end;
+    if (header.last) {
+      this.#reads.shift();
+      this.#completeSends();
+    }
+    return null;
+  }
+
+  #placeUntagged(header: SegmentHeader & { tagged: false }, payload: Buffer): TerminateCode | null {
+    const { opcode, queue } = header;
+    if (queue > QueueNumber.terminate) return Terminate.untaggedQueue;
+    switch (opcode) {
+      case RdmapOpcode.send:
+      case RdmapOpcode.sendSolicited:
+        return queue === QueueNumber.send ? this.#placeSend(header, payload) : Terminate.unexpectedOpcode;
+      case RdmapOpcode.sendInvalidate:
+      case RdmapOpcode.sendSolicitedInvalidate:
+        // Regions belong to their owner's registration; no peer ends it.
+        return queue === QueueNumber.send ? Terminate.cannotInvalidate : Terminate.unexpectedOpcode;
+      case RdmapOpcode.readRequest:
+        return queue === QueueNumber.readRequest ? this.#takeRead(header, payload) : Terminate.unexpectedOpcode;
+      case RdmapOpcode.terminate: {
+        if (queue !== QueueNumber.terminate) return Terminate.unexpectedOpcode;
+        const message = decodeTerminate(payload);
+        if (message === null) return Terminate.unspecified;
+        this.#owner.terminated(message);
+        return null;
+      }
+      default:
+        return Terminate.unexpectedOpcode;
+    }
+  }
+
+  #placeSend(header: SegmentHeader & { tagged: false }, payload: Buffer): TerminateCode | null {
+    const receives = this.#receives;
+    if (header.message !== this.#receiveMessage) return Terminate.untaggedMessageNumber;
+    if (receives.completed === receives.posted) return Terminate.untaggedNoBuffer;
+    if (header.offset !== this.#receivePosition) return Terminate.untaggedOffset;
+    const request = receives.completed;
+    const end = header.offset + payload.byteLength;
+    if (end > receives.byteCount(request)) {
+      this.#complete(receives, CompletionStatus.localLength, 0, vendorOf(Terminate.untaggedTooLong));
+      return Terminate.untaggedTooLong;
+    }
+    let from = 0;
+    const use = (bytes: Uint8Array): void => {
+      bytes.set(payload.subarray(from, from + bytes.byteLength));
+      from += bytes.byteLength;
+    };
+    const access = MemoryAccess.localWrite;
+    if (!this.#eachElement(request, header.offset, payload.byteLength, access, use, receives)) {
+      this.#complete(receives, CompletionStatus.localProtection, 0, 0);
+      return Terminate.streamCatastrophic;
+    }
+    this.#receivePosition = end;
+    if (header.last) {
+      this.#receivePosition = 0;
+      this.#receiveMessage = (this.#receiveMessage + 1) >>> 0;
+      this.#complete(receives, CompletionStatus.success, end, 0);
+    }
+    return null;
+  }
+
+  #takeRead(header: SegmentHeader & { tagged: false }, payload: Buffer): TerminateCode | null {
+    if (header.message !== this.#readRequestMessage) return Terminate.untaggedMessageNumber;
+    if (header.offset !== 0) return Terminate.untaggedOffset;
+    if (payload.byteLength > READ_REQUEST_BYTES) return Terminate.untaggedTooLong;
+    if (payload.byteLength < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
+    if (this.#answers.length >= this.#settings.incomingReadsMax) return Terminate.untaggedNoBuffer;
+    const read = decodeReadRequest(payload);
+    if (read.length > 0) {
+      const { sourceStag, sourceOffset, length } = read;
+      const access = MemoryAccess.remoteRead;
+      const source = this.#memory.remote(this.#protectionDomain, sourceStag, sourceOffset, length, access);
+      if (typeof source === 'string') return readRefusal(source);
+    }
+    if (read.sinkOffset + read.length > Number.MAX_SAFE_INTEGER) return Terminate.readOffsetWrap;
+    this.#readRequestMessage = (this.#readRequestMessage + 1) >>> 0;
+    this.#answers.push({ ...read, done: 0 });
+    return null;
+  }
+
+  // ---------------------------------------------------------------- completions
+
+  /** Completes, in order, what is sent and doesn't wait for an answer. */
+  #completeSends(): void {
+    const sends = this.#sends;
+    const waitsFrom = this.#reads[0]?.request ?? this.#launched;
+    while (sends.completed < waitsFrom) {
+      const isRead = sends.field(sends.completed, WorkRequestField.opcode) === Opcode.rdmaRead;
+      this.#complete(sends, CompletionStatus.success, isRead ? sends.byteCount(sends.completed) : 0, 0);
+    }
+  }
+
+  #complete(queue: WorkRequests, status: Status, bytes: number, vendorStatus: number): void {
+    const request = queue.completed++;
+    const context = queue.field(request, WorkRequestField.context);
+    const opcode = queue.field(request, WorkRequestField.opcode) as OpcodeValue;
+    this.#owner.complete(context, status, bytes, opcode, vendorStatus);
+  }
+
+  #flushQueue(queue: WorkRequests): void {
+    while (queue.completed < queue.posted) this.#complete(queue, CompletionStatus.flushed, 0, 0);
+  }
+}
+
+function writeRefusal(refusal: Refusal): TerminateCode {
+  switch (refusal) {
+    case 'unknownKey':
+      return Terminate.taggedInvalidStag;
+    case 'otherDomain':
+      return Terminate.taggedStagNotAssociated;
+    case 'access':
+      return Terminate.accessRights;
+    case 'bounds':
+      return Terminate.taggedBounds;
+    case 'wrap':
+      return Terminate.taggedOffsetWrap;
+  }
+}
+
+function readRefusal(refusal: Refusal): TerminateCode {
+  switch (refusal) {
+    case 'unknownKey':
+      return Terminate.readInvalidStag;
+    case 'otherDomain':
+      return Terminate.readStagNotAssociated;
+    case 'access':
+      return Terminate.accessRights;
+    case 'bounds':
+      return Terminate.readBounds;
+    case 'wrap':
+      return Terminate.readOffsetWrap;
+  }
+}
