@@ -1,0 +1,553 @@
+/**
+ * Software iWARP: an RDMA adapter over TCP connections of this process.
+ *
+ * Theory of operation: this file is the thin shell over `node:net`; what happens on a connection is in
+ * `iwarp/connection.ts`, what moves in `iwarp/stream.ts`, and every decision about a lifecycle in machines/iwarp.ts.
+ * Output is made in few large buffers: a batch of posts is put into one, which is written at once, and no more is made
+ * until TCP has taken it. Input is placed at once, so nothing waits in between but one FPDU that isn't whole. Memory for
+ * a connection is bounded by the output buffers, that FPDU, and the depths.
+ *
+ * There is no "receiver not ready" here: a send that meets no posted receive ends the stream, as the RFC has it.
+ *
+ * Listening needs `net.BoundSocket` (Node.js 24.19 or newer), which alone can tell at once that an address is taken.
+ */
+
+import { randomInt } from 'node:crypto';
+import net from 'node:net';
+import { networkInterfaces } from 'node:os';
+
+import type {
+  Adapter,
+  AdapterCapabilities,
+  ConnectionEvent,
+  MemoryRegion,
+  QueueDepths,
+  SocketAddress,
+  WakeUp,
+} from './adapter.ts';
+import {
+  AdapterStatus,
+  COMPLETION_WORDS,
+  CompletionField,
+  Opcode,
+  SGE_MAX,
+  WORK_REQUEST_WORDS,
+  WorkRequestField,
+} from './adapter.ts';
+import { Connection, type ConnectionSettings, Lifecycles, type Shell } from './iwarp/connection.ts';
+import { MemoryTable } from './iwarp/memory.ts';
+import { roomFor } from './iwarp/stream.ts';
+import { CompletionRing } from './simulated/completion-ring.ts';
+
+export interface IwarpOptions {
+  /** Addresses that are served; all of the host's but loopback unless given. */
+  readonly addresses?: readonly string[];
+  /** MPA revision that is asked for, and the highest that is answered. */
+  readonly revision?: 1 | 2;
+  /** Whether this end asks for checksums. */
+  readonly crc?: boolean;
+  /** Longest ULPDU that is sent, 128 to 65535 bytes. */
+  readonly ulpduMax?: number;
+  /** Reads at once on a connection, in each direction, 0 to 0x3ffe. */
+  readonly readDepth?: number;
+  /** Bound of a connection's start-up. */
+  readonly startupMs?: number;
+  /** Bound of the wait for the peer's half of TCP to end. */
+  readonly closeMs?: number;
+  /** Incoming connections at once that have not asked yet; more are refused. */
+  readonly startupsMax?: number;
+  /** One output buffer, in bytes. */
+  readonly outputBytes?: number;
+}
+
+const defaults = {
+  revision: 2,
+  crc: true,
+  ulpduMax: 16_384,
+  readDepth: 16,
+  startupMs: 5_000,
+  closeMs: 2_000,
+  startupsMax: 256,
+  outputBytes: 262_144,
+} as const;
+
+const BATCH_MAX = 64;
+/** Output buffers of one connection that TCP may hold. */
+const OUTPUT_BUFFERS_MAX = 2;
+/** Output buffers that are kept for use by any connection. */
+const SPARE_BUFFERS_MAX = 8;
+const INPUT_BYTES = 262_144;
+const SIZE_MAX = 0x7fff_ffff;
+
+/** What an adapter holds at the moment; all 0 after a proper tear-down. */
+export interface IwarpInventory {
+  readonly regions: number;
+  readonly connectors: number;
+  readonly listeners: number;
+  /** TCP connections, those included that only wait for their end. */
+  readonly sockets: number;
+}
+
+interface Listener {
+  readonly server: net.Server;
+}
+
+/** One connection with its socket. */
+class Link implements Shell {
+  readonly connection: Connection;
+  readonly listener: number;
+  socket: net.Socket | null = null;
+  /** The connector was destroyed: nobody hears of it any more. */
+  isDetached = false;
+  /** The owner knows of it, and may ask for it. */
+  isKnown: boolean;
+  target: { readonly local: SocketAddress; readonly remote: SocketAddress } | null = null;
+  readonly #adapter: IwarpAdapter;
+  #timer: NodeJS.Timeout | null = null;
+  #inFlight = 0;
+  #pumping = false;
+  #ending = false;
+  #closing = false;
+
+  constructor(adapter: IwarpAdapter, id: number, listener: number) {
+    this.#adapter = adapter;
+    this.listener = listener;
+    this.isKnown = listener < 0;
+    this.connection = new Connection(id, adapter.lifecycles, this, adapter.memory, adapter.settings);
+  }
+
+  adopt(socket: net.Socket): void {
+    this.socket = socket;
+    this.#adapter.sockets.add(this);
+    socket.setNoDelay(true);
+    let code: string | undefined;
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      code = error.code;
+    });
+    socket.on('connect', () => {
+      if (this.connection.startupState === 'connecting') this.connection.tcpConnected();
+    });
+    socket.on('end', () => this.connection.peerEnded());
+    socket.on('close', () => {
+      this.stopTimer();
+      if (code === 'ECONNREFUSED') this.connection.tcpRefused();
+      else this.connection.tcpLost();
+      this.socket = null;
+      this.#adapter.sockets.delete(this);
+      if (this.isDetached) this.connection.release();
+    });
+  }
+
+  openTcp(): void {
+    const { local, remote } = this.target!;
+    const buffer = this.#adapter.input;
+    const socket = net.connect({
+      host: remote.address,
+      port: remote.port,
+      ...(isWildcard(local) ? {} : { localAddress: local.address }),
+      allowHalfOpen: true,
+      // One for all connections: what is in it is placed before the next one reads.
+      onread: {
+        buffer,
+        callback: (count) => {
+          this.connection.bytesArrived(buffer.subarray(0, count));
+          return true;
+        },
+      },
+    });
+    this.adopt(socket);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.socket?.write(bytes);
+  }
+
+  pump(): void {
+    // Making output can break the stream, which asks for output.
+    if (this.#pumping) return;
+    this.#pumping = true;
+    const { socket } = this;
+    const { stream } = this.connection;
+    if (socket !== null && stream !== null && !this.#closing) {
+      while (this.#inFlight < OUTPUT_BUFFERS_MAX && stream.hasOutput) {
+        const buffer = this.#adapter.takeBuffer();
+        const count = stream.produce(buffer);
+        if (count === 0) {
+          this.#adapter.giveBuffer(buffer);
+          break;
+        }
+        this.#inFlight++;
+        socket.write(buffer.subarray(0, count), () => {
+          this.#inFlight--;
+          this.#adapter.giveBuffer(buffer);
+          this.pump();
+        });
+      }
+      if (this.#ending && !stream.hasOutput && !socket.writableEnded) socket.end();
+    }
+    this.#pumping = false;
+  }
+
+  endTcp(): void {
+    this.#ending = true;
+    this.pump();
+  }
+
+  closeTcp(): void {
+    this.#closing = true;
+    this.socket?.destroySoon();
+  }
+
+  startTimer(phase: 'startup' | 'closing'): void {
+    this.stopTimer();
+    const { startupMs, closeMs } = this.#adapter.options;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.connection.timeExpired();
+        // Nothing more is waited for, not even for what was written.
+        this.socket?.destroy();
+      },
+      phase === 'startup' ? startupMs : closeMs,
+    ).unref();
+  }
+
+  stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  raise(event: ConnectionEvent): void {
+    if (!this.isDetached) this.#adapter.raise(event);
+  }
+
+  raiseConnectRequest(privateData: Uint8Array): void {
+    const socket = this.socket!;
+    this.isKnown = true;
+    this.#adapter.raise({
+      type: 'connectRequest',
+      listener: this.listener,
+      connector: this.connection.id,
+      local: endpoint(socket.localAddress!, socket.localPort!),
+      remote: endpoint(socket.remoteAddress!, socket.remotePort!),
+      privateData,
+    });
+  }
+
+  complete(context: number, status: number, bytes: number, opcode: number, vendorStatus: number): void {
+    if (!this.isDetached) this.#adapter.complete(this.connection.id, context, status, bytes, opcode, vendorStatus);
+  }
+
+  forget(): void {
+    this.#adapter.destroyConnector(this.connection.id);
+  }
+}
+
+export class IwarpAdapter implements Adapter {
+  readonly name = 'iwarp';
+  readonly capabilities: AdapterCapabilities;
+  readonly workRequests: Uint32Array = new Uint32Array(BATCH_MAX * WORK_REQUEST_WORDS);
+  readonly postBatchMax = BATCH_MAX;
+  readonly completions: Uint32Array = new Uint32Array(BATCH_MAX * COMPLETION_WORDS);
+  readonly pollBatchMax = BATCH_MAX;
+  readonly wakeUp: WakeUp;
+
+  // For its links.
+  readonly options: Required<Omit<IwarpOptions, 'addresses'>>;
+  readonly settings: ConnectionSettings;
+  readonly lifecycles = new Lifecycles();
+  readonly input: Buffer = Buffer.allocUnsafeSlow(INPUT_BYTES);
+  readonly sockets = new Set<Link>();
+  memory = new MemoryTable(randomInt(2 ** 32));
+
+  readonly #addresses: readonly string[] | null;
+  readonly #links = new Map<number, Link>();
+  readonly #listeners = new Map<number, Listener>();
+  readonly #ring = new CompletionRing();
+  readonly #dirty = new Set<Link>();
+  readonly #spare: Buffer[] = [];
+  #events: ConnectionEvent[] = [];
+  #sleepers: (() => void)[] = [];
+  #isOpen = false;
+  #nextConnector = 0;
+  #nextListener = 0;
+
+  constructor(options: IwarpOptions = {}) {
+    const { addresses, ...rest } = options;
+    this.#addresses = addresses ?? null;
+    this.options = { ...defaults, ...rest };
+    const { revision, crc, readDepth, ulpduMax, outputBytes } = this.options;
+    if (ulpduMax < 128 || ulpduMax > 0xffff || outputBytes < roomFor(ulpduMax)) {
+      throw new RangeError(`ulpduMax ${ulpduMax}, outputBytes ${outputBytes}: no FPDU fits`);
+    }
+    this.settings = { revision, crc, readDepth, ulpduMax };
+    // Revision 2 takes four bytes for its own.
+    const privateData = revision === 1 ? 512 : 508;
+    this.capabilities = {
+      messageSizeMax: SIZE_MAX,
+      rdmaSizeMax: SIZE_MAX,
+      sendDepthMax: 1024,
+      receiveDepthMax: 1024,
+      elementsMax: SGE_MAX,
+      readDepthMax: readDepth,
+      privateDataMax: { connect: privateData, accept: privateData, reject: privateData },
+    };
+    this.wakeUp = {
+      arm: () => this.#isReady(),
+      wait: () =>
+        this.#isReady()
+          ? Promise.resolve()
+          : new Promise((resolve) => {
+              this.#sleepers.push(resolve);
+            }),
+    };
+  }
+
+  open(): number {
+    if (net.BoundSocket === undefined) return AdapterStatus.deviceRemoved;
+    this.#isOpen = true;
+    return AdapterStatus.ok;
+  }
+
+  close(): void {
+    for (const { server } of this.#listeners.values()) server.close();
+    this.#listeners.clear();
+    for (const link of [...this.#links.values()]) this.#destroy(link);
+    this.memory = new MemoryTable(randomInt(2 ** 32));
+    this.#ring.clear();
+    this.#events = [];
+    this.#isOpen = false;
+    this.#wake();
+  }
+
+  addresses(): readonly string[] {
+    if (this.#addresses !== null) return this.#addresses;
+    return Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address),
+    );
+  }
+
+  allocateProtectionDomain(): number {
+    return this.#isOpen ? this.memory.allocateDomain() : AdapterStatus.deviceRemoved;
+  }
+
+  freeProtectionDomain(protectionDomain: number): void {
+    this.memory.freeDomain(protectionDomain);
+  }
+
+  registerMemory(protectionDomain: number, memory: Uint8Array, access: number): MemoryRegion | number {
+    return this.#isOpen ? this.memory.register(protectionDomain, memory, access) : AdapterStatus.deviceRemoved;
+  }
+
+  deregisterMemory(regionId: number): void {
+    this.memory.deregister(regionId);
+  }
+
+  listen(local: SocketAddress): number {
+    if (!this.#isOpen) return AdapterStatus.deviceRemoved;
+    // There is no way to tell which port was chosen, so the caller chooses.
+    if (local.port === 0) return AdapterStatus.addressNotAvailable;
+    if (!isWildcard(local) && !this.addresses().includes(local.address)) return AdapterStatus.addressNotAvailable;
+    let bound: net.BoundSocket;
+    try {
+      bound = new net.BoundSocket({ host: local.address, port: local.port, ipv6Only: local.family === 'IPv6' });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      return code === 'EMFILE' || code === 'ENOBUFS' ? AdapterStatus.outOfResources : AdapterStatus.addressNotAvailable;
+    }
+    const id = this.#nextListener++;
+    const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#accepted(id, socket));
+    // Another process listened between the two calls: nobody will ever come.
+    server.on('error', () => {});
+    server.listen(bound);
+    this.#listeners.set(id, { server });
+    return id;
+  }
+
+  stopListening(listener: number): void {
+    this.#listeners.get(listener)?.server.close();
+    this.#listeners.delete(listener);
+    // Of requests that weren't polled the caller knows nothing, so it can't reject them.
+    const unheard = this.#events.filter((event) => event.type === 'connectRequest' && event.listener === listener);
+    for (const event of unheard) if (event.type === 'connectRequest') this.destroyConnector(event.connector);
+    for (const link of [...this.#links.values()]) {
+      if (link.listener === listener && !link.isKnown) this.#destroy(link);
+    }
+  }
+
+  createConnector(protectionDomain: number, depths: QueueDepths): number {
+    if (!this.#isOpen) return AdapterStatus.deviceRemoved;
+    const link = this.#add(-1);
+    link.connection.createQueues(protectionDomain, depths);
+    return link.connection.id;
+  }
+
+  connect(connector: number, local: SocketAddress, remote: SocketAddress, privateData: Uint8Array): number {
+    const link = this.#link(connector);
+    if (link.connection.startupState !== 'idle') return AdapterStatus.invalidState;
+    if (local.family !== remote.family) return AdapterStatus.networkUnreachable;
+    if (!isWildcard(local) && !this.addresses().includes(local.address)) return AdapterStatus.networkUnreachable;
+    link.target = { local, remote };
+    link.connection.connect(privateData);
+    return AdapterStatus.ok;
+  }
+
+  prepareAccept(connector: number, protectionDomain: number, depths: QueueDepths): number {
+    const { connection } = this.#link(connector);
+    if (connection.startupState !== 'undecided') return AdapterStatus.invalidState;
+    connection.createQueues(protectionDomain, depths);
+    connection.prepare();
+    return AdapterStatus.ok;
+  }
+
+  accept(connector: number, privateData: Uint8Array): number {
+    const { connection } = this.#link(connector);
+    if (connection.startupState !== 'prepared') return AdapterStatus.invalidState;
+    connection.accept(privateData);
+    return AdapterStatus.ok;
+  }
+
+  reject(connector: number, privateData: Uint8Array): void {
+    const link = this.#links.get(connector);
+    if (link === undefined) return;
+    link.connection.reject(privateData);
+    this.#destroy(link);
+  }
+
+  disconnect(connector: number): void {
+    this.#links.get(connector)?.connection.disconnect();
+  }
+
+  destroyConnector(connector: number): void {
+    const link = this.#links.get(connector);
+    if (link !== undefined) this.#destroy(link);
+  }
+
+  post(count: number): number {
+    const words = this.workRequests;
+    let taken = 0;
+    for (; taken < count; taken++) {
+      const base = taken * WORK_REQUEST_WORDS;
+      const link = this.#link(words[base + WorkRequestField.connector]!);
+      const { stream } = link.connection;
+      if (stream === null) throw new Error(`connector ${link.connection.id}: posted to before prepareAccept`);
+      const opcode = words[base + WorkRequestField.opcode]!;
+      if (!stream.post(words, base, opcode)) break;
+      if (opcode !== Opcode.receive) this.#dirty.add(link);
+    }
+    // A burst leaves in as few writes as it fits in.
+    for (const link of this.#dirty) link.pump();
+    this.#dirty.clear();
+    return taken;
+  }
+
+  poll(): number {
+    let count = 0;
+    while (count < BATCH_MAX && this.#ring.count > 0) {
+      const stream = this.#links.get(this.#ring.peek(CompletionField.connector))?.connection.stream;
+      if (stream === undefined || stream === null) {
+        // Its connector was destroyed meanwhile.
+        this.#ring.drop();
+        continue;
+      }
+      stream.reported(this.#ring.peek(CompletionField.opcode));
+      this.#ring.shift(this.completions, count * COMPLETION_WORDS);
+      count++;
+    }
+    return count;
+  }
+
+  pollConnectionEvent(): ConnectionEvent | null {
+    return this.#events.shift() ?? null;
+  }
+
+  inventory(): IwarpInventory {
+    return {
+      regions: this.memory.regionCount,
+      connectors: this.#links.size,
+      listeners: this.#listeners.size,
+      sockets: this.sockets.size,
+    };
+  }
+
+  // For its links.
+
+  raise(event: ConnectionEvent): void {
+    this.#events.push(event);
+    this.#wake();
+  }
+
+  complete(
+    connector: number,
+    context: number,
+    status: number,
+    bytes: number,
+    opcode: number,
+    vendorStatus: number,
+  ): void {
+    this.#ring.push(connector, context, status, bytes, opcode, vendorStatus);
+    this.#wake();
+  }
+
+  takeBuffer(): Buffer {
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.options.outputBytes);
+  }
+
+  giveBuffer(buffer: Buffer): void {
+    if (this.#spare.length < SPARE_BUFFERS_MAX) this.#spare.push(buffer);
+  }
+
+  #accepted(listener: number, socket: net.Socket): void {
+    let waiting = 0;
+    for (const link of this.#links.values()) if (!link.isKnown) waiting++;
+    if (!this.#listeners.has(listener) || waiting >= this.options.startupsMax) {
+      socket.destroy();
+      return;
+    }
+    const link = this.#add(listener);
+    link.adopt(socket);
+    socket.on('data', (chunk) => link.connection.bytesArrived(chunk as Buffer));
+    link.connection.tcpAccepted();
+  }
+
+  #add(listener: number): Link {
+    const link = new Link(this, this.#nextConnector++, listener);
+    this.#links.set(link.connection.id, link);
+    return link;
+  }
+
+  #link(id: number): Link {
+    const link = this.#links.get(id);
+    if (link === undefined) throw new Error(`connector ${id}: doesn't exist`);
+    return link;
+  }
+
+  #destroy(link: Link): void {
+    if (link.isDetached) return;
+    const { connection } = link;
+    this.#links.delete(connection.id);
+    link.isDetached = true;
+    connection.disconnect();
+    this.#dirty.delete(link);
+    // No event names it afterwards.
+    this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== connection.id);
+    if (link.socket === null) connection.release();
+  }
+
+  #isReady(): boolean {
+    return this.#ring.count > 0 || this.#events.length > 0;
+  }
+
+  #wake(): void {
+    if (this.#sleepers.length === 0) return;
+    for (const resolve of this.#sleepers.splice(0)) resolve();
+  }
+}
+
+const isWildcard = ({ address }: SocketAddress): boolean => address === '0.0.0.0' || address === '::';
+
+const endpoint = (address: string, port: number): SocketAddress => ({
+  family: net.isIPv6(address) ? 'IPv6' : 'IPv4',
+  address,
+  port,
+});
