@@ -19,7 +19,7 @@ import {
 } from '../explorer/index.ts';
 import { brokenMachines, type Fault } from './broken-tables.ts';
 import { connectedPair, type PairOptions, type PairRequest, pairLimits } from './connected-pair.ts';
-import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
+import { closingProperties, consistency, isPending, isTold, requestProperties } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
   { socket: 0, kind: 'send', place: 0 },
@@ -86,7 +86,8 @@ const everything: PairOptions = { name: 'close, everything pending', requests, c
 
 describe('close', () => {
   test('everything pending on both sides', () => {
-    const found = explore(connectedPair(everything), properties);
+    const { property, prepare } = consistency();
+    const found = explore(connectedPair(everything), [...properties, property], { prepare });
     found.assertProperties();
     assert.deepEqual(found.unfired, []);
     assert.deepEqual(found.size, { states: 16707, transitions: 82218, depth: 14 });

@@ -6,7 +6,7 @@ import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
 import { explore, implies, leadsTo, sometimes } from '../explorer/index.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
-import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
+import { closingProperties, consistency, isPending, isTold, requestProperties } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
   { socket: 0, kind: 'send', place: 0 },
@@ -48,6 +48,7 @@ describe('first message', () => {
   });
 
   test('with closing on both sides', () => {
+    const { property, prepare } = consistency();
     const world = connectedPair({
       name: 'first message and close',
       requests,
@@ -55,17 +56,22 @@ describe('first message', () => {
       accepted: true,
       closing: true,
     });
-    const found = explore(world, [
-      ...requestProperties(requests),
-      ...closingProperties(requests),
-      leadsTo(
-        'L-07: once B is closed its handle is, if the adapter flushes',
-        (state) => state.in('caller', 1, 'closed'),
-        (state) => state.in('handle', 1, 'closed'),
-        [...completions, ...flushes, ...upcalls],
-      ),
-      sometimes('the private receive is flushed', (state) => state.in('firstMessage', 1, 'draining')),
-    ]);
+    const found = explore(
+      world,
+      [
+        ...requestProperties(requests),
+        ...closingProperties(requests),
+        leadsTo(
+          'L-07: once B is closed its handle is, if the adapter flushes',
+          (state) => state.in('caller', 1, 'closed'),
+          (state) => state.in('handle', 1, 'closed'),
+          [...completions, ...flushes, ...upcalls],
+        ),
+        sometimes('the private receive is flushed', (state) => state.in('firstMessage', 1, 'draining')),
+        property,
+      ],
+      { prepare },
+    );
     found.assertProperties();
     assert.deepEqual(found.unfired, ['B receive 1: completion', 'B receive 1: flush']);
     assert.deepEqual(found.size, { states: 35_905, transitions: 158_611, depth: 22 });

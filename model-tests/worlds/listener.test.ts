@@ -17,6 +17,7 @@ import {
   type StateView,
 } from '../explorer/index.ts';
 import { listener } from './listener.ts';
+import { consistency } from './requirements.ts';
 
 const listening = (state: StateView): boolean => state.in('socket', 0, 'listening');
 const socket = (state: StateView, name: string): number => state.field('socket', 0, name);
@@ -90,13 +91,19 @@ function propertiesOf(peers: number): Property[] {
 
 describe('listener', () => {
   test('three peers', () => {
-    const found = explore(listener({ name: 'three peers', peers: 3 }), [
-      ...propertiesOf(3),
-      sometimes(
-        'a peer is one too many',
-        (state) => listening(state) && socket(state, 'queued') === 2 && state.in('peer', 2, 'refused'),
-      ),
-    ]);
+    const { property, prepare } = consistency();
+    const found = explore(
+      listener({ name: 'three peers', peers: 3 }),
+      [
+        ...propertiesOf(3),
+        sometimes(
+          'a peer is one too many',
+          (state) => listening(state) && socket(state, 'queued') === 2 && state.in('peer', 2, 'refused'),
+        ),
+        property,
+      ],
+      { prepare },
+    );
     found.assertProperties();
     assert.deepEqual(found.unfired, []);
     assert.deepEqual(found.size, { states: 6539, transitions: 56_731, depth: 18 });

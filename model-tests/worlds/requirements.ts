@@ -1,7 +1,15 @@
 /** Statements of the specification's section 21 on requests, over worlds with the rows of `surroundings.ts`. */
 
-import { WSA } from '../../machines/index.ts';
-import { always, implies, type Predicate, type Property, type StateView, transition } from '../explorer/index.ts';
+import { brokenInvariants, type System, WSA } from '../../machines/index.ts';
+import {
+  always,
+  implies,
+  type Predicate,
+  type Property,
+  type StateView,
+  transition,
+  type World,
+} from '../explorer/index.ts';
 import type { PairRequest } from './connected-pair.ts';
 
 /** Request states before the switch is told. */
@@ -162,4 +170,18 @@ export function closingProperties(requests: readonly PairRequest[]): Property[] 
         ),
     ),
   ];
+}
+
+/**
+ * The machines' own predicates, between which nothing may be inconsistent. They look at the live system, which is in the
+ * state that is being judged while a search goes on.
+ */
+export function consistency(): { readonly property: Property; readonly prepare: (world: World) => void } {
+  let system: System | null = null;
+  return {
+    property: always('the machines agree with each other', () => brokenInvariants(system!).length === 0),
+    prepare: (world) => {
+      system = world.system as unknown as System;
+    },
+  };
 }
