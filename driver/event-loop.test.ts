@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+
+import { describe, test } from 'vitest';
+
+import { EventLoop, type EventLoopOptions } from './event-loop.ts';
+
+/** An adapter and a provider in one: things to do come in, and a poll does them all. */
+class Work {
+  todo = 0;
+  polls = 0;
+  arms = 0;
+  waits = 0;
+  /** Runs inside the next poll, arming or wait. */
+  during: { poll?: () => void; arm?: () => void; wait?: () => void } = {};
+  expiryMs: number | null = null;
+  #resolve: (() => void) | null = null;
+  readonly stop = new AbortController();
+
+  loop(options: Partial<EventLoopOptions> = {}): EventLoop {
+    return new EventLoop({
+      poll: () => {
+        this.polls++;
+        const done = this.todo;
+        this.todo = 0;
+        this.during.poll?.();
+        return done;
+      },
+      wakeUp: {
+        arm: () => {
+          this.arms++;
+          const ready = this.todo > 0;
+          this.during.arm?.();
+          return ready;
+        },
+        wait: () => {
+          this.waits++;
+          this.during.wait?.();
+          return this.todo > 0
+            ? Promise.resolve()
+            : new Promise((resolve) => {
+                this.#resolve = resolve;
+              });
+        },
+      },
+      clock: { nowMs: () => performance.now(), nextExpiryMs: () => this.expiryMs },
+      // So long that only what is tested can end a sleep in the time of a test.
+      sleepMaxMs: 1_000_000,
+      ...options,
+    });
+  }
+
+  /** Something comes from outside. */
+  come(): void {
+    this.todo++;
+    this.#resolve?.();
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
+describe('the event loop', () => {
+  test('sleeps after a bounded number of empty turns, and is woken by the adapter, time and again', async () => {
+    const work = new Work();
+    const running = work.loop({ emptyTurnsMax: 3 }).run(work.stop.signal);
+    for (let round = 1; round < 20; round++) {
+      await until(() => work.waits === round);
+      const { polls } = work;
+      // Asleep: nothing is polled however long it takes.
+      for (let turns = 0; turns < 20; turns++) await turn();
+      assert.equal(work.polls, polls);
+      work.come();
+      await until(() => work.todo === 0);
+    }
+    work.stop.abort();
+    await running;
+  });
+
+  for (const moment of ['poll', 'arm', 'wait'] as const) {
+    test(`loses nothing that comes during the ${moment}`, async () => {
+      const work = new Work();
+      let came = 0;
+      work.during[moment] = () => {
+        if (came++ < 100) work.todo++;
+      };
+      const running = work.loop({ emptyTurnsMax: 0 }).run(work.stop.signal);
+      await until(() => came > 100 && work.todo === 0);
+      work.stop.abort();
+      await running;
+    });
+  }
+
+  test('wakes at the next expiry of the clock', async () => {
+    const work = new Work();
+    work.expiryMs = performance.now() + 20;
+    const running = work.loop().run(work.stop.signal);
+    await until(() => work.waits === 1);
+    const { polls } = work;
+    await until(() => work.polls > polls);
+    work.stop.abort();
+    await running;
+    // What was waited for of the adapter is waited for still.
+    assert.equal(work.waits, 1);
+  });
+
+  test('looks again when it is nudged, asleep or not', async () => {
+    const work = new Work();
+    const loop = work.loop();
+    loop.nudge();
+    const running = loop.run(work.stop.signal);
+    await until(() => work.waits === 1);
+    const { polls } = work;
+    loop.nudge();
+    await until(() => work.polls > polls);
+    work.stop.abort();
+    await running;
+  });
+
+  test('ends when it is aborted: before, asleep and awake', async () => {
+    const aborted = new Work();
+    aborted.stop.abort();
+    await aborted.loop().run(aborted.stop.signal);
+    assert.equal(aborted.polls, 0);
+    const asleep = new Work();
+    const running = asleep.loop().run(asleep.stop.signal);
+    await until(() => asleep.waits === 1);
+    asleep.stop.abort();
+    await running;
+    const awake = new Work();
+    awake.during.poll = () => {
+      awake.todo = 1;
+      if (awake.polls === 10) awake.stop.abort();
+    };
+    await awake.loop().run(awake.stop.signal);
+    assert.equal(awake.polls, 10);
+  });
+
+  test('ends with what polling throws, and can be run again; not twice at once', async () => {
+    const work = new Work();
+    const loop = work.loop();
+    work.during.poll = () => {
+      throw new Error('broken');
+    };
+    await assert.rejects(loop.run(work.stop.signal), /broken/);
+    work.during = {};
+    const running = loop.run(work.stop.signal);
+    await assert.rejects(loop.run(work.stop.signal), /running already/);
+    work.stop.abort();
+    await running;
+  });
+});

@@ -1,0 +1,106 @@
+/**
+ * Event loop: turns a provider over a real adapter as long as there is something to do, and sleeps otherwise.
+ *
+ * Theory of operation: a turn is one poll, and each yields to Node.js by `setImmediate`, so that sockets and the
+ * application get their share. After a few turns in which nothing came, the loop goes to sleep in this order:
+ *
+ * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
+ * 2. poll once more, for what came between the last poll and the arming;
+ * 3. wait for the wake-up, the clock's next expiry, {@link EventLoop.nudge}, or the longest sleep.
+ *
+ * Nothing runs between 1 and the beginning of 3 but that poll, so what comes later finds the loop armed and no wake-up
+ * is lost. The loop sees only what the adapter and the clock bring. An application's call can leave an up-call due or
+ * set an earlier timer; who makes calls from outside of up-calls nudges the loop afterwards, and the bound of the sleep
+ * is how late a forgotten nudge can make it.
+ */
+
+import type { WakeUp } from './adapter/adapter.ts';
+
+export interface EventLoopOptions {
+  /** What is turned: a provider, or what owns one. @returns how much it did; 0 when there was nothing to do */
+  readonly poll: () => number;
+  /** The adapter's. */
+  readonly wakeUp: WakeUp;
+  /** The provider's clock, as far as the loop asks it. */
+  readonly clock: { nowMs(): number; nextExpiryMs(): number | null };
+  /** Turns without anything to do before the loop sleeps. Default 8. */
+  readonly emptyTurnsMax?: number;
+  /** Longest sleep. Default 100. */
+  readonly sleepMaxMs?: number;
+}
+
+const immediately = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export class EventLoop {
+  readonly #options: Required<EventLoopOptions>;
+  #nudged = false;
+  #isRunning = false;
+  /** Ends the sleep at hand. */
+  #wake: (() => void) | null = null;
+  /** A wait of the adapter's that hasn't ended; a sleep that ended otherwise leaves it for the next one. */
+  #isWaiting = false;
+
+  constructor(options: EventLoopOptions) {
+    this.#options = { emptyTurnsMax: 8, sleepMaxMs: 100, ...options };
+  }
+
+  /** Makes the loop look again soon, though the adapter has nothing to tell. Cheap, and harmless at any time. */
+  nudge(): void {
+    this.#nudged = true;
+    this.#wake?.();
+  }
+
+  /**
+   * Runs until `signal` is aborted. It keeps the process alive as long.
+   *
+   * @throws what polling throws: a broken provider; the loop has ended then
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#isRunning) throw new Error('the event loop is running already');
+    this.#isRunning = true;
+    const wake = (): void => this.#wake?.();
+    signal.addEventListener('abort', wake);
+    const { poll, wakeUp, emptyTurnsMax } = this.#options;
+    let emptyTurns = 0;
+    try {
+      while (!signal.aborted) {
+        if (poll() > 0 || this.#nudged) emptyTurns = 0;
+        else emptyTurns++;
+        this.#nudged = false;
+        if (emptyTurns > emptyTurnsMax) {
+          if (wakeUp.arm() || poll() > 0) {
+            emptyTurns = 0;
+          } else if (!signal.aborted && !this.#nudged) {
+            await this.#sleep();
+            // Woken for nothing, it goes back to sleep after one look.
+            emptyTurns = emptyTurnsMax;
+          }
+        }
+        await immediately();
+      }
+    } finally {
+      signal.removeEventListener('abort', wake);
+      this.#isRunning = false;
+    }
+  }
+
+  #sleep(): Promise<void> {
+    const { clock, sleepMaxMs, wakeUp } = this.#options;
+    const expiry = clock.nextExpiryMs();
+    const sleepMs = expiry === null ? sleepMaxMs : Math.min(sleepMaxMs, Math.max(0, expiry - clock.nowMs()));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#wake?.(), Math.ceil(sleepMs));
+      this.#wake = () => {
+        this.#wake = null;
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.#isWaiting) return;
+      this.#isWaiting = true;
+      wakeUp.wait().then(() => {
+        this.#isWaiting = false;
+        this.#wake?.();
+      }, reject);
+    });
+  }
+}
