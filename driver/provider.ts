@@ -247,6 +247,8 @@ export class Provider {
    */
   poll(): number {
     this.#dispatcher.tick();
+    // The last clean-up may be at work, and this called from inside one of its up-calls: it reports what is due itself.
+    if (this.#dispatcher.refusal === WSA.WSANOTINITIALISED) return 0;
     try {
       return this.#poller.poll() + this.#dispatcher.deliver();
     } catch (error) {

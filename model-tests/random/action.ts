@@ -53,7 +53,8 @@ export type Action =
   | { readonly type: 'network'; readonly instants: number }
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'settle' }
-  | { readonly type: 'pair'; readonly host: HostIndex }
+  /** A connection to the other host. Stages: 0 made and used for messages; 1 begun; 2 made; 3 made, also for RDMA. */
+  | { readonly type: 'pair'; readonly host: HostIndex; readonly stage: number }
   | { readonly type: 'arm'; readonly host: HostIndex; readonly upcall: UpcallName; readonly actions: readonly Action[] }
   | { readonly type: 'refuseHandle'; readonly host: HostIndex; readonly error: number }
   | { readonly type: 'failCompletions'; readonly host: HostIndex; readonly on: boolean }
@@ -71,6 +72,8 @@ export interface Setup {
   readonly pureSan: boolean;
   /** Connections that are there from the beginning. */
   readonly pairs: number;
+  /** As of the action `pair`. */
+  readonly stage: number;
   /** How it ends: every socket is closed first, or the providers are cleaned up with what is there. */
   readonly ending: 'close' | 'cleanup';
   readonly faults: readonly [Partial<FaultPlan>, Partial<FaultPlan>];

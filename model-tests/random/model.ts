@@ -99,6 +99,22 @@ export class Connection {
   allow(end: 0 | 1, ...reasons: Reason[]): void {
     for (const reason of reasons) this.reasons[end].add(reason);
   }
+  /** Messages that were seen to be received while the up-call of an earlier receive was still due. */
+  readonly #early: [Set<number>, Set<number>] = [new Set(), new Set()];
+
+  /** Which message a receive gets that is done while `before` earlier ones are not. */
+  place(from: 0 | 1, before: number): number {
+    let index = this.received[from];
+    for (let left = before; left > 0 || this.#early[from].has(index); index++)
+      if (!this.#early[from].has(index)) left--;
+    return index;
+  }
+  took(from: 0 | 1, index: number): void {
+    const early = this.#early[from];
+    early.add(index);
+    while (early.delete(this.received[from])) this.received[from]++;
+  }
+
   /** Anything may happen to it. */
   endanger(): void {
     for (const end of [0, 1] as const) this.allow(end, 'WSAECONNRESET', 'WSAECONNABORTED');
@@ -156,8 +172,10 @@ export class ModelSocket {
   connection: Connection | null = null;
   end: 0 | 1 = 0;
   event: { readonly object: bigint; readonly accept: boolean; readonly connect: boolean } | null = null;
-  /** FD_ACCEPT may be reported: WSPAccept or WSPEventSelect was called since it was last. */
-  acceptEnabled = true;
+  /** How often FD_ACCEPT may be reported before WSPAccept or WSPEventSelect is called again. */
+  acceptReports = 1;
+  /** FD_ACCEPT was reported since. */
+  acceptReported = false;
   /** An FD_CONNECT that must be reported, with the results that it may have. */
   news: ReadonlySet<string> | null = null;
   /** The oldest request of the queue may have been deferred. */

@@ -50,6 +50,7 @@ import {
   ModelSocket,
   type Operation,
   type Reason,
+  type Registration,
   resultOf,
   type Visible,
   visibleStates,
@@ -67,7 +68,8 @@ export const randomLimits: Limits = {
 };
 const pendingMax = randomLimits.queueDepth + randomLimits.overflowMax;
 const MESSAGE_MAX = 400;
-const FIRST_MESSAGE_MAX = 256;
+/** Larger messages are rare, and so are smaller receives. */
+const MESSAGE_USUAL = 64;
 const PART_BYTES = 16;
 const PORTS = [5000, 5001];
 const UNANSWERED_PORT = 5999;
@@ -295,7 +297,8 @@ export class World {
   #finished: ModelRequest[] = [];
   /** Chunks that no request uses any more, and what was in them then. */
   readonly #released = new Map<string, { readonly chunk: Uint8Array; readonly content: Uint8Array }>();
-  #deadDescriptors: Uint8Array[] = [];
+  /** Registrations for the peer that were taken back. */
+  readonly #dead: Registration[] = [];
   #depth = 0;
 
   constructor(setup: Setup, options: WorldOptions = {}) {
@@ -326,7 +329,8 @@ export class World {
     };
     this.parties = [party(0), party(1)];
     for (const { index } of this.parties) this.perform({ type: 'startup', host: index, version: 0x0202 });
-    for (let pair = 0; pair < setup.pairs; pair++) this.perform({ type: 'pair', host: (pair % 2) as HostIndex });
+    for (let pair = 0; pair < setup.pairs; pair++)
+      this.perform({ type: 'pair', host: (pair % 2) as HostIndex, stage: setup.stage });
   }
 
   /** One action and all that goes with it. @throws AssertionError when something is not as it should be */
@@ -361,7 +365,7 @@ export class World {
       case 'poll':
         return this.#poll(party);
       case 'pair':
-        return this.#pair(party);
+        return this.#pair(party, action.stage);
       case 'arm':
         return void party.armed.push({ upcall: action.upcall, actions: action.actions });
       case 'refuseHandle':
@@ -567,7 +571,11 @@ export class World {
     );
     const refusable = this.#refuses(party, 'listen');
     const { error } = party.call('listen', () => party.listen(socket.descriptor, backlog));
-    this.#expect('listen', error, [starts && taken ? 'WSAENOBUFS' : expected, starts && refusable && 'WSAENOBUFS']);
+    this.#expect('listen', error, [
+      starts && taken ? 'WSAENOBUFS' : expected,
+      starts && refusable && 'WSAENOBUFS',
+      starts && party.removed && 'WSAENETDOWN',
+    ]);
     if (error !== '0') return;
     socket.state = 'listening';
     socket.backlog = Math.min(Math.max(backlog, 1), randomLimits.backlogMax);
@@ -606,7 +614,8 @@ export class World {
     const address = target === 3 ? '10.0.0.9' : target === 4 ? party.address : peer.address;
     const port = PORTS[target] ?? UNANSWERED_PORT;
     const { error } = party.call('connect', () => party.connect(socket.descriptor, address, port));
-    const toSelf = target === 4 && party.refusal === null && !socket.closed;
+    // A provider that does not know that its adapter is gone serves no address, its own neither.
+    const toSelf = target === 4 && party.refusal === null && !socket.closed && !party.removed;
     this.#expect('connect', error, [
       toSelf ? 'WSAEADDRNOTAVAIL' : expected,
       expected === 'WSAEWOULDBLOCK' &&
@@ -655,19 +664,22 @@ export class World {
     if (expected === '0' && !bad) {
       socket.event =
         mask === 0 ? null : { object, accept: (mask & FD_ACCEPT) !== 0, connect: (mask & FD_CONNECT) !== 0 };
-      socket.acceptEnabled = true;
+      socket.acceptReports = 1;
+      socket.acceptReported = false;
     }
     const { error } = party.call('select', () => party.select(socket.descriptor, object, mask));
     party.selecting = outer;
     this.#expect('select', error, [bad && (expected === '0' || expected === 'WSAEINVAL') ? 'WSAEINVAL' : expected]);
     if (error !== '0') socket.event = before;
-    else if (!socket.closed) this.#checkNews(party, socket);
+    else this.#checkNews(party, socket);
   }
 
   /** An FD_CONNECT that is to be reported must have set the event object (L-04). */
   #checkNews(party: Party, socket: ModelSocket): void {
-    if (socket.news === null || socket.event === null || !socket.event.connect || party.frames.length > 0) return;
-    assert.ok(party.signaled.has(socket.event.object), 'FD_CONNECT is not signalled (L-04)');
+    const { news, event, closed, state } = socket;
+    if (news === null || event === null || !event.connect || closed || state === 'dormant' || party.frames.length > 0)
+      return;
+    assert.ok(party.signaled.has(event.object), 'FD_CONNECT is not signalled (L-04)');
   }
 
   checkEvent(party: Party, event: bigint): void {
@@ -681,7 +693,7 @@ export class World {
     const { event, news, state } = socket;
     const live = expected === '0' && state !== 'dormant';
     const mustConnect = live && event !== null && event.connect && news !== null;
-    const mayAccept = live && event !== null && event.accept && socket.acceptEnabled && state === 'listening';
+    const mayAccept = live && event !== null && event.accept && socket.acceptReports > 0 && state === 'listening';
     if (mustConnect) socket.news = null;
     const { value, error } = party.call('events', () =>
       party.events(socket.descriptor, reset && event !== null ? event.object : 0n),
@@ -697,7 +709,8 @@ export class World {
     if (value.accept !== null) {
       assert.ok(mayAccept, 'FD_ACCEPT was reported, and could not be (S-27)');
       assert.equal(value.accept, '0');
-      socket.acceptEnabled = false;
+      socket.acceptReports--;
+      socket.acceptReported = true;
     }
   }
 
@@ -767,12 +780,14 @@ export class World {
         changed && 'WSAENOTSOCK',
         changed && verdictResult,
         verdict === 0 && refusing && 'WSAENOBUFS',
-        verdict === 0 && party.removed && 'WSAENETDOWN',
+        (changed || verdict === 0) && party.removed && 'WSAENETDOWN',
         party.generation !== generation && 'WSANOTINITIALISED',
       ]);
     }
     if (expected === '0') {
-      listener.acceptEnabled = true;
+      // What was recorded and not reported stays recorded (12, 4), and the next may be recorded.
+      listener.acceptReports = Math.min(listener.acceptReports + 1, 2);
+      listener.acceptReported = false;
       listener.deferred = error === 'WSATRY_AGAIN';
     }
     if (error === '0') {
@@ -788,11 +803,14 @@ export class World {
       if (party.removed) made.allow(1, 'WSAENETDOWN');
       if (peer.removed) made.endanger();
       this.observe();
+    } else if (made !== null && offered !== null && party.nested !== nested) {
+      // What an up-call made happen undid what the peer had already been told.
+      made.endanger();
     } else if (made !== null && offered !== null) {
       this.connections.delete(made);
       offered.connection = null;
-      offered.codes.add('WSAECONNREFUSED').add('WSAETIMEDOUT');
     }
+    if (error !== '0' && made !== null) offered?.codes.add('WSAECONNREFUSED').add('WSAETIMEDOUT');
   }
 
   /** The switch lets go of a socket. What that means to others follows. */
@@ -875,7 +893,7 @@ export class World {
     );
     this.#expect('takeOver', result.error, [
       refusal ?? (full.must ? 'WSAEMFILE' : valid ? (refused ?? (taken ? 'WSAENETDOWN' : '0')) : 'WSAEINVAL'),
-      reached && full.may && 'WSAEMFILE',
+      refusal === null && full.may && 'WSAEMFILE',
       reached && (party.removed || !this.strict) && 'WSAENETDOWN',
       reached && party.nested !== nested && 'WSAENETDOWN',
       reached && party.nested !== nested && refused !== null && '0',
@@ -974,7 +992,7 @@ export class World {
     if (found.references > 0) return;
     socket.registrations.splice(socket.registrations.indexOf(found), 1);
     if (found.kind === 'local') return;
-    this.#deadDescriptors.push(found.descriptor!);
+    this.#dead.push(found);
     const { connection, end } = socket;
     const peer = connection?.ends[other(end)];
     if (peer?.pending.some(({ remote }) => remote?.memory.buffer === found.memory.buffer)) {
@@ -982,7 +1000,7 @@ export class World {
       connection!.failures.add('WSAEFAULT');
     }
     const { memory } = found;
-    this.#released.set(`remote ${this.#deadDescriptors.length}`, { chunk: memory, content: memory.slice() });
+    this.#released.set(`remote ${this.#dead.length}`, { chunk: memory, content: memory.slice() });
   }
 
   /** Fills `bytes` with what nothing else is filled with. */
@@ -1005,8 +1023,10 @@ export class World {
     // The remote part, for RDMA.
     const targets = (peer?.registrations ?? []).filter(({ kind }) => kind === 'remote');
     const target = targets[Math.floor(action.r / 8) % targets.length];
-    const dead = action.r % 16 === 15 ? this.#deadDescriptors.at(-1) : undefined;
-    const descriptor = dead ?? target?.descriptor ?? null;
+    const dead = action.r % 16 === 15 ? this.#dead.at(-1) : undefined;
+    const named = dead ?? target;
+    const descriptor = named?.descriptor ?? null;
+    const needed = operation === 'write' ? MEM_WRITE : MEM_READ;
     if (isRdma && descriptor === null && flaw !== 'malformed') return;
     const offset = dead === undefined ? (target?.used ?? 0) : 0;
 
@@ -1033,12 +1053,13 @@ export class World {
     ).length;
 
     const splits = !isRdma && elements > this.setup.elementsMax;
-    const argument =
-      flaw === 'flags'
+    const argument = splits
+      ? 'WSAEINVAL'
+      : flaw === 'flags'
         ? isRdma
           ? 'WSAEINVAL'
           : 'WSAEOPNOTSUPP'
-        : flaw === 'empty' || busy || (isRdma && flaw === 'malformed') || splits
+        : flaw === 'empty' || busy || (isRdma && flaw === 'malformed')
           ? 'WSAEINVAL'
           : flaw === 'tooLong' && operation === 'send'
             ? 'WSAEMSGSIZE'
@@ -1048,7 +1069,7 @@ export class World {
         ? isRdma && locals.length === 0
           ? 'WSAEINVAL'
           : 'WSAEFAULT'
-        : isRdma && dead === undefined && offset + length > 256
+        : isRdma && (offset + length > 256 || named === undefined || (named.access & needed) === 0)
           ? 'WSAEFAULT'
           : null;
     const working = party.refusal === null && !socket.closed;
@@ -1070,9 +1091,7 @@ export class World {
       this.#foresee(connection, end, operation, length, peer);
       if (isRdma) {
         connection.usedRdma = true;
-        const permitted =
-          target !== undefined && (target.access & (operation === 'write' ? MEM_WRITE : MEM_READ)) !== 0;
-        if (dead !== undefined || !permitted || connection.moved) {
+        if (dead !== undefined || connection.moved) {
           connection.endanger();
           connection.failures.add('WSAEFAULT');
         }
@@ -1148,9 +1167,13 @@ export class World {
       connection.endanger();
       for (const error of ['WSAEMSGSIZE', 'WSAEFAULT', 'WSAECONNABORTED']) connection.failures.add(error);
     };
-    if (operation === 'recv' && length < MESSAGE_MAX && length < 64) breaks();
+    // E-02: a receive that is too small for what may come, or a message that may be too long for a receive. What had
+    // come after the message that found no room is still delivered, so the order has a gap then.
+    if (operation === 'recv' ? length < MESSAGE_USUAL : operation === 'send' && length > MESSAGE_USUAL) {
+      breaks();
+      connection.tainted = true;
+    }
     if (operation !== 'send') return;
-    if (length > 64 || length > FIRST_MESSAGE_MAX) breaks();
     if (connection.moved) {
       connection.tainted = true;
       breaks();
@@ -1200,8 +1223,9 @@ export class World {
     const { connection, end, pending } = socket;
     const what = `${operation} completed with ${error}`;
     this.#count(operation, `-> ${error}`);
-    for (const earlier of socket.pendingOf(operation === 'recv')) {
-      if (earlier === request) break;
+    const queue = socket.pendingOf(operation === 'recv');
+    const position = queue.indexOf(request);
+    for (const earlier of queue.slice(0, position)) {
       assert.ok(earlier.notify && !request.notify, `${what} before an earlier one (S-13)`);
       this.#overtaken.add(earlier);
     }
@@ -1232,19 +1256,19 @@ export class World {
     }
     const from = other(end);
     const text = buffer.slice(0, bytes);
-    assert.ok(
-      buffer.subarray(bytes).every((byte) => byte === 0xaa),
-      'a receive wrote behind its message',
-    );
+    // A message that a broken assumption let arrive during a hand-over may be in the buffer and yet be lost.
+    const isClean = buffer.subarray(bytes).every((byte) => byte === 0xaa);
+    assert.ok(isClean || connection.tainted, 'a receive wrote behind its message');
     if (bytes === 0) return assert.ok(socket.duplicated, 'a receive completed with 0 bytes (S-16)');
-    const expected = connection.sent[from][connection.received[from]];
+    const index = connection.place(from, position);
+    const expected = connection.sent[from][index];
     if (connection.tainted) {
       const known = connection.sent[from].some((message) => sameBytes(message.bytes, text));
       return assert.ok(known, 'a message that nobody sent');
     }
     assert.ok(expected !== undefined, 'a message that nobody sent (S-12)');
     assert.deepEqual(text, expected.bytes, 'a message (S-12)');
-    connection.received[from]++;
+    connection.took(from, index);
     this.#count('received', '');
   }
 
@@ -1252,6 +1276,9 @@ export class World {
 
   /** Looks at what can be seen of every socket, and asks for the cause of what has changed. */
   observe(): void {
+    for (const { startedNs, codes, ended } of this.attempts) {
+      if (!ended && this.network.nowNs - startedNs >= CONNECT_MS * 1e6) codes.add('WSAETIMEDOUT');
+    }
     const unexplained = new Map<ModelSocket, Visible>();
     for (;;) {
       let explained = false;
@@ -1367,13 +1394,6 @@ export class World {
 
   #pass(ms: number): void {
     this.network.advanceTo(this.network.nowNs + ms * 1e6);
-    this.#timePassed();
-  }
-
-  #timePassed(): void {
-    for (const { startedNs, codes } of this.attempts) {
-      if (this.network.nowNs - startedNs >= CONNECT_MS * 1e6) codes.add('WSAETIMEDOUT');
-    }
   }
 
   /** Lets both hosts work until nothing happens any more, time limits aside. */
@@ -1389,7 +1409,6 @@ export class World {
       else if (idle) break;
       else idle = this.network.run(1);
     }
-    this.#timePassed();
     if (this.strict && this.parties.every(({ frames, removed }) => frames.length === 0 && !removed)) this.#atRest();
   }
 
@@ -1408,7 +1427,7 @@ export class World {
       ).length;
       assert.equal(queued, waiting, 'requests that wait at the listeners (L-06, S-23)');
       const [only] = listeners;
-      if (listeners.length === 1 && queued > 0 && only!.event?.accept && only!.acceptEnabled && !only!.deferred) {
+      if (listeners.length === 1 && queued > 0 && only!.event?.accept && !only!.acceptReported && !only!.deferred) {
         assert.ok(party.signaled.has(only!.event.object), 'FD_ACCEPT is not signalled (L-05)');
       }
     }
@@ -1428,7 +1447,7 @@ export class World {
   }
 
   /** A connection from `party` to the other host, with memory registered at both ends; as far as it goes. */
-  #pair(party: Party): void {
+  #pair(party: Party, stage: number): void {
     const peer = this.parties[other(party.index)];
     const isListener = ({ state, closed, port }: ModelSocket) => state === 'listening' && !closed && port === PORTS[0];
     let listener = peer.sockets.find(isListener);
@@ -1436,19 +1455,25 @@ export class World {
       listener = this.#socket(peer) ?? undefined;
       if (listener === undefined) return;
       this.#bind(peer, listener, 0);
+      if (stage > 0) this.#select(peer, listener, FD_ACCEPT);
       this.#listen(peer, listener, 2);
     }
     const near = this.#socket(party);
     if (near === null) return;
     this.#bind(party, near, -1);
+    if (stage > 0) this.#select(party, near, FD_CONNECT);
     this.#connect(party, near, 0);
+    if (stage === 1) return;
     this.#settle();
     if (listener.closed || listener.state !== 'listening') return;
     this.#accept(peer, listener, 0);
     this.#settle();
     const far = peer.sockets.at(-1)!;
     if (far.connection === null || far.connection !== near.connection) return;
-    for (const end of [near, far]) this.#register(this.parties[end.host], end, 0, MEM_READWRITE);
+    for (const end of [near, far]) {
+      this.#register(this.parties[end.host], end, 0, MEM_READWRITE);
+      if (stage === 3) this.#registerRdma(this.parties[end.host], end, MEM_READWRITE);
+    }
   }
 
   // ---------------------------------------------------------------- the end
@@ -1522,8 +1547,9 @@ export class World {
   #rest(): void {
     for (let turn = 0; turn < 1000; turn++) {
       this.perform({ type: 'settle' });
-      if (!this.network.advance()) return;
-      this.#timePassed();
+      // A timer that has expired and was not taken yet is no longer due.
+      const expired = this.parties.some(({ simulated }) => simulated.clock.hasExpired);
+      if (!expired && !this.network.advance()) return;
     }
     assert.fail('the world does not come to rest');
   }
