@@ -125,6 +125,21 @@ export function brokenInvariants(system: System): string[] {
     require(posted === adapters, 'requestQueue', queue, `counts ${posted} posted of ${adapters}`);
   }
 
+  const checkListener = (socket: number): void => {
+    const members = system.connectionRequests.members(socket);
+    const inStates = (states: readonly string[]) =>
+      members.filter((request) => states.includes(arrivals.stateName(request))).length;
+    const offered = inStates(['offered', 'accepting', 'withdrawnWhileOffered']);
+    const deferred = inStates(['deferred']);
+    const queued = offered + deferred + inStates(['queued']);
+    const says = (name: string) => field(sockets, socket, name);
+    require(says('queued') === queued, 'socket', socket, `counts ${says('queued')} queued requests of ${queued}`);
+    require(says('offered') === offered, 'socket', socket, `counts ${says('offered')} offered requests of ${offered}`);
+    require(says('deferred') === 0 || deferred > 0, 'socket', socket, 'no request is deferred');
+    const most = Math.max(says('backlog'), offered);
+    require(queued <= most, 'socket', socket, `${queued} requests are queued of ${most}`);
+  };
+
   for (let socket = 0; socket < sockets.used; socket++) {
     const state = sockets.stateName(socket);
     const drained = [queues, queues, firstMessages].filter(
@@ -137,19 +152,8 @@ export function brokenInvariants(system: System): string[] {
     require(!attached || !startsWith(detachedStates, state), 'socket', socket, 'has a connector');
     require(isOpen(socket) || system.buffers.first(socket) < 0, 'socket', socket, 'has registrations');
 
-    const members = system.connectionRequests.members(socket);
-    const inStates = (states: readonly string[]) =>
-      members.filter((request) => states.includes(arrivals.stateName(request))).length;
-    const offered = inStates(['offered', 'accepting', 'withdrawnWhileOffered']);
-    const deferred = inStates(['deferred']);
-    const queued = offered + deferred + inStates(['queued']);
-    const says = (name: string) => field(sockets, socket, name);
-    require(says('queued') === queued, 'socket', socket, `counts ${says('queued')} queued requests of ${queued}`);
-    require(says('offered') === offered, 'socket', socket, `counts ${says('offered')} offered requests of ${offered}`);
-    require(says('deferred') === 0 || deferred > 0, 'socket', socket, 'no request is deferred');
-    const most = Math.max(says('backlog'), offered);
-    require(state !== 'listening' || queued <= most, 'socket', socket, `${queued} requests are queued of ${most}`);
-
+    // What a socket that listens no more has counted is of no use to it.
+    if (state === 'listening') checkListener(socket);
     const recorded = (name: string) =>
       field(events, socket, `${name}Recorded`) <= field(events, socket, `${name}Selected`);
     require(recorded('accept') && recorded('connect'), 'networkEvents', socket, 'records what is not selected');
