@@ -20,7 +20,7 @@ import {
 import type { Journal } from './journal/journal.ts';
 
 /** Carries out one effect for a row. */
-export type Performer = (row: number, a0: number, a1: number, a2: number, a3: number) => void;
+export type Performer = (row: number, a0: number, a1: number, a2: number) => void;
 
 /** No answer yet. */
 const NONE = -1;
@@ -112,7 +112,7 @@ export class Dispatcher {
     );
     for (let at = base; at < end; at += EFFECT_STRIDE) {
       const b = effects.buffer;
-      this.#performers[b[at]!]!(b[at + 1]!, b[at + 2]!, b[at + 3]!, b[at + 4]!, b[at + 5]!);
+      this.#performers[b[at]!]!(b[at + 1]!, b[at + 2]!, b[at + 3]!, b[at + 4]!);
     }
     effects.top = base;
   }

@@ -162,8 +162,9 @@ export class Provider {
     /** By {@link Opcode}. */
     readonly transfer: readonly number[];
   };
-  /** Registrations that the call at hand has pinned. */
-  readonly #pinned: BufferRecord[] = [];
+  /** Rows of the registrations that the call at hand needs. */
+  readonly #pinned = new Int32Array(limits.rdmaElementsMax);
+  #pinnedCount = 0;
 
   constructor(options: ProviderOptions) {
     const config: ProviderConfig = { ...defaultConfig, ...options.config };
@@ -1109,7 +1110,6 @@ export class Provider {
     target: { descriptor: Uint8Array | null; length: number; offset: number } | null,
     lpErrno: Out<number>,
   ): number {
-    this.#dispatcher.tick();
     const record = this.#enter(s, lpErrno);
     if (record === null) return SOCKET_ERROR;
     if (!(lpOverlapped instanceof WsaOverlapped)) {
@@ -1166,10 +1166,11 @@ export class Provider {
     requests.opcode[row] = opcode;
     requests.total[row] = total;
     if (refusal === 0) {
-      for (const buffer of this.#pinned) this.#dispatcher.apply(this.#event.pinned, buffer.row, row);
+      for (let index = 0; index < this.#pinnedCount; index++) {
+        this.#dispatcher.apply(this.#event.pinned, this.#pinned[index]!, row);
+      }
     }
-    const pins = this.#pinned.length > 0 && refusal === 0;
-    this.#pinned.length = 0;
+    const pins = this.#pinnedCount > 0 && refusal === 0;
     const { initiating, initiatingBuffers } = this.#context;
     this.#context.initiating = row;
     this.#context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
@@ -1203,6 +1204,7 @@ export class Provider {
     byHandle: boolean,
   ): number {
     const { requests } = this.#context;
+    this.#pinnedCount = 0;
     requests.elementCount[row] = count;
     if (count > 1) requests.more.set(row, new Uint32Array((count - 1) * ELEMENT_WORDS));
     const access = opcode === Opcode.receive || opcode === Opcode.rdmaRead ? MEM_WRITE : MEM_READ;
@@ -1217,7 +1219,8 @@ export class Provider {
         found = findCovering(record.buffers, buf!, len, access);
         if (found === undefined) return WSA.WSAEFAULT;
       }
-      if (!this.#pinned.includes(found)) this.#pinned.push(found);
+      const known = this.#pinned.indexOf(found.row);
+      if (known < 0 || known >= this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found.row;
       const address = found.region!.address + (buf!.byteOffset - found.memory.byteOffset);
       const words = index === 0 ? requests.first : requests.more.get(row)!;
       const at = index === 0 ? row * ELEMENT_WORDS : (index - 1) * ELEMENT_WORDS;

@@ -60,6 +60,8 @@ export class MachineRows {
   /** Fields, in the order of the machine's. */
   columns: Column[];
   readonly step: StepFunction;
+  /** Makes a row a new instance. */
+  readonly create: (row: number) => void;
   readonly #bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
 
   /**
@@ -73,6 +75,7 @@ export class MachineRows {
     for (const [index, { initial }] of machine.fields.entries()) this.columns[index]!.fill(initial);
     const made = stepperOf(machine, effectBase)(sink);
     this.step = made.step;
+    this.create = made.create;
     this.#bind = made.bind;
     this.#bind(this.states, this.columns);
   }
@@ -96,14 +99,6 @@ export class MachineRows {
     this.#bind(states, this.columns);
   }
 
-  /** Makes `row` a new instance. */
-  create(row: number): void {
-    this.states[row] = 0;
-    for (let index = 0; index < this.columns.length; index++) {
-      this.columns[index]![row] = this.machine.fields[index]!.initial;
-    }
-  }
-
   /** Name of the configuration that `row` is in. */
   stateName(row: number): string {
     return this.machine.configurations[this.states[row] ?? 0]!;
@@ -124,6 +119,7 @@ export class MachineRows {
 
 type Stepper = (sink: EffectSink) => {
   step: StepFunction;
+  create: (row: number) => void;
   bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
 };
 const steppers = new WeakMap<CompiledMachine, Map<number, Stepper>>();
@@ -140,7 +136,7 @@ function stepperOf(machine: CompiledMachine, effectBase: number): Stepper {
   return stepper;
 }
 
-/** JavaScript of the function body that makes `{ step, bind }` for `machine`. */
+/** JavaScript of the function body that makes `{ step, create, bind }` for `machine`. */
 export function stepperSource(machine: CompiledMachine, effectBase: number): string {
   const columns = machine.fields.map((_, index) => `c${index}`);
   const programs = [...new Set(machine.dispatch)];
@@ -155,7 +151,8 @@ export function stepperSource(machine: CompiledMachine, effectBase: number): str
     `switch (dispatch[states[row] * ${machine.events.length} + event]) {`,
     ...programs.map((start, index) => `case ${index}: {${programSource(machine, start, effectBase)}}`),
     `} return 0; };`,
-    `return { step, bind };`,
+    `const create = (row) => { states[row] = 0; ${machine.fields.map(({ initial }, index) => `c${index}[row] = ${initial};`).join(' ')} };`,
+    `return { step, create, bind };`,
   ].join('\n');
 }
 

@@ -417,17 +417,24 @@ export class System<Name extends string = MachineName> {
     const none = -1 - this.#constant(0);
     const [s0 = none, s1 = none, s2 = none, s3 = none] = sources;
     if (sources.length > 4) throw new Error(`a route gives '${route.send}' more than four parameters`);
-    const send = (target: number, _row: number, at: number): void =>
-      this.#step(
-        machine,
-        id,
-        target,
-        this.#value(s0, at),
-        this.#value(s1, at),
-        this.#value(s2, at),
-        this.#value(s3, at),
-        0,
-      );
+    // Most routes carry nothing or one number along.
+    const send =
+      sources.length === 0
+        ? (target: number): void => this.#step(machine, id, target, 0, 0, 0, 0, 0)
+        : sources.length === 1
+          ? (target: number, _row: number, at: number): void =>
+              this.#step(machine, id, target, this.#value(s0, at), 0, 0, 0, 0)
+          : (target: number, _row: number, at: number): void =>
+              this.#step(
+                machine,
+                id,
+                target,
+                this.#value(s0, at),
+                this.#value(s1, at),
+                this.#value(s2, at),
+                this.#value(s3, at),
+                0,
+              );
     return this.#select(route.to, send, position);
   }
 
