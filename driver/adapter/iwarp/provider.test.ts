@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 import { describe, test } from 'vitest';
 
+import { AF_INET, IPPROTO_TCP, SOCK_STREAM, WSA_FLAG_OVERLAPPED } from '../../../machines/index.ts';
+import type { WsaProtocolInfo } from '../../spi.ts';
 import { answer, ask, loopback, Peer, until } from './test-peer.ts';
 
 async function freePort(): Promise<number> {
@@ -16,6 +18,19 @@ async function freePort(): Promise<number> {
   await once(server, 'close');
   return port;
 }
+
+const protocolInfo = (): WsaProtocolInfo => ({
+  dwServiceFlags1: 0x20066,
+  dwProviderFlags: 8,
+  dwCatalogEntryId: 1001,
+  iVersion: 2,
+  iAddressFamily: AF_INET,
+  iSocketType: SOCK_STREAM,
+  iProtocol: IPPROTO_TCP,
+  dwMessageSize: 0,
+  dwProviderReserved: 0,
+  szProtocol: 'MSAFD Tcpip [TCP/IP]',
+});
 
 const nothing = { sockets: 0, requests: 0, connectionRequests: 0, buffers: 0, dueUpcalls: 0 };
 
@@ -35,6 +50,28 @@ describe('providers over iWARP', () => {
       await until(() => peer.adapter.inventory().sockets === 0);
       assert.deepEqual(peer.adapter.inventory(), { regions: 0, connectors: 0, listeners: 0, sockets: 0 });
     }
+  });
+
+  test('move a connection that is duplicated', async () => {
+    const [near, far] = [new Peer(), new Peer()];
+    const port = await freePort();
+    const listener = far.host.listen(loopback(port));
+    const [asking, answering] = await Promise.all([near.connect(port, await freePort()), far.accept(listener)]);
+    await Promise.all([ask(asking), answer(answering)]);
+    const { provider, errno } = near.host;
+    const info = protocolInfo();
+    assert.equal(provider.WSPDuplicateSocket(asking.socket, 1, info, errno), 0);
+    await until(() => provider.socketState(asking.socket) === 'dormant.parted');
+    const moved = provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, info, 0, WSA_FLAG_OVERLAPPED, errno);
+    assert.equal(errno.value, 0);
+    await until(() =>
+      [provider.socketState(moved), far.host.provider.socketState(answering.socket)].every(
+        (state) => state === 'connected.active',
+      ),
+    );
+    await near.stop();
+    await far.stop();
+    for (const { adapter } of [near, far]) await until(() => adapter.inventory().sockets === 0);
   });
 
   test('in two processes do the same', async () => {
