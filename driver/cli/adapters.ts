@@ -13,7 +13,8 @@ interface AdapterRow {
   readonly reason: string | null;
 }
 
-const notYet = 'not in this version: only the simulated adapter is';
+const notYet = 'not in this version';
+const notHere = 'for programs that import driver/adapter/iwarp.ts; no command uses it yet';
 
 const adapters: readonly AdapterRow[] = [
   {
@@ -22,7 +23,7 @@ const adapters: readonly AdapterRow[] = [
     what: 'two or more hosts in one process, on virtual time; faults from a seed',
     reason: null,
   },
-  { name: 'iwarp', usable: false, what: 'RDMA in software over TCP', reason: notYet },
+  { name: 'iwarp', usable: false, what: 'RDMA in software over TCP', reason: notHere },
   { name: 'verbs', usable: false, what: 'RDMA hardware through libibverbs and librdmacm', reason: notYet },
 ];
 
