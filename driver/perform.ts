@@ -14,6 +14,7 @@ import {
   FD_CONNECT,
   FD_CONNECT_BIT,
   INVALID_SOCKET,
+  M,
   TimerKind,
   WSA,
   WSS_OPERATION_IN_PROGRESS,
@@ -39,6 +40,8 @@ const MEM_TO_REMOTE: readonly number[] = [
 export function performersOf(context: Context): Readonly<Record<string, Performer>> {
   const { adapter, clock, config, dispatcher, requests, work } = context;
   const event = {
+    cleanup: dispatcher.event('socket', 'provider.cleanup'),
+    removed: dispatcher.event('socket', 'adapter.removed'),
     adapterOpened: dispatcher.event('provider', 'adapter.opened'),
     adapterOpenFailed: dispatcher.event('provider', 'adapter.openFailed'),
     adapterClosed: dispatcher.event('provider', 'adapter.closed'),
@@ -69,6 +72,16 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
 
   /** A returning connection that is prepared and not accepted; -1 when there is none, or it was ended meanwhile. */
   let reattached = -1;
+
+  /** Applies `told` to every socket that is open now, unless an up-call that this leads to ends it first. */
+  const tellSockets = (told: number): void => {
+    const sockets = dispatcher.system.rows[M.socket]!;
+    for (const record of [...context.sockets]) {
+      if (record === undefined || !record.opened || context.sockets[record.row] !== record) continue;
+      // Its machine can be over already, with its last up-call still running.
+      if (sockets.states[record.row] !== 0) dispatcher.apply(told, record.row);
+    }
+  };
 
   const depths = (): QueueDepths => {
     const { sendDepthMax, receiveDepthMax, elementsMax } = adapter.capabilities;
@@ -215,6 +228,9 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       context.arrivalByConnector.clear();
       dispatcher.apply(event.adapterClosed, 0);
     },
+
+    'provider/endAllSockets': () => tellSockets(event.cleanup),
+    'provider/breakAllSockets': () => tellSockets(event.removed),
 
     'socket/createSwitchHandle': (row) => {
       const record = context.socket(row);

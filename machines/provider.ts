@@ -42,9 +42,12 @@ const contract = (limits: Limits) =>
     effects: {
       openAdapter: {},
       closeAdapter: {},
-      /** End every socket, now. */
+      /**
+       * Tell every socket, one after another, that it ends now. Each is a step of its own: a switch that is told of
+       * one may close, or clean up, and meets none of which only half was done.
+       */
       endAllSockets: {},
-      /** Tell every socket that the adapter is gone. */
+      /** Tell every socket, likewise, that the adapter is gone. */
       breakAllSockets: {},
       answer: {
         error: oneOf(

@@ -37,17 +37,28 @@ class Story {
   #effects(): string[] {
     const { effects, effectBase } = this.system;
     const lines: string[] = [];
-    for (let at = 0; at < effects.top; at += EFFECT_STRIDE) {
-      const id = effects.buffer[at]!;
+    const buffer = effects.buffer.slice(0, effects.top);
+    effects.top = 0;
+    for (let at = 0; at < buffer.length; at += EFFECT_STRIDE) {
+      const id = buffer[at]!;
       const owner = effectBase.findLastIndex((base) => base <= id);
       const { name, parameters } = machines[owner]!.effects[id - effectBase[owner]!]!;
       const args = parameters.map((parameter, index) => {
-        const value = effects.buffer[at + 2 + index]!;
+        const value = buffer[at + 2 + index]!;
         return parameter.name.toLowerCase().endsWith('error') ? wsaName(value) : `${parameter.name}=${value}`;
       });
-      lines.push([`${machineNames[owner]} ${effects.buffer[at + 1]}: ${name}`, ...args].join(' '));
+      // What the driver does with these is told here with the rest: they are steps of their own.
+      if (name === 'endAllSockets') lines.push(...this.#toSockets('provider.cleanup'));
+      else if (name === 'breakAllSockets') lines.push(...this.#toSockets('adapter.removed'));
+      else lines.push([`${machineNames[owner]} ${buffer[at + 1]}: ${name}`, ...args].join(' '));
     }
-    effects.top = 0;
+    return lines;
+  }
+
+  #toSockets(event: string): string[] {
+    const { states, used } = this.system.rows[M.socket]!;
+    const lines: string[] = [];
+    for (let row = 0; row < used; row++) if (states[row] !== 0) lines.push(...this.event('socket', row, event));
     return lines;
   }
 

@@ -33,7 +33,6 @@ export type Rows =
   /** The queue of a request. */
   | 'queue'
   | 'listener'
-  | 'everySocket'
   | 'sendRequests'
   | 'receiveRequests'
   /** The request that the argument `request` names, if it is its queue's oldest. */
@@ -89,8 +88,6 @@ export type Routes = Readonly<Record<string, Readonly<Record<string, readonly Ro
 /** What effects cause, by machine and effect. An effect that isn't here is the driver's alone. */
 export const routes: Readonly<Record<MachineName, Routes[string]>> = {
   provider: {
-    endAllSockets: [{ send: 'socket/provider.cleanup', to: 'everySocket' }],
-    breakAllSockets: [{ send: 'socket/adapter.removed', to: 'everySocket' }],
     ignored: [],
   },
   socket: {
@@ -481,11 +478,6 @@ export class System<Name extends string = MachineName> {
         return (row, at) => send(this.requests.owner(row), row, at);
       case 'listener':
         return (row, at) => send(this.connectionRequests.owner(row), row, at);
-      case 'everySocket':
-        return (row, at) => {
-          const sockets = this.rows[M.socket]!;
-          for (let socket = 0; socket < sockets.used; socket++) if (sockets.states[socket] !== 0) send(socket, row, at);
-        };
       case 'sendRequests':
         return each(this.requests, sendQueueOf);
       case 'receiveRequests':

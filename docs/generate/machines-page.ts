@@ -108,7 +108,6 @@ const rowsText: Readonly<Record<Exclude<Rows, object>, string>> = {
   receiveQueue: 'its receive queue',
   queue: 'its queue',
   listener: 'its listener',
-  everySocket: 'every socket',
   sendRequests: 'each of its send requests',
   receiveRequests: 'each of its receive requests',
   requestIfOldest: 'that request if it is the oldest',

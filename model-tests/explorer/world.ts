@@ -30,7 +30,7 @@ export type Source = number | string | { readonly of: string; readonly map: read
 /** One thing that a driver would do with an effect. */
 export interface Performance {
   readonly send: `${string}/${string}`;
-  /** Row that gets the event; below 0: nobody. */
+  /** Row that gets the event; below 0: nobody. `'openSockets'`: each socket whose machine has begun. */
   readonly to: Source;
   readonly with?: readonly Source[];
 }
@@ -236,6 +236,12 @@ export class World {
       if (index < 0) throw new Error(`a performance of '${send}' takes '${source}', which its effect does not have`);
       return (_row, at) => this.system.effects.buffer[at + 2 + index]!;
     };
+    if (to === 'openSockets') {
+      const sockets = this.system.rows[this.names.indexOf('socket')]!;
+      return () => {
+        for (let row = 0; row < sockets.used; row++) if (sockets.states[row] !== 0) this.apply(event, row);
+      };
+    }
     const target = take(to);
     const [t0, t1, t2, t3, t4] = [0, 1, 2, 3, 4].map((index) => take(sources[index] ?? 0));
     return (row, at) => {

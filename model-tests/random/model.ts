@@ -73,6 +73,8 @@ export interface Attempt {
   readonly startedNs: number;
   /** The peer's condition function agreed. */
   connection: Connection | null;
+  /** It may have been an earlier request of the socket that was taken; this one waits still. */
+  uncertain: boolean;
   /** Results that FD_CONNECT may report, because something happened that causes them. */
   readonly codes: Set<string>;
   /** The visible state has shown its end. */

@@ -591,7 +591,8 @@ export class World {
   /** Requests that are on their way to `listener` or wait there. */
   #attemptsAt(listener: ModelSocket): Attempt[] {
     return this.attempts.filter(
-      ({ socket, port, connection }) => socket.host !== listener.host && port === listener.port && connection === null,
+      ({ socket, port, connection, uncertain }) =>
+        socket.host !== listener.host && port === listener.port && (connection === null || uncertain),
     );
   }
 
@@ -605,7 +606,9 @@ export class World {
 
   #checkBacklog(listener: ModelSocket): void {
     const attempts = this.#attemptsAt(listener);
-    if (attempts.length > listener.backlog) for (const { codes } of attempts) codes.add('WSAECONNREFUSED');
+    // Those that are being accepted keep their place until WSPAccept ends.
+    const accepting = this.parties[listener.host].frames.filter((name) => name === 'accept').length;
+    if (attempts.length + accepting > listener.backlog) for (const { codes } of attempts) codes.add('WSAECONNREFUSED');
   }
 
   #connect(party: Party, socket: ModelSocket, target: number): void {
@@ -624,12 +627,17 @@ export class World {
       // Removed, and the provider does not know yet.
       expected === 'WSAEWOULDBLOCK' && party.removed && 'WSAENETDOWN',
     ]);
-    if (error !== 'WSAEWOULDBLOCK') {
-      if (expected === 'WSAEWOULDBLOCK' && !toSelf) socket.news = null;
-      return;
-    }
+    if (error !== 'WSAEWOULDBLOCK') return;
     const codes = new Set<string>();
-    const attempt: Attempt = { socket, port, startedNs: this.network.nowNs, connection: null, codes, ended: false };
+    const attempt: Attempt = {
+      socket,
+      port,
+      startedNs: this.network.nowNs,
+      connection: null,
+      uncertain: false,
+      codes,
+      ended: false,
+    };
     const listeners = peer.sockets.filter(
       ({ state, closed, port: at }) => state === 'listening' && !closed && at === port,
     );
@@ -719,6 +727,11 @@ export class World {
     const full = this.#full(party);
     const { generation, nested } = party;
     const peer = this.parties[other(party.index)];
+    if (expected === '0') {
+      // Before the call, since up-calls inside it can report. What was recorded and not reported stays recorded (12, 4), and the next may be recorded.
+      listener.acceptReports = Math.min(listener.acceptReports + 1, 2);
+      listener.acceptReported = false;
+    }
     let refused: string | null = null;
     let attempt: Attempt | null = null;
     let connection: Connection | null = null;
@@ -742,6 +755,7 @@ export class World {
           if (candidates.length > 1) {
             connection.endanger();
             connection.tainted = true;
+            attempt.uncertain = true;
           }
           this.connections.add(connection);
           attempt.connection = connection;
@@ -784,12 +798,7 @@ export class World {
         party.generation !== generation && 'WSANOTINITIALISED',
       ]);
     }
-    if (expected === '0') {
-      // What was recorded and not reported stays recorded (12, 4), and the next may be recorded.
-      listener.acceptReports = Math.min(listener.acceptReports + 1, 2);
-      listener.acceptReported = false;
-      listener.deferred = error === 'WSATRY_AGAIN';
-    }
+    if (expected === '0') listener.deferred = error === 'WSATRY_AGAIN';
     if (error === '0') {
       assert.ok(offered !== null && made !== null);
       const socket = this.#newSocket(party, value, 'connected');

@@ -222,6 +222,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     },
     performs: {
       'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
+      'provider/breakAllSockets': [{ send: 'socket/adapter.removed', to: 'openSockets' }],
       'socket/createSwitchHandle': [
         { send: 'handle/created', to: 'self' },
         { send: 'socket/upcall.handleCreated', to: 'self' },
@@ -300,6 +301,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'connectionRequest/forget',
     ],
     never: [
+      'provider/endAllSockets',
       'provider/closeAdapter',
       'socket/startReattach',
       'socket/acceptReattach',

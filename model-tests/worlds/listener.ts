@@ -326,6 +326,8 @@ export function listener(options: ListenerOptions): WorldDefinition {
       'connectionRequest/forget',
     ],
     never: [
+      'provider/endAllSockets',
+      'provider/breakAllSockets',
       'provider/closeAdapter',
       'socket/startConnect',
       'socket/startReattach',
