@@ -22,6 +22,14 @@ const biome = ['@biomejs/biome', 'biome'];
 const tasks = {
   demo: [{ file: 'driver/cli/main.ts', args: ['demo'], inCallersFolder: true }],
   test: [{ program: ['vitest', 'vitest'], args: ['run', '--config', '.config/vitest.config.ts'] }],
+  'test:random': [
+    {
+      program: ['vitest', 'vitest'],
+      args: ['run', '--config', '.config/vitest.config.ts', 'model-tests/random/random.test.ts'],
+      // More than `npm test` makes; the caller's word counts.
+      env: { WSD_RUNS: process.env.WSD_RUNS ?? '10000' },
+    },
+  ],
   check: [{ program: ['typescript', 'tsc'], args: ['-p', '.'] }],
   lint: [{ program: biome, args: ['lint', '--error-on-warnings'] }],
   format: [{ program: biome, args: ['format', '--write'] }],
@@ -123,6 +131,9 @@ for (const step of tasks[taskName]) {
   const file = step.file === undefined ? programFile(step.program) : path.join(root, step.file);
   if (!existsSync(file)) fail(`${path.relative(root, file)} does not exist`);
   const args = [...(step.nodeArgs ?? []), file, ...step.args, ...(last ? extraArgs : [])];
-  const exitCode = await run(node, args, { cwd: step.inCallersFolder ? callersFolder : root, env });
+  const exitCode = await run(node, args, {
+    cwd: step.inCallersFolder ? callersFolder : root,
+    env: { ...env, ...step.env },
+  });
   if (exitCode !== 0) process.exit(exitCode);
 }

@@ -96,6 +96,12 @@ export class Connection {
   tainted = false;
   /** An end has moved to another process, or is about to. */
   moved = false;
+  /** It has been handed over, and is not known to be up again. */
+  moving = false;
+  /** When, in virtual time. */
+  movedNs = 0;
+  /** The switches kept to E-06 and nothing has come between: the hand-over must succeed and nobody see it (S-32, L-11). */
+  clean = false;
   usedRdma = false;
 
   allow(end: 0 | 1, ...reasons: Reason[]): void {
@@ -117,6 +123,14 @@ export class Connection {
     while (early.delete(this.received[from])) this.received[from]++;
   }
 
+  /** The hand-over may fail. */
+  spoil(): void {
+    if (!this.moved) return;
+    this.clean = false;
+    this.endanger();
+    for (const end of [0, 1] as const) this.allow(end, 'WSAENETDOWN');
+    this.failures.add('WSAECONNABORTED').add('WSAEFAULT');
+  }
   /** Anything may happen to it. */
   endanger(): void {
     for (const end of [0, 1] as const) this.allow(end, 'WSAECONNRESET', 'WSAECONNABORTED');

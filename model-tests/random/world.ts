@@ -74,6 +74,7 @@ const PART_BYTES = 16;
 const PORTS = [5000, 5001];
 const UNANSWERED_PORT = 5999;
 const CONNECT_MS = 10_000;
+const MIGRATION_MS = 30_000;
 const addresses = ['10.0.0.1', '10.0.0.2'] as const;
 
 /** Something to be done to a provider's adapter or calls before the run: how mutants are made. */
@@ -379,7 +380,7 @@ export class World {
       case 'takeOver':
         return this.#takeOver(party, action.t);
       default: {
-        const socket = this.#pick(party, action.s, preferred[action.type] ?? []);
+        const [party, socket] = this.#pick(action.host, action.s, preferred[action.type] ?? []);
         if (socket === null) return;
         switch (action.type) {
           case 'bind':
@@ -415,12 +416,20 @@ export class World {
     }
   }
 
-  /** A socket: mostly one in a state that the action is for, sometimes any, closed ones included. */
-  #pick(party: Party, s: number, states: readonly Visible[]): ModelSocket | null {
-    const live = party.sockets.filter(({ closed }) => !closed);
-    const wanted = live.filter(({ state }) => states.includes(state));
-    const from = s % 8 === 7 ? party.sockets : wanted.length > 0 ? wanted : live;
-    return from[Math.floor(s / 8) % from.length] ?? null;
+  /**
+   * A socket: mostly one in a state that the action is for, of the other host if this one has none; sometimes any,
+   * closed ones included.
+   */
+  #pick(host: HostIndex, s: number, states: readonly Visible[]): [Party, ModelSocket | null] {
+    const at = Math.floor(s / 8);
+    const mine = this.parties[host];
+    if (s % 8 === 7) return [mine, mine.sockets[at % mine.sockets.length] ?? null];
+    for (const party of [mine, this.parties[other(host)]]) {
+      const wanted = party.sockets.filter(({ closed, state }) => !closed && states.includes(state));
+      if (wanted.length > 0) return [party, wanted[at % wanted.length]!];
+    }
+    const live = mine.sockets.filter(({ closed }) => !closed);
+    return [mine, live[at % live.length] ?? null];
   }
 
   #count(what: string, result: string): void {
@@ -472,7 +481,11 @@ export class World {
     if (startups > 0) party.startups--;
     if (isLast) {
       party.generation++;
-      for (const socket of party.sockets) if (!socket.closed) this.#isClosing(socket);
+      for (const socket of party.sockets) {
+        // What is being handed over may not be told to the peer any more.
+        if (socket.state === 'dormant' && !socket.freed) socket.connection?.spoil();
+        if (!socket.closed) this.#isClosing(socket);
+      }
     }
     const { error } = party.call('cleanup', () => party.cleanup());
     this.#expect('cleanup', error, [expected]);
@@ -506,6 +519,7 @@ export class World {
         connection.failures.add('WSAECONNABORTED').add('WSAEFAULT');
       }
       connection.tainted ||= connection.moved;
+      connection.spoil();
     }
     party.simulated.remove({ peersAreTold: told });
   }
@@ -700,8 +714,8 @@ export class World {
     const expected = this.#answer(party, socket, 'events');
     const { event, news, state } = socket;
     const live = expected === '0' && state !== 'dormant';
-    const mustConnect = live && event !== null && event.connect && news !== null;
-    const mayAccept = live && event !== null && event.accept && socket.acceptReports > 0 && state === 'listening';
+    const mustConnect = live && event?.connect && news !== null;
+    const mayAccept = live && event?.accept && socket.acceptReports > 0 && state === 'listening';
     if (mustConnect) socket.news = null;
     const { value, error } = party.call('events', () =>
       party.events(socket.descriptor, reset && event !== null ? event.object : 0n),
@@ -798,7 +812,7 @@ export class World {
         party.generation !== generation && 'WSANOTINITIALISED',
       ]);
     }
-    if (expected === '0') listener.deferred = error === 'WSATRY_AGAIN';
+    if (asked > 0) listener.deferred = error === 'WSATRY_AGAIN';
     if (error === '0') {
       assert.ok(offered !== null && made !== null);
       const socket = this.#newSocket(party, value, 'connected');
@@ -832,6 +846,7 @@ export class World {
   #leaves(socket: ModelSocket): void {
     const { connection, end, attempt } = socket;
     if (connection !== null && connection.ends[end] === socket) {
+      connection.spoil();
       connection.allow(other(end), 'WSAECONNRESET');
       if (connection.usedRdma) {
         connection.allow(other(end), 'WSAECONNABORTED');
@@ -874,18 +889,29 @@ export class World {
     socket.duplicated = true;
     if (before !== null) party.signaled.delete(before.object);
     if (connection === null) return;
-    connection.moved = true;
-    connection.endanger();
-    connection.failures.add('WSAECONNABORTED').add('WSAEFAULT');
     const peer = connection.ends[other(end)];
     const busy = [socket, peer].some((one) => one !== null && one.pendingOf(false).length > 0);
     const underWay = connection.sent.some((sent, from) => sent.length > connection.received[from]!);
     if (busy || underWay) connection.tainted = true;
+    const again = connection.moving;
+    connection.moved = true;
+    connection.moving = true;
+    connection.movedNs = this.network.nowNs;
+    connection.ends[end] = null;
+    connection.clean =
+      this.strict &&
+      !connection.tainted &&
+      !again &&
+      peer?.state === 'connected' &&
+      !peer.closed &&
+      connection.reasons.every(({ size }) => size === 0) &&
+      this.parties.every(({ removed }) => !removed);
+    if (!connection.clean) connection.spoil();
   }
 
   #takeOver(party: Party, t: number): void {
     this.observe();
-    const token = party.tokens[Math.floor(t / 4) % party.tokens.length];
+    const token = t % 4 < 2 ? party.tokens.at(-1) : party.tokens[Math.floor(t / 4) % party.tokens.length];
     const valid = token !== undefined && !token.used && token.ours && t % 4 !== 3;
     const value = token === undefined || t % 4 === 3 ? 0xdead : token.value;
     const { refusal, generation, nested } = party;
@@ -908,7 +934,10 @@ export class World {
       reached && party.nested !== nested && refused !== null && '0',
       party.generation !== generation && 'WSANOTINITIALISED',
     ]);
-    if (result.error !== '0') return;
+    if (result.error !== '0') {
+      if (token?.used) token.socket.connection?.spoil();
+      return;
+    }
     const { socket: from } = token!;
     const socket = this.#newSocket(party, result.value, listening ? 'listening' : 'connected');
     socket.port = from.port;
@@ -917,7 +946,7 @@ export class World {
     socket.connection = from.connection;
     socket.end = from.end;
     socket.connection!.ends[socket.end] = socket;
-    socket.connection!.allow(socket.end, 'WSAENETDOWN');
+    if (!socket.connection!.clean) socket.connection!.spoil();
   }
 
   #option(party: Party, socket: ModelSocket, set: boolean): void {
@@ -1101,6 +1130,7 @@ export class World {
       if (isRdma) {
         connection.usedRdma = true;
         if (dead !== undefined || connection.moved) {
+          connection.spoil();
           connection.endanger();
           connection.failures.add('WSAEFAULT');
         }
@@ -1174,6 +1204,8 @@ export class World {
   #foresee(connection: Connection, end: 0 | 1, operation: Operation, length: number, peer: ModelSocket | null): void {
     const breaks = (): void => {
       connection.endanger();
+      // It may be over before the other end has heard that it is connected.
+      connection.ends[0]?.attempt?.codes.add('WSAETIMEDOUT');
       for (const error of ['WSAEMSGSIZE', 'WSAEFAULT', 'WSAECONNABORTED']) connection.failures.add(error);
     };
     // E-02: a receive that is too small for what may come, or a message that may be too long for a receive. What had
@@ -1183,8 +1215,9 @@ export class World {
       connection.tainted = true;
     }
     if (operation !== 'send') return;
-    if (connection.moved) {
+    if (connection.moving) {
       connection.tainted = true;
+      connection.spoil();
       breaks();
     }
     if (this.setup.receiverNotReady === 'fail') {
@@ -1216,7 +1249,7 @@ export class World {
         : done === null || request.notifying
           ? 'WSA_IO_INCOMPLETE'
           : done.error,
-      request.notifying && done !== null && done.error,
+      request.notifying && done?.error,
     ]);
     assert.equal(result.value, result.error === '0');
     assert.equal(result.bytes, result.error === '0' ? done!.bytes : -1);
@@ -1287,6 +1320,9 @@ export class World {
   observe(): void {
     for (const { startedNs, codes, ended } of this.attempts) {
       if (!ended && this.network.nowNs - startedNs >= CONNECT_MS * 1e6) codes.add('WSAETIMEDOUT');
+    }
+    for (const connection of this.connections) {
+      if (connection.clean && this.network.nowNs - connection.movedNs >= MIGRATION_MS * 1e6) connection.spoil();
     }
     const unexplained = new Map<ModelSocket, Visible>();
     for (;;) {
@@ -1440,9 +1476,14 @@ export class World {
         assert.ok(party.signaled.has(only!.event.object), 'FD_ACCEPT is not signalled (L-05)');
       }
     }
-    for (const { ends, sent, received, reasons, moved, tainted } of this.connections) {
-      if (reasons.some(({ size }) => size > 0) || moved || tainted) continue;
+    for (const connection of this.connections) {
+      const { ends, sent, received, reasons, tainted } = connection;
       const [near, far] = ends;
+      if (connection.moving && near?.state === 'connected' && far?.state === 'connected') {
+        connection.moving = false;
+        if (connection.clean) this.#count('moved', 'cleanly');
+      }
+      if (reasons.some(({ size }) => size > 0) || tainted) continue;
       if (near === null || far === null || near.closed || far.closed) continue;
       if (near.connection !== far.connection) continue;
       for (const from of [0, 1] as const) {
