@@ -15,6 +15,8 @@ import { test } from 'vitest';
 import { nothingIsFound, type Tally } from './arbitrary.ts';
 
 const { WSD_RUNS, WSD_SEED, WSD_PATH, WSD_REPLAY } = process.env;
+// The usual runs are the same each time, so that a failure is the change's; asked for more, they are new ones.
+const seed = WSD_SEED ?? (WSD_RUNS === undefined ? '1' : undefined);
 const runs = WSD_RUNS === undefined ? 2000 : Number(WSD_RUNS);
 if (!Number.isInteger(runs) || runs < 1)
   throw new Error(`WSD_RUNS is '${WSD_RUNS}'; it must be a whole number from 1 on`);
@@ -23,8 +25,7 @@ test('random runs of two hosts find nothing', { timeout: 600_000 }, () => {
   const tally: Tally = { runs: 0, counts: new Map() };
   fc.assert(nothingIsFound({}, tally, WSD_REPLAY), {
     numRuns: runs,
-    verbose: fc.VerbosityLevel.Verbose,
-    ...(WSD_SEED === undefined ? {} : { seed: Number(WSD_SEED) }),
+    ...(seed === undefined ? {} : { seed: Number(seed) }),
     ...(WSD_PATH === undefined ? {} : { path: WSD_PATH }),
   });
   const counts = [...tally.counts].sort(([left], [right]) => (left < right ? -1 : 1));

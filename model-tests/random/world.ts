@@ -1249,7 +1249,7 @@ export class World {
         : done === null || request.notifying
           ? 'WSA_IO_INCOMPLETE'
           : done.error,
-      request.notifying && done?.error,
+      request.notifying && (done?.error ?? null),
     ]);
     assert.equal(result.value, result.error === '0');
     assert.equal(result.bytes, result.error === '0' ? done!.bytes : -1);
