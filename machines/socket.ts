@@ -263,6 +263,8 @@ export const createSocketMachine = (limits: Limits) => {
     'spi.deregisterMemory': says('WSAEINVAL'),
     'spi.duplicateSocket': says('WSAEINVAL'),
   };
+  // The peer's end moved; it was accepted, and this end never heard of it or has given up.
+  const notThere = { 'adapter.reattachRequested': { actions: act('rejectReattach') } };
   const alreadyBound = { 'spi.bind': says('WSAEINVAL') };
   const notListening = { 'spi.accept': says('WSAEINVAL') };
   const deregister = {
@@ -283,7 +285,10 @@ export const createSocketMachine = (limits: Limits) => {
   /** The adapter lets go of everything now: requests end without a flush. */
   const abortNow = [act('abortRequests'), lose('WSA_OPERATION_ABORTED')];
   const endNow = [act('stopEvents'), ...detach, act('haltQueues'), ...abortNow];
-  const breakNow = (error: 'WSAECONNRESET' | 'WSAENETDOWN', before: readonly ReturnType<typeof act>[]) => ({
+  const breakNow = (
+    error: 'WSAECONNRESET' | 'WSAECONNABORTED' | 'WSAENETDOWN',
+    before: readonly ReturnType<typeof act>[],
+  ) => ({
     target: '#socket.broken',
     actions: [...before, update({ reason: wsa(error), attached: 0 }), act('haltQueues'), lose(error)],
   });
@@ -486,6 +491,7 @@ export const createSocketMachine = (limits: Limits) => {
         initial: 'idle',
         on: {
           ...alreadyBound,
+          ...notThere,
           ...notListening,
           ...neverConnected,
           'spi.eventSelect': select(0),
@@ -519,6 +525,7 @@ export const createSocketMachine = (limits: Limits) => {
       listening: {
         on: {
           ...alreadyBound,
+          ...notThere,
           'spi.connect': says('WSAEINVAL'),
           'spi.listen': { actions: [update({ backlog: event('backlog') }), act('trim'), answer(0)] },
           'listener.trim': [
@@ -590,6 +597,7 @@ export const createSocketMachine = (limits: Limits) => {
         initial: 'starting',
         on: {
           ...alreadyBound,
+          ...notThere,
           'spi.connect': says('WSAEALREADY'),
           'spi.listen': says('WSAEINVAL'),
           ...notListening,
@@ -713,6 +721,8 @@ export const createSocketMachine = (limits: Limits) => {
                 actions: [act('stopTimer'), act('acceptReattach')],
               },
               'clock.expired': breakNow('WSAECONNRESET', []),
+              // A receive was paired with a first message that is too long for it.
+              'adapter.fault': breakNow('WSAECONNABORTED', [act('stopTimer')]),
               'adapter.removed': breakNow('WSAENETDOWN', [act('stopTimer')]),
               'spi.duplicateSocket': says('WSAEINVAL'),
               'spi.closeSocket': {
