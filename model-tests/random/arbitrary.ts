@@ -214,3 +214,16 @@ export function nothingIsFound(options: WorldOptions, tally: Tally, replayPath?:
     for (const [what, count] of world.counts) tally.counts.set(what, (tally.counts.get(what) ?? 0) + count);
   });
 }
+
+/** What a failure says: the command that makes its run again, alone; the run as data; and what was found. */
+export function failureText(found: fc.RunDetails<[Setup, Iterable<fc.Command<World, World>>]>): string {
+  const [setup, sequence] = found.counterexample ?? [];
+  const replay = /replayPath="([^"]*)"/.exec(String(sequence))?.[1];
+  const actions = [...(sequence ?? [])].map((command) => `    ${String(command)}`);
+  return [
+    `found after ${found.numRuns} runs; the same run alone:`,
+    `WSD_SEED=${found.seed} WSD_PATH=${found.counterexamplePath} WSD_REPLAY='${replay}' npm test -- model-tests/random`,
+    `{\n  "setup": ${JSON.stringify(setup)},\n  "actions": [\n${actions.join(',\n')}\n  ]\n}`,
+    found.errorInstance instanceof Error ? found.errorInstance.stack : String(found.errorInstance),
+  ].join('\n\n');
+}

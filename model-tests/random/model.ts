@@ -64,6 +64,8 @@ export type Reason = 'WSAECONNRESET' | 'WSAECONNABORTED' | 'WSAENETDOWN';
 /** A message that a send has been started with. */
 export interface Message {
   readonly bytes: Uint8Array;
+  /** Writes and reads that its end began since its last message: 7.3 orders them before it. */
+  readonly before: readonly ModelRequest[];
 }
 
 /** One WSPConnect that began, and what its peer did with it. */
@@ -83,6 +85,8 @@ export interface Attempt {
 
 /** Two ends and what went between them. End 0 is the one that connected. */
 export class Connection {
+  /** The host of end 1. */
+  readonly acceptor: 0 | 1;
   readonly ends: [ModelSocket | null, ModelSocket | null] = [null, null];
   /** Messages by the end that sent them, in the order of the calls. */
   readonly sent: [Message[], Message[]] = [[], []];
@@ -103,12 +107,18 @@ export class Connection {
   /** The switches kept to E-06 and nothing has come between: the hand-over must succeed and nobody see it (S-32, L-11). */
   clean = false;
   usedRdma = false;
+  /** Writes and reads by the end that began them, since its last message. */
+  readonly rdma: [ModelRequest[], ModelRequest[]] = [[], []];
 
   allow(end: 0 | 1, ...reasons: Reason[]): void {
     for (const reason of reasons) this.reasons[end].add(reason);
   }
   /** Messages that were seen to be received while the up-call of an earlier receive was still due. */
   readonly #early: [Set<number>, Set<number>] = [new Set(), new Set()];
+
+  constructor(acceptor: 0 | 1) {
+    this.acceptor = acceptor;
+  }
 
   /** Which message a receive gets that is done while `before` earlier ones are not. */
   place(from: 0 | 1, before: number): number {

@@ -1,11 +1,19 @@
 // Goal: the random runs have teeth: what a driver can do wrong, they find.
-// Method: three mutants, made from outside: an adapter that loses a completion now and then, one that reports one twice, and
-// a provider with a wrong error number. Each must be found within 1,000 runs of a fixed seed.
+// Method: mutants, made from outside: an adapter that loses a completion now and then, one that reports one twice, one that
+// lets a send overtake an RDMA read, and a provider with a wrong error number. Each must be found within 1,000 runs of
+// a fixed seed.
 
 import { strict as assert } from 'node:assert';
 import fc from 'fast-check';
 import { test } from 'vitest';
-import { type Adapter, COMPLETION_WORDS, type Out, type Provider } from '../../driver/index.ts';
+import {
+  type Adapter,
+  COMPLETION_WORDS,
+  type Out,
+  type Provider,
+  WORK_REQUEST_WORDS,
+  WorkRequestField,
+} from '../../driver/index.ts';
 import { SOCKET_ERROR, WSA } from '../../machines/index.ts';
 import { nothingIsFound, type Tally } from './arbitrary.ts';
 import type { WorldOptions } from './world.ts';
@@ -47,6 +55,23 @@ const mutants: Readonly<Record<string, () => WorldOptions>> = {
         }),
     };
   },
+  'a fence that is not kept': () => ({
+    adapter: (adapter) =>
+      new Proxy(adapter, {
+        get(target, name) {
+          if (name === 'post') {
+            return (count: number) => {
+              for (let index = 0; index < count; index++) {
+                target.workRequests[index * WORK_REQUEST_WORDS + WorkRequestField.flags] = 0;
+              }
+              return target.post(count);
+            };
+          }
+          const value: unknown = Reflect.get(target, name, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      }),
+  }),
   'a wrong error number': () => ({
     party: ({ provider }) => {
       const right = provider.WSPSend.bind(provider);

@@ -46,6 +46,7 @@ import {
   type Call,
   CHUNK_BYTES,
   Connection,
+  type Message,
   type ModelRequest,
   ModelSocket,
   type Operation,
@@ -481,6 +482,10 @@ export class World {
     if (startups > 0) party.startups--;
     if (isLast) {
       party.generation++;
+      for (const connection of this.connections) {
+        // A WSPAccept is running that has not returned its socket yet.
+        if (connection.ends[1] === null && connection.acceptor === party.index) connection.endanger();
+      }
       for (const socket of party.sockets) {
         // What is being handed over may not be told to the peer any more.
         if (socket.state === 'dormant' && !socket.freed) socket.connection?.spoil();
@@ -627,6 +632,8 @@ export class World {
 
   #connect(party: Party, socket: ModelSocket, target: number): void {
     const expected = this.#answer(party, socket, 'connect');
+    // A request is known by the port that it comes from.
+    if (expected === 'WSAEWOULDBLOCK' && PORTS.includes(socket.port)) return;
     const peer = this.parties[other(party.index)];
     const address = target === 3 ? '10.0.0.9' : target === 4 ? party.address : peer.address;
     const port = PORTS[target] ?? UNANSWERED_PORT;
@@ -764,7 +771,7 @@ export class World {
         party.fireCondition();
         refused = this.#handleRefusal(party);
         if (verdict === 0) {
-          connection = new Connection();
+          connection = new Connection(party.index);
           // An earlier attempt of the same socket may be the one that waits here.
           if (candidates.length > 1) {
             connection.endanger();
@@ -1182,7 +1189,9 @@ export class World {
       else assert.deepEqual(overlapped.words.slice(0, 6), before.slice(0, 6), 'a refused call changed the structure');
       return;
     }
-    if (operation === 'send') message = connection!.sent[end].push({ bytes: buffer.slice() }) - 1;
+    if (operation === 'send') {
+      message = connection!.sent[end].push({ bytes: buffer.slice(), before: connection!.rdma[end].splice(0) }) - 1;
+    }
     if (isRdma && dead === undefined) target!.used += length;
     const request: ModelRequest = {
       operation,
@@ -1196,6 +1205,7 @@ export class World {
       done: null,
     };
     socket.pending.push(request);
+    if (remote !== null) connection!.rdma[end].push(request);
     this.observe();
     if (request.done === null) assert.equal(overlapped.words[0], WSS_OPERATION_IN_PROGRESS, 'Internal (S-07)');
   }
@@ -1311,7 +1321,19 @@ export class World {
     assert.ok(expected !== undefined, 'a message that nobody sent (S-12)');
     assert.deepEqual(text, expected.bytes, 'a message (S-12)');
     connection.took(from, index);
+    this.#rdmaBefore(socket, expected);
     this.#count('received', '');
+  }
+
+  /** What was written before a message is there when it comes, and what was read before it was taken (S-14, S-15). */
+  #rdmaBefore(receiver: ModelSocket, { before }: Message): void {
+    for (const { operation, remote } of before) {
+      const { memory, bytes } = remote!;
+      if (operation === 'write') assert.deepEqual(memory, bytes, 'a message overtook an RDMA write (S-14)');
+      // The memory is its owner's again: a read that comes now would bring this.
+      const isLive = receiver.registrations.some((one) => one.memory.buffer === memory.buffer);
+      if (operation === 'read' && isLive) memory.fill(0xee);
+    }
   }
 
   // ---------------------------------------------------------------- looking on
