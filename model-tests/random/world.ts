@@ -795,6 +795,9 @@ export class World {
       this.#expect('accept', error, [
         expected === '0' ? 'WSAEWOULDBLOCK' : expected,
         expected === '0' && full.may && 'WSAEMFILE',
+        // Noticed inside the up-call that signals what is left in the queue.
+        expected === '0' && party.nested !== nested && party.removed && 'WSAENETDOWN',
+        expected === '0' && party.generation !== generation && 'WSANOTINITIALISED',
       ]);
     } else {
       assert.equal(asked, 1, 'the condition function was called twice (S-24)');

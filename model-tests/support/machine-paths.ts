@@ -177,11 +177,11 @@ function withoutBeginnings(paths: readonly (readonly EventInstance[])[]): (reado
   return paths.filter((path) => !beginnings.has(key(path)));
 }
 
-function nodesOf(node: AnyStateNode): AnyStateNode[] {
+export function nodesOf(node: AnyStateNode): AnyStateNode[] {
   return [node, ...Object.values(node.states as Record<string, AnyStateNode>).flatMap(nodesOf)];
 }
 
-function candidatesOf(node: AnyStateNode): TransitionLike[] {
+export function candidatesOf(node: AnyStateNode): TransitionLike[] {
   return [...node.transitions.values()].flat().concat(node.always ?? []) as never;
 }
 

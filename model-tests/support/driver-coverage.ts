@@ -1,0 +1,94 @@
+/**
+ * Which states and transitions of the machines a driver takes.
+ *
+ * Method: the tables say nothing of candidates, so each step that a provider's rows accept is put to XState once, from
+ * the same state and memory; what XState takes then, the tables took (model-tests/equality.test.ts).
+ */
+
+import type { Provider } from '../../driver/index.ts';
+import { defineMachines, type Limits, type MachineName, machineNames, type MachineRows } from '../../machines/index.ts';
+import { nodesOf, candidatesOf, transitionName } from './machine-paths.ts';
+import { Reference } from './reference.ts';
+
+/** A state or transition: `socket connected.active`, `socket connected.active: spi.send #1`. */
+export type Part = string;
+
+export class DriverCoverage {
+  readonly #references: readonly Reference[];
+  /** What was taken, by (machine, state, memory, event, parameters). */
+  readonly #known = new Map<string, readonly Part[]>();
+  /** Everything that was taken, in the order in which it first was. */
+  readonly taken = new Set<Part>();
+  /** Every accepted (configuration, event): `socket connected.active: spi.send`. */
+  readonly steps = new Set<string>();
+
+  /** @param limits - of the providers that are watched */
+  constructor(limits: Limits) {
+    const definitions = defineMachines(limits);
+    this.#references = machineNames.map((name) => new Reference(definitions[name]));
+  }
+
+  /** Every state that a path can end in, and every candidate of every machine. */
+  all(): Part[] {
+    return machineNames.flatMap((name, index) => {
+      const nodes = nodesOf(this.#references[index]!.definition.machine.root);
+      return [
+        ...nodes
+          .filter(({ type }) => type === 'atomic' || type === 'final')
+          .map(({ path }) => `${name} ${path.join('.')}`),
+        ...nodes.flatMap(candidatesOf).map((transition) => `${name} ${transitionName(transition)}`),
+      ];
+    });
+  }
+
+  /** Watches every step of `provider` from now on. */
+  watch({ system }: Provider): void {
+    for (const [index, rows] of system.rows.entries()) this.#watchRows(index, rows as Watched);
+  }
+
+  #watchRows(index: number, rows: Watched): void {
+    const { machine, step } = rows;
+    const name = machineNames[index]!;
+    this.taken.add(`${name} ${machine.configurations[0]}`);
+    rows.step = (row, event, p0, p1, p2, p3, p4) => {
+      const state = rows.states[row]!;
+      const memory = rows.columns.map((column) => column[row]!);
+      const accepted = step(row, event, p0, p1, p2, p3, p4);
+      if (accepted === 0) return accepted;
+      const { name: type, parameters } = machine.events[event]!;
+      const values = [p0, p1, p2, p3, p4].slice(0, parameters.length);
+      const key = `${index} ${state} ${event} ${memory} ${values}`;
+      let parts = this.#known.get(key);
+      if (parts === undefined) {
+        const named = Object.fromEntries(parameters.map((parameter, at) => [parameter.name, values[at]!]));
+        const context = Object.fromEntries(machine.fields.map((field, at) => [field.name, memory[at]!]));
+        this.steps.add(`${name} ${machine.configurations[state]}: ${type}`);
+        parts = this.#ask(index, name, machine.values[state], context, { type, ...named });
+        this.#known.set(key, parts);
+      }
+      for (const part of parts) this.taken.add(part);
+      return accepted;
+    };
+  }
+
+  #ask(
+    index: number,
+    name: MachineName,
+    value: unknown,
+    context: Readonly<Record<string, number>>,
+    event: { readonly type: string },
+  ): readonly Part[] {
+    const reference = this.#references[index]!;
+    const { snapshot } = reference.step(reference.at(value, context), event);
+    const nodes = (snapshot as unknown as { _nodes: readonly { type: string; path: readonly string[] }[] })._nodes;
+    return [
+      ...reference.fired.map((transition) => `${name} ${transitionName(transition)}`),
+      ...nodes
+        .filter(({ type }) => type === 'atomic' || type === 'final')
+        .map(({ path }) => `${name} ${path.join('.')}`),
+    ];
+  }
+}
+
+/** Rows whose stepper can be put aside for one that looks on. */
+type Watched = { -readonly [K in keyof MachineRows]: MachineRows[K] };
