@@ -770,6 +770,8 @@ export class World {
         assert.ok(attempt !== null, 'a connection request that nobody made');
         party.fireCondition();
         refused = this.#handleRefusal(party);
+        // The peer can hear of it before WSPAccept returns.
+        if (refused !== null) attempt.codes.add('WSAECONNREFUSED');
         if (verdict === 0) {
           connection = new Connection(party.index);
           // An earlier attempt of the same socket may be the one that waits here.
