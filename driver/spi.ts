@@ -9,7 +9,7 @@
  */
 
 import type { SocketAddress } from './adapter/adapter.ts';
-import { AF_INET, AF_INET6, FD_MAX_EVENTS } from '../machines/index.ts';
+import { AF_INET, AF_INET6, FD_MAX_EVENTS, IPPROTO_TCP, SOCK_STREAM } from '../machines/index.ts';
 
 /** A SOCKET: what WSPSocket and WSPAccept give out; valid only at the provider that gave it. */
 export type Socket = bigint;
@@ -126,6 +126,24 @@ export interface WsaProtocolInfo {
   dwProviderReserved: number;
   szProtocol: string;
 }
+
+/**
+ * TCP/IP's protocol information, as a switch passes it to a provider.
+ *
+ * @param dwProviderReserved - token of a duplicated socket, or 0
+ */
+export const tcpProtocolInfo = (dwProviderReserved = 0): WsaProtocolInfo => ({
+  dwServiceFlags1: 0x20066,
+  dwProviderFlags: 8,
+  dwCatalogEntryId: 1001,
+  iVersion: 2,
+  iAddressFamily: AF_INET,
+  iSocketType: SOCK_STREAM,
+  iProtocol: IPPROTO_TCP,
+  dwMessageSize: 0,
+  dwProviderReserved,
+  szProtocol: 'MSAFD Tcpip [TCP/IP]',
+});
 
 /** Up-calls that this provider makes; the others of the table are accepted and not used. Source: 9.4. */
 export interface WspUpcallTable {

@@ -31,7 +31,7 @@ import {
   toSockaddr,
   WsaNetworkEvents,
   type WsaEvent,
-  type WsaProtocolInfo,
+  tcpProtocolInfo,
 } from '../spi.ts';
 
 /** An SPI call that failed, as an exception for applications. */
@@ -47,20 +47,6 @@ export class SpiError extends Error {
     this.error = error;
   }
 }
-
-/** The protocol that the switch offers its applications, as it tells the provider: TCP/IP. */
-const TCP_PROTOCOL: WsaProtocolInfo = {
-  dwServiceFlags1: 0x20066,
-  dwProviderFlags: 8,
-  dwCatalogEntryId: 1001,
-  iVersion: 2,
-  iAddressFamily: AF_INET,
-  iSocketType: SOCK_STREAM,
-  iProtocol: IPPROTO_TCP,
-  dwMessageSize: 0,
-  dwProviderReserved: 0,
-  szProtocol: 'MSAFD Tcpip [TCP/IP]',
-};
 
 export class Host {
   readonly provider: Provider;
@@ -83,7 +69,7 @@ export class Host {
     const error = this.provider.WSPStartupEx(
       0x0202,
       { wVersion: 0, wHighVersion: 0, szDescription: '' },
-      TCP_PROTOCOL,
+      tcpProtocolInfo(),
       {
         WPUCreateSocketHandle: () => {
           const handle = this.#nextHandle++;
@@ -179,7 +165,15 @@ export class Host {
   #socket(local: SocketAddress): Socket {
     const family = local.family === 'IPv4' ? AF_INET : AF_INET6;
     const { provider, errno } = this;
-    const socket = provider.WSPSocket(family, SOCK_STREAM, IPPROTO_TCP, TCP_PROTOCOL, 0, WSA_FLAG_OVERLAPPED, errno);
+    const socket = provider.WSPSocket(
+      family,
+      SOCK_STREAM,
+      IPPROTO_TCP,
+      tcpProtocolInfo(),
+      0,
+      WSA_FLAG_OVERLAPPED,
+      errno,
+    );
     if (socket === INVALID_SOCKET) throw this.#error('WSPSocket');
     const name = toSockaddr(local);
     this.#check('WSPBind', provider.WSPBind(socket, name, name.length, errno), addressText(local));

@@ -20,6 +20,7 @@ import {
   type Socket,
   WsaOverlapped,
   type WspUpcallTable,
+  tcpProtocolInfo,
 } from '../../driver/index.ts';
 import {
   brokenInvariants,
@@ -38,7 +39,7 @@ import {
   WSS_OPERATION_IN_PROGRESS,
   wsaName,
 } from '../../machines/index.ts';
-import { Host, type HostOptions, tcpProtocolInfo } from '../support/two-hosts.ts';
+import { Host, type HostOptions } from '../support/two-hosts.ts';
 import type { Action, HostIndex, Run, Setup, UpcallName } from './action.ts';
 import {
   ARENA_BYTES,

@@ -15,6 +15,7 @@ import {
   toSockaddr,
   WsaNetworkEvents,
   WsaOverlapped,
+  tcpProtocolInfo,
 } from '../../driver/index.ts';
 import {
   INVALID_SOCKET,
@@ -24,7 +25,7 @@ import {
   wsaName,
 } from '../../machines/index.ts';
 import { bound, connecting, end, listening, must } from '../support/story.ts';
-import { type Connected, connectedHosts, type Host, tcpProtocolInfo } from '../support/two-hosts.ts';
+import { type Connected, connectedHosts, type Host } from '../support/two-hosts.ts';
 
 /** What is no pointer to anything, null apart. */
 const noPointers: readonly unknown[] = [0, 1, -1, 1.5, Number.NaN, 2 ** 40, 'text', '', true, 7n, Symbol('s'), () => 0];

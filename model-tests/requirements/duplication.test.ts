@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
-import { limits, out, ProcessDuplicationStore, type Socket } from '../../driver/index.ts';
+import { limits, out, ProcessDuplicationStore, type Socket, tcpProtocolInfo } from '../../driver/index.ts';
 import { IPPROTO_TCP, SO_DEBUG, SOL_SOCKET, TCP_NODELAY } from '../../machines/index.ts';
 import { end, leftovers } from '../support/story.ts';
 import {
@@ -25,7 +25,6 @@ import {
   pass,
   settle,
   startedHost,
-  tcpProtocolInfo,
 } from '../support/two-hosts.ts';
 
 /** What the switches have made sure of before a hand-over: nothing but receives is pending; both ends have talked. */

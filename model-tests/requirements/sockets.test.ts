@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
-import { out, toSockaddr } from '../../driver/index.ts';
+import { out, toSockaddr, tcpProtocolInfo } from '../../driver/index.ts';
 import { explorationLimits, INVALID_SOCKET, SIO_ADDRESS_LIST_QUERY, wsaName } from '../../machines/index.ts';
 import { bound, connecting, end, leftovers, listening, must } from '../support/story.ts';
-import { connectedHosts, type Host, tcpProtocolInfo, twoHosts } from '../support/two-hosts.ts';
+import { connectedHosts, type Host, twoHosts } from '../support/two-hosts.ts';
 
 /** WSPSocket with every parameter given. @returns the error's name */
 function socketError(

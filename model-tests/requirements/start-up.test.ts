@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
-import { out, type Socket, WsaOverlapped, type WspProcTable } from '../../driver/index.ts';
+import { out, type Socket, WsaOverlapped, type WspProcTable, tcpProtocolInfo } from '../../driver/index.ts';
 import { INVALID_SOCKET, WSA, wsaName } from '../../machines/index.ts';
 import {
   assertHandlesInOrder,
@@ -14,7 +14,7 @@ import {
   listening,
   must,
 } from '../support/story.ts';
-import { connectedHosts, connectPair, type Host, tcpProtocolInfo, twoHosts } from '../support/two-hosts.ts';
+import { connectedHosts, connectPair, type Host, twoHosts } from '../support/two-hosts.ts';
 
 /** A second start-up of `host` with one argument replaced. @returns the error's name */
 function startupWith(

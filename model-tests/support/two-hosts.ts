@@ -27,6 +27,7 @@ import {
   toSockaddr,
   WsaNetworkEvents,
   WsaOverlapped,
+  tcpProtocolInfo,
   type WsaProtocolInfo,
   type WspProcTable,
   type WspUpcallTable,
@@ -65,20 +66,6 @@ export type Upcall =
       readonly bytes: number;
     }
   | { readonly type: 'setEvent' | 'resetEvent'; readonly event: bigint };
-
-/** TCP/IP's protocol information, as the real switch passes it. */
-export const tcpProtocolInfo = (dwProviderReserved = 0): WsaProtocolInfo => ({
-  dwServiceFlags1: 0x20066,
-  dwProviderFlags: 8,
-  dwCatalogEntryId: 1001,
-  iVersion: 2,
-  iAddressFamily: AF_INET,
-  iSocketType: SOCK_STREAM,
-  iProtocol: IPPROTO_TCP,
-  dwMessageSize: 0,
-  dwProviderReserved,
-  szProtocol: 'MSAFD Tcpip [TCP/IP]',
-});
 
 /** A request as a test holds it: its structure and where its bytes are. */
 export interface Request {

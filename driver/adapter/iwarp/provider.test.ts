@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, test } from 'vitest';
 
 import { AF_INET, IPPROTO_TCP, SOCK_STREAM, WSA_FLAG_OVERLAPPED } from '../../../machines/index.ts';
-import type { WsaProtocolInfo } from '../../spi.ts';
+import { tcpProtocolInfo } from '../../spi.ts';
 import { answer, ask, loopback, Peer, until } from './test-peer.ts';
 
 async function freePort(): Promise<number> {
@@ -18,19 +18,6 @@ async function freePort(): Promise<number> {
   await once(server, 'close');
   return port;
 }
-
-const protocolInfo = (): WsaProtocolInfo => ({
-  dwServiceFlags1: 0x20066,
-  dwProviderFlags: 8,
-  dwCatalogEntryId: 1001,
-  iVersion: 2,
-  iAddressFamily: AF_INET,
-  iSocketType: SOCK_STREAM,
-  iProtocol: IPPROTO_TCP,
-  dwMessageSize: 0,
-  dwProviderReserved: 0,
-  szProtocol: 'MSAFD Tcpip [TCP/IP]',
-});
 
 const nothing = { sockets: 0, requests: 0, connectionRequests: 0, buffers: 0, dueUpcalls: 0 };
 
@@ -59,7 +46,7 @@ describe('providers over iWARP', () => {
     const [asking, answering] = await Promise.all([near.connect(port, await freePort()), far.accept(listener)]);
     await Promise.all([ask(asking), answer(answering)]);
     const { provider, errno } = near.host;
-    const info = protocolInfo();
+    const info = tcpProtocolInfo();
     assert.equal(provider.WSPDuplicateSocket(asking.socket, 1, info, errno), 0);
     await until(() => provider.socketState(asking.socket) === 'dormant.parted');
     const moved = provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, info, 0, WSA_FLAG_OVERLAPPED, errno);
