@@ -3,4 +3,5 @@ export * from './explore.ts';
 export * from './layout.ts';
 export * from './properties.ts';
 export * from './report.ts';
+export * from './successors.ts';
 export * from './world.ts';

@@ -1,0 +1,74 @@
+/**
+ * Successors: what a world can do next, on packed states.
+ *
+ * Theory of operation: the one interface between a search and the machines. A search owns states (words in arrays of its
+ * own) and never sees a machine; a kernel owns no state between two calls. Two kernels do the same: `production` unpacks a
+ * state into the system's rows, lets the rule happen as in production and packs what came of it.
+ */
+
+import { InvariantError } from '../../machines/index.ts';
+import { type Layout, RangeError32 } from './layout.ts';
+import { UnexpectedEffect, type World } from './world.ts';
+
+/** How states follow from each other; made by {@link makeSuccessors}. Not to be shared between threads: make one in each. */
+export interface Successors {
+  /** 32-bit words of one state. */
+  readonly words: number;
+  /** Rules of the world; a rule's number is its place there. */
+  readonly rules: number;
+  /** Writes the initial state behind `to[at]`. */
+  initial(to: Int32Array, at: number): void;
+  /**
+   * Which rules can happen in the state behind `from[at]`.
+   *
+   * @param into - gets their numbers, ascending; has room for all rules
+   * @returns how many they are
+   */
+  enabled(from: Int32Array, at: number, into: Uint16Array): number;
+  /**
+   * Lets a rule happen that {@link Successors.enabled} has named for the state behind `from[at]`.
+   *
+   * @param to - gets the state that follows, behind `to[toAt]`, unless this throws; may be `from`, without overlap
+   * @throws an error for which {@link isBroken} is true, when a machine does not expect an event, a value lies outside
+   *   its range, or an effect is asked for that never is
+   */
+  fire(rule: number, from: Int32Array, at: number, to: Int32Array, toAt: number): void;
+}
+
+/** Whether `error` says that the world is broken; any other is a fault of the checker. */
+export function isBroken(error: unknown): error is Error {
+  return error instanceof InvariantError || error instanceof RangeError32 || error instanceof UnexpectedEffect;
+}
+
+/** Successors as production makes them: slow, and right by construction. They move `world.system`. */
+export function productionSuccessors(world: World, layout: Layout): Successors {
+  const { words } = layout;
+  const start = new Int32Array(words);
+  layout.pack(start, 0);
+  const rules = world.rules.length;
+  return {
+    words,
+    rules,
+    initial: (to, at) => to.set(start, at),
+    enabled: (from, at, into) => {
+      layout.unpack(from, at);
+      let count = 0;
+      for (let rule = 0; rule < rules; rule++) if (world.enabled(rule)) into[count++] = rule;
+      return count;
+    },
+    fire: (rule, from, at, to, toAt) => {
+      layout.unpack(from, at);
+      world.fire(rule);
+      layout.pack(to, toAt);
+    },
+  };
+}
+
+/**
+ * The successors of `world`, as fast as they can be had.
+ *
+ * @param layout - of that world, which is in its initial state
+ */
+export function makeSuccessors(world: World, layout: Layout): Successors {
+  return productionSuccessors(world, layout);
+}
