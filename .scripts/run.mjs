@@ -102,8 +102,8 @@ function findNode() {
   // Tried, not just looked for: the pinned one is linked with glibc, which not every Linux has.
   if (existsSync(pinned) && spawnSync(pinned, ['--version']).status === 0) return pinned;
   const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > 24 || (major === 24 && minor >= 11)) return process.execPath;
-  return fail(`no pinned Node.js for ${process.platform}-${process.arch}: run this with Node.js 24.11 or newer`);
+  if (major > 24 || (major === 24 && minor >= 19)) return process.execPath;
+  return fail(`no pinned Node.js for ${process.platform}-${process.arch}: run this with Node.js 24.19 or newer`);
 }
 
 /** The script behind a package's program. The docs workspace comes second: it has its own, older typescript. */

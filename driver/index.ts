@@ -1,10 +1,15 @@
 /** The driver: the provider, what it stands on, and what reads its journals. */
 export * from './adapter/adapter.ts';
+export * from './adapter/iwarp.ts';
+export * from './adapter/registry.ts';
 export * from './adapter/simulated.ts';
 export * from './clock.ts';
+export * from './client/endpoint.ts';
+export * from './client/host.ts';
 export { defaultConfig, type ProviderConfig } from './context.ts';
 export { type DiagramOptions, toSequenceDiagram } from './diagram.ts';
 export * from './duplication.ts';
+export * from './event-loop.ts';
 export * from './journal/format.ts';
 export * from './journal/journal.ts';
 export * from './journal/reader.ts';

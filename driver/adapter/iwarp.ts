@@ -40,8 +40,10 @@ import { roomFor } from './iwarp/stream.ts';
 import { CompletionRing } from './simulated/completion-ring.ts';
 
 export interface IwarpOptions {
-  /** Addresses that are served; all of the host's but loopback unless given. */
+  /** Addresses that are served; all of the host's unless given. */
   readonly addresses?: readonly string[];
+  /** Whether the host's loopback addresses are among them, where `addresses` doesn't say. Default false. */
+  readonly loopback?: boolean;
   /** MPA revision that is asked for, and the highest that is answered. */
   readonly revision?: 1 | 2;
   /** Whether this end asks for checksums. */
@@ -253,7 +255,7 @@ export class IwarpAdapter implements Adapter {
   readonly wakeUp: WakeUp;
 
   // For its links.
-  readonly options: Required<Omit<IwarpOptions, 'addresses'>>;
+  readonly options: Required<Omit<IwarpOptions, 'addresses' | 'loopback'>>;
   readonly settings: ConnectionSettings;
   readonly lifecycles = new Lifecycles();
   readonly input: Buffer = Buffer.allocUnsafeSlow(INPUT_BYTES);
@@ -261,6 +263,7 @@ export class IwarpAdapter implements Adapter {
   memory = new MemoryTable(randomInt(2 ** 32));
 
   readonly #addresses: readonly string[] | null;
+  readonly #loopback: boolean;
   readonly #links = new Map<number, Link>();
   readonly #listeners = new Map<number, Listener>();
   readonly #ring = new CompletionRing();
@@ -273,8 +276,9 @@ export class IwarpAdapter implements Adapter {
   #nextListener = 0;
 
   constructor(options: IwarpOptions = {}) {
-    const { addresses, ...rest } = options;
+    const { addresses, loopback, ...rest } = options;
     this.#addresses = addresses ?? null;
+    this.#loopback = loopback ?? false;
     this.options = { ...defaults, ...rest };
     const { revision, crc, readDepth, ulpduMax, outputBytes } = this.options;
     if (ulpduMax < 128 || ulpduMax > 0xffff || outputBytes < roomFor(ulpduMax)) {
@@ -323,7 +327,9 @@ export class IwarpAdapter implements Adapter {
   addresses(): readonly string[] {
     if (this.#addresses !== null) return this.#addresses;
     return Object.values(networkInterfaces()).flatMap((list) =>
-      (list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address),
+      (list ?? [])
+        .filter(({ internal, scopeid }) => (this.#loopback || !internal) && !scopeid)
+        .map(({ address }) => address),
     );
   }
 

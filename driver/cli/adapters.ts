@@ -1,31 +1,35 @@
-/** `wsdirect adapters`: which adapters can be used here, and why not the others. */
+/** `wsdirect adapters`: which adapters can be used here, and why not the others; and the option that chooses one. */
 
 import Table from 'cli-table3';
 import { Command } from 'commander';
 
-import { tableStyle, tableText, type Terminal } from './command.ts';
+import { adapterEntry, adapterRegistry, type AdapterEntry, type NetworkAdapterEntry } from '../adapter/registry.ts';
+import { tableStyle, tableText, type Terminal, UserError } from './command.ts';
 
-interface AdapterRow {
-  readonly name: string;
-  readonly usable: boolean;
-  readonly what: string;
-  /** Why it can't be used; null when it can. */
-  readonly reason: string | null;
+/** What `--adapter` means by default. */
+export const DEFAULT_ADAPTER = adapterRegistry.find(({ reach }) => reach === 'network')!.name;
+
+const names = (entries: readonly AdapterEntry[]): string => entries.map(({ name }) => name).join(', ');
+
+/** The adapter that a user names. @throws {@link UserError} when there is none of that name, or it can't be used here */
+export function chosenAdapter(name: string): AdapterEntry {
+  const entry = adapterEntry(name);
+  if (entry === undefined) throw new UserError(`no adapter '${name}': one of ${names(adapterRegistry)}`);
+  const reason = entry.unavailable();
+  if (reason !== null) throw new UserError(`the ${name} adapter can't be used here: ${reason}`);
+  return entry;
 }
 
-const notYet = 'not in this version';
-const notHere = 'for programs that import driver/adapter/iwarp.ts; no command uses it yet';
-
-const adapters: readonly AdapterRow[] = [
-  {
-    name: 'simulated',
-    usable: true,
-    what: 'two or more hosts in one process, on virtual time; faults from a seed',
-    reason: null,
-  },
-  { name: 'iwarp', usable: false, what: 'RDMA in software over TCP', reason: notHere },
-  { name: 'verbs', usable: false, what: 'RDMA hardware through libibverbs and librdmacm', reason: notYet },
-];
+/** As {@link chosenAdapter}, for a command that talks to another process. */
+export function chosenNetworkAdapter(name: string): NetworkAdapterEntry {
+  const entry = chosenAdapter(name);
+  if (entry.reach === 'network') return entry;
+  const others = names(adapterRegistry.filter(({ reach }) => reach === 'network'));
+  throw new UserError(
+    `the ${name} adapter joins hosts of one process only, and this command talks to another: use ${others},` +
+      ` or see it in 'wsdirect demo --adapter ${name}'`,
+  );
+}
 
 export function adaptersCommand({ write }: Terminal): Command {
   return new Command('adapters')
@@ -33,12 +37,17 @@ export function adaptersCommand({ write }: Terminal): Command {
     .option('--json', 'print them as JSON')
     .addHelpText('after', '\nExit code: 0.')
     .action(({ json }: { json?: boolean }) => {
+      const rows = adapterRegistry.map((entry) => {
+        const { name, what, reach } = entry;
+        const reason = entry.unavailable();
+        return { name, usable: reason === null, reach, what, reason, default: name === DEFAULT_ADAPTER };
+      });
       if (json === true) {
-        write(`${JSON.stringify(adapters, null, 2)}\n`);
+        write(`${JSON.stringify(rows, null, 2)}\n`);
         return;
       }
       const table = new Table({ head: ['adapter', 'usable', 'what it is'], ...tableStyle });
-      for (const { name, usable, what, reason } of adapters) {
+      for (const { name, usable, what, reason } of rows) {
         table.push([name, usable ? 'yes' : 'no', reason === null ? what : `${what} (${reason})`]);
       }
       write(tableText(table));

@@ -5,8 +5,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 24 || (major === 24 && minor < 11)) {
-  console.error(`wsdirect: needs Node.js 24.11 or newer, not ${process.versions.node}`);
+if (major < 24 || (major === 24 && minor < 19)) {
+  console.error(`wsdirect: needs Node.js 24.19 or newer, not ${process.versions.node}`);
   process.exit(1);
 }
 const installed = fileURLToPath(import.meta.url)

@@ -1,0 +1,71 @@
+/**
+ * The adapters that there are, by the names that the command line uses: the only such list.
+ *
+ * Theory of operation: an entry says what its adapter reaches, why it can't be used here if it can't, and makes one.
+ * Asking loads nothing that the adapter alone needs; making one may.
+ */
+
+import net from 'node:net';
+
+import type { Adapter } from './adapter.ts';
+import { IwarpAdapter, type IwarpOptions } from './iwarp.ts';
+import { SimulatedNetwork, type SimulatedNetworkOptions } from './simulated.ts';
+
+/** What every adapter that reaches other processes understands. */
+export interface AdapterOptions {
+  /** Serve the host's loopback addresses as well. Default false. */
+  readonly loopback?: boolean;
+  /** Ask for checksums, where that can be chosen. Default true. */
+  readonly crc?: boolean;
+}
+
+interface Entry {
+  /** As {@link Adapter.name}. */
+  readonly name: string;
+  /** What it is, in half a line. */
+  readonly what: string;
+  /**
+   * Why it can't be used on this computer, and what to do about it; null when it can. Asked again at each call.
+   *
+   * @throws nothing
+   */
+  unavailable(): string | null;
+}
+
+/** An adapter whose hosts all live in one process. */
+export interface ProcessAdapterEntry extends Entry {
+  readonly reach: 'process';
+  /** Makes the network that hosts are made on. */
+  createNetwork(options: SimulatedNetworkOptions): SimulatedNetwork;
+}
+
+/** An adapter that reaches other processes and machines. */
+export interface NetworkAdapterEntry extends Entry {
+  readonly reach: 'network';
+  /** Makes an adapter that isn't open yet. @throws Error when it can't, as {@link Entry.unavailable} says */
+  create(options?: AdapterOptions): Adapter;
+}
+
+export type AdapterEntry = ProcessAdapterEntry | NetworkAdapterEntry;
+
+/** All of them; the first that reaches the network is the commands' default. */
+export const adapterRegistry: readonly AdapterEntry[] = [
+  {
+    name: 'iwarp',
+    reach: 'network',
+    what: 'RDMA in software over TCP, to any machine',
+    unavailable: () => (net.BoundSocket === undefined ? 'needs Node.js 24.19 or newer' : null),
+    create: (options: IwarpOptions = {}) => new IwarpAdapter(options),
+  },
+  {
+    name: 'simulated',
+    reach: 'process',
+    what: 'hosts in one process, on virtual time; faults from a seed',
+    unavailable: () => null,
+    createNetwork: (options) => new SimulatedNetwork(options),
+  },
+];
+
+/** The adapter of that name, or undefined. */
+export const adapterEntry = (name: string): AdapterEntry | undefined =>
+  adapterRegistry.find((entry) => entry.name === name);
