@@ -39,6 +39,7 @@ const tasks = {
     { program: ['typedoc', 'typedoc'], args: ['--options', 'docs/typedoc.json'] },
   ],
   bench: [{ nodeArgs: ['--expose-gc'], file: 'model-tests/bench/main.ts', args: [] }],
+  fuzz: [{ file: 'model-tests/fuzz/main.ts', args: [] }],
   build: [{ program: ['typescript', 'tsc'], args: ['-p', '.config/tsconfig.build.json'] }],
 };
 

@@ -49,7 +49,7 @@ describe('start-up', () => {
       );
       assert.deepEqual(found, {
         state: 'operating',
-        effects: ['stopTimer', `openStream 1 ${expected}`, 'raiseEstablished'],
+        effects: ['stopTimer', 'raiseEstablished', `openStream 1 ${expected}`],
       });
     }
   });

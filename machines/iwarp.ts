@@ -166,8 +166,9 @@ export const createMpaStartupMachine = () => {
               target: 'operating',
               actions: [
                 effect('stopTimer', {}),
-                effect('openStream', { initiator: 1, crc: any(c.crc, event('crc')) }),
+                // Told first: opening sends what is posted, and that can end it.
                 effect('raiseEstablished', {}),
+                effect('openStream', { initiator: 1, crc: any(c.crc, event('crc')) }),
               ],
             },
           ],
