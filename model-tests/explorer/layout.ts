@@ -2,7 +2,8 @@
  * Layout: a world's state as a few 32-bit words, exactly.
  *
  * Theory of operation: each configuration, field and place in a list is a cell of as many bits as its range needs; cells
- * fill words in order, none across two. Every value is checked against its range when it is packed, so a value that
+ * fill words, none across two: first those of each machine's first rows, then those of its last, so that what belongs to
+ * one socket and what belongs to the other are apart, which a {@link StateStore} makes use of. Every value is checked against its range when it is packed, so a value that
  * would spoil its neighbours is found in the step that made it. Packing and unpacking are translated to JavaScript once.
  *
  * What a row was before it became new is forgotten: whose list it was in last counts only while it is in use.
@@ -53,9 +54,12 @@ interface ListKind {
 
 export class Layout {
   readonly world: World;
+  /** Machine by machine, row by row; not in the order of their words. */
   readonly cells: Cell[] = [];
   /** Words of one state. */
   readonly words: number;
+  /** Word with which the second part of a state begins; 0 where a state is one word. */
+  readonly split: number;
   readonly bits: number;
   /** Cells of a row: the configuration, then the fields by name. */
   readonly rows: ReadonlyMap<string, readonly { readonly state: Cell; readonly fields: ReadonlyMap<string, Cell> }[]>;
@@ -63,8 +67,6 @@ export class Layout {
   readonly #pins: readonly (readonly Cell[])[];
   readonly #packRows: (to: Int32Array, at: number) => void;
   readonly #unpackRows: (from: Int32Array, at: number) => void;
-  #word = 0;
-  #shift = 0;
 
   constructor(world: World) {
     this.world = world;
@@ -95,8 +97,8 @@ export class Layout {
         this.#cell(`overlappedRequest ${request}`, `pins ${buffer}`, { kind: 'range', low: 0, high: 1 }),
       ),
     );
-    this.words = this.#shift === 0 ? this.#word : this.#word + 1;
-    this.bits = this.#word * 32 + this.#shift;
+    ({ words: this.words, split: this.split } = this.#place());
+    this.bits = this.cells.reduce((sum, { mask }) => sum + 32 - Math.clz32(mask), 0);
     [this.#packRows, this.#unpackRows] = this.#translate();
   }
 
@@ -211,14 +213,36 @@ export class Layout {
     const codes = values === null ? high - low + 1 : values.length;
     const width = Math.max(0, 32 - Math.clz32(codes - 1));
     if (width > 31) throw new RangeError32(`${of}: ${name} has too many values`);
-    if (this.#shift + width > 32) {
-      this.#word++;
-      this.#shift = 0;
-    }
-    const cell = { of, name, word: this.#word, shift: this.#shift, mask: 2 ** width - 1, values, low, high, names };
-    this.#shift += width;
+    const cell = { of, name, word: 0, shift: 0, mask: 2 ** width - 1, values, low, high, names };
     this.cells.push(cell);
     return cell;
+  }
+
+  /** Gives each cell its place; row r of n comes at r / n of the way. */
+  #place(): { words: number; split: number } {
+    const way = ({ of }: Cell): number => {
+      const [machine, row] = of.split(' ') as [string, string];
+      return (Number(row) + 0.5) / this.world.rowsOf(this.world.names.indexOf(machine));
+    };
+    const cells = this.cells.map((cell) => ({ cell: cell as { -readonly [K in keyof Cell]: Cell[K] }, at: way(cell) }));
+    cells.sort((left, right) => left.at - right.at);
+    let word = 0;
+    let shift = 0;
+    let split = 0;
+    for (const { cell, at } of cells) {
+      const width = 32 - Math.clz32(cell.mask);
+      const half = split === 0 && at >= 0.5 && word + shift > 0;
+      if (shift + width > 32 || (half && shift > 0)) {
+        word++;
+        shift = 0;
+      }
+      if (half) split = word;
+      cell.word = word;
+      cell.shift = shift;
+      shift += width;
+    }
+    const words = shift === 0 && word > 0 ? word : word + 1;
+    return { words, split: split > 0 && split < words ? split : words >> 1 };
   }
 
   #translate(): [(to: Int32Array, at: number) => void, (from: Int32Array, at: number) => void] {
