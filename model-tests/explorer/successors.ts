@@ -3,11 +3,14 @@
  *
  * Theory of operation: the one interface between a search and the machines. A search owns states (words in arrays of its
  * own) and never sees a machine; a kernel owns no state between two calls. Two kernels do the same: `production` unpacks a
- * state into the system's rows, lets the rule happen as in production and packs what came of it.
+ * state into the system's rows, lets the rule happen as in production and packs what came of it; `generated` is the
+ * world's program, printed as JavaScript that works on the packed words. A test has both in every state of small worlds.
  */
 
 import { InvariantError } from '../../machines/index.ts';
 import { type Layout, RangeError32 } from './layout.ts';
+import { toJavaScript } from './print-javascript.ts';
+import { programOf } from './program-of.ts';
 import { UnexpectedEffect, type World } from './world.ts';
 
 /** How states follow from each other; made by {@link makeSuccessors}. Not to be shared between threads: make one in each. */
@@ -64,11 +67,56 @@ export function productionSuccessors(world: World, layout: Layout): Successors {
   };
 }
 
+/** What the printed program stops with; never seen outside of {@link generatedSuccessors}. */
+class ProgramFailure extends Error {
+  override readonly name = 'ProgramFailure';
+}
+
+/** Numbers in the queue of performances; a rule that needs more is a fault of the world. */
+const QUEUE_SIZE = 1 << 14;
+
+/** Successors by the world's program, translated to JavaScript. They leave `world.system` alone, but for failures. */
+export function generatedSuccessors(world: World, layout: Layout): Successors {
+  const { words } = layout;
+  const production = productionSuccessors(world, layout);
+  const { source } = toJavaScript(programOf(world), layout);
+  const scratch = new Int32Array(words);
+  const { enabled, fire } = new Function('w', 'q', 'failed', source)(
+    scratch,
+    new Int32Array(QUEUE_SIZE),
+    (reason: string): never => {
+      throw new ProgramFailure(reason);
+    },
+  ) as { enabled: Successors['enabled']; fire: (rule: number) => void };
+  /** What production says to it, which is for people. */
+  const explain = (error: unknown, rule: number, from: Int32Array, at: number): never => {
+    if (!(error instanceof ProgramFailure)) throw error;
+    production.fire(rule, from, at, new Int32Array(words), 0);
+    const { name } = world.rules[rule]!;
+    throw new Error(`rule '${name}' fails in the program (${error.message}) and not in the machines`);
+  };
+  return {
+    words,
+    rules: production.rules,
+    initial: production.initial,
+    enabled,
+    fire: (rule, from, at, to, toAt) => {
+      for (let word = 0; word < words; word++) scratch[word] = from[at + word]!;
+      try {
+        fire(rule);
+      } catch (error) {
+        explain(error, rule, from, at);
+      }
+      for (let word = 0; word < words; word++) to[toAt + word] = scratch[word]!;
+    },
+  };
+}
+
 /**
  * The successors of `world`, as fast as they can be had.
  *
  * @param layout - of that world, which is in its initial state
  */
 export function makeSuccessors(world: World, layout: Layout): Successors {
-  return productionSuccessors(world, layout);
+  return generatedSuccessors(world, layout);
 }
