@@ -1348,7 +1348,7 @@ export class Provider {
       buffers[row] = buffer;
     }
     const { row } = buffer;
-    const answer = this.#dispatcher.call(this.#event.registerMemory, record.row, row, 0);
+    const answer = this.#dispatcher.call(this.#event.registerMemory, record.row, row);
     finish(lpErrno, answer);
     if (answer === 0) {
       this.#context.handles.set(buffer.handle, buffer);

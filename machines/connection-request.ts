@@ -149,7 +149,6 @@ export const createConnectionRequestMachine = () => {
       closedWhileOffered: {
         on: {
           ...tooLate('WSAENOTSOCK', leaveClosed),
-          'adapter.withdrawn': { actions: effect('ignored', {}) },
           'listener.closed': { actions: effect('ignored', {}) },
         },
       },

@@ -148,8 +148,6 @@ export const createNetworkEventsMachine = () => {
             ],
           },
           'upcall.eventReset': ignored,
-          'socket.acceptEnded': ignored,
-          'socket.stopped': ignored,
           'socket.freed': { target: 'freed', actions: effect('ignored', {}) },
         },
       },

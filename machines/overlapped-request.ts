@@ -250,9 +250,6 @@ export const createOverlappedRequestMachine = (limits: Limits) => {
           'queue.head': { actions: update({ head: 1 }) },
           'socket.closing': { actions: aborted },
           'socket.broken': { actions: ignored },
-          'socket.lost': { actions: ignored },
-          'socket.suspended': { actions: ignored },
-          'socket.handedOver': { actions: ignored },
         },
       },
       due: {

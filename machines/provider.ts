@@ -148,8 +148,6 @@ export const createProviderMachine = (limits: Limits) => {
           'spi.cleanup': { actions: answer('WSANOTINITIALISED') },
           'adapter.removed': ignored,
           'socket.closed': discountSocket,
-          // An accept goes on inside whose up-call the provider was cleaned up.
-          'socket.opened': countSocket,
         },
       },
       // The sockets are gone; their last up-calls are being made, then the adapter is closed.
@@ -159,7 +157,6 @@ export const createProviderMachine = (limits: Limits) => {
           'adapter.closed': { target: 'uninitialised', actions: effect('ignored', {}) },
           'spi.startup': [refuse, { actions: answer('WSASYSNOTREADY') }],
           'spi.cleanup': { actions: answer('WSANOTINITIALISED') },
-          'adapter.removed': ignored,
         },
       },
     },

@@ -95,7 +95,7 @@ const contract = (limits: Limits) => {
       'spi.recv': { ...request, refusal: oneOf(0, WSA.WSAEFAULT, WSA.WSAEINVAL) },
       'spi.rdmaWrite': { ...request, refusal: oneOf(0, WSA.WSAEFAULT, WSA.WSAEINVAL) },
       'spi.rdmaRead': { ...request, refusal: oneOf(0, WSA.WSAEFAULT, WSA.WSAEINVAL) },
-      'spi.registerMemory': { buffer: rowNumber, refusal: oneOf(0, WSA.WSAEFAULT, WSA.WSAENOBUFS) },
+      'spi.registerMemory': { buffer: rowNumber },
       'spi.deregisterMemory': { buffer: rowNumber, known: flag },
       'spi.setSockOpt': {},
       'spi.duplicateSocket': {},
@@ -320,7 +320,7 @@ export const createSocketMachine = (limits: Limits) => {
     'spi.recv': [refused, { actions: effect('admitReceive', request) }],
     'spi.rdmaWrite': [refused, { actions: effect('admitSend', request) }],
     'spi.rdmaRead': [refused, { actions: [effect('admitSend', request), update({ fenceDue: 1 })] }],
-    'spi.registerMemory': [refused, { actions: effect('registerBuffer', { buffer: event('buffer') }) }],
+    'spi.registerMemory': { actions: effect('registerBuffer', { buffer: event('buffer') }) },
   };
 
   const machine = setup(implementations(definition)).createMachine({
@@ -817,7 +817,6 @@ export const createSocketMachine = (limits: Limits) => {
           'spi.duplicateSocket': says('WSAEINVAL'),
           'queue.drained': countDrained,
           'adapter.established': ignored,
-          'adapter.reattachRequested': { actions: act('rejectReattach') },
         },
         states: {
           // The peer is being told; what it has sent before still arrives.

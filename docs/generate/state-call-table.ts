@@ -256,8 +256,6 @@ const register = (name: string): Call => ({
   name,
   event: plain('spi.registerMemory', { buffer: 5 }),
   failures: [
-    { when: 'the memory is not valid', given: { refusal: WSA.WSAEFAULT } },
-    { when: 'the provider has no room for it', given: { refusal: WSA.WSAENOBUFS } },
     ...([WSA.WSAENOBUFS, WSA.WSAEFAULT, WSA.WSAENETDOWN] as const).map((error) => ({
       when: 'the adapter refuses',
       replies: { 'registeredBuffer/registerRegion': [event('registeredBuffer', 'adapter.registerFailed', { error })] },

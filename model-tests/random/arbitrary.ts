@@ -53,6 +53,7 @@ const faults: fc.Arbitrary<Partial<FaultPlan>> = fc
       fc.record({ flushDelayNsMax: ms(3_000) }),
       fc.record({ lateSuccess: occurrence, disconnectedLost: occurrence }),
       fc.record({ connectionDelayNsMax: ms(5) }),
+      fc.record({ deviceRemovedDoubled: occurrence }),
     ),
     { minLength: 1, maxLength: 2 },
   )

@@ -138,7 +138,12 @@ describe('bugs put in on purpose are found', () => {
       machines: brokenMachines(
         pairLimits,
         ['socket.broken', 'socket.closing', 'socket.lost'].flatMap((event): Fault[] => [
-          { machine: 'overlappedRequest', state: 'due', event, as: 'finished' },
+          {
+            machine: 'overlappedRequest',
+            state: 'due',
+            event,
+            like: { state: 'finished', event: event === 'socket.lost' ? 'socket.broken' : event },
+          },
           {
             machine: 'overlappedRequest',
             state: 'notifying',

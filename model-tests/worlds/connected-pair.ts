@@ -331,7 +331,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       ...sockets.map((socket) => ({
         send: 'socket/spi.registerMemory' as const,
         row: socket,
-        with: [socket, 0],
+        with: [socket],
       })),
       ...(options.called ?? []).map((poll, request) => ({
         send: `caller/${requests[request]!.kind}` as const,

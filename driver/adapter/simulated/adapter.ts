@@ -270,7 +270,9 @@ export class SimulatedAdapter implements Adapter {
     if (this.#isRemoved) return;
     this.#isRemoved = true;
     for (const connector of this.#connectors.values()) connector.remove(options.peersAreTold);
-    if (this.#isOpen) this.#raise({ type: 'deviceRemoved' });
+    if (!this.#isOpen) return;
+    this.#raise({ type: 'deviceRemoved' });
+    if (this.#faults.deviceRemovedDoubled.strikes()) this.#raise({ type: 'deviceRemoved' });
   }
 
   /** Cuts the network between a connector and its peer; both find out after the retry time. */

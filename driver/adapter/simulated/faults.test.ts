@@ -358,3 +358,11 @@ test('an adapter is removed at its time', () => {
   assert.ok(network.nowNs >= 5_000_000);
   assert.equal(client.adapter.inventory().connectors, 1);
 });
+
+test('an adapter says twice that it is removed', () => {
+  const { client, server, settle } = connectedHosts({}, atServer({ deviceRemovedDoubled: { at: [1] } }));
+  server.adapter.remove();
+  settle();
+  assert.deepEqual(server.takeEventTypes(), ['deviceRemoved', 'deviceRemoved']);
+  assert.deepEqual(client.takeEventTypes(), ['disconnected']);
+});

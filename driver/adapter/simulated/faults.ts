@@ -66,6 +66,8 @@ export interface FaultPlan {
   /** Per send or write that the peer has carried out and not yet acknowledged: at a flush it counts as a success. */
   readonly lateSuccess: Occurrence;
 
+  /** Per removal of the adapter: it says so twice, as librdmacm does, which tells each of its ids. */
+  readonly deviceRemovedDoubled: Occurrence;
   /** Virtual time at which the adapter is removed, peers told; ns, or null for never. */
   readonly deviceRemovedAtNs: number | null;
 }
@@ -89,6 +91,7 @@ export const NO_FAULTS: FaultPlan = {
   eventLateNsMax: 1_000_000,
   flushDelayNsMax: 0,
   lateSuccess: 0,
+  deviceRemovedDoubled: 0,
   deviceRemovedAtNs: null,
 };
 
@@ -140,6 +143,7 @@ export class Faults {
   readonly disconnectOvertakes: Fault;
   readonly eventLate: Fault;
   readonly lateSuccess: Fault;
+  readonly deviceRemovedDoubled: Fault;
   readonly #refused: ReadonlyMap<RefusableCall, Fault>;
   readonly #amounts: Random;
 
@@ -160,6 +164,7 @@ export class Faults {
     this.disconnectOvertakes = fault('disconnectOvertakes');
     this.eventLate = fault('eventLate');
     this.lateSuccess = fault('lateSuccess');
+    this.deviceRemovedDoubled = fault('deviceRemovedDoubled');
     this.#refused = new Map(
       REFUSABLE_CALLS.map((call) => [call, new Fault(plan.outOfResources[call] ?? 0, stream(`refuse ${call}`))]),
     );
