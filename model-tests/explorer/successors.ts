@@ -79,7 +79,7 @@ const QUEUE_SIZE = 1 << 14;
 export function generatedSuccessors(world: World, layout: Layout): Successors {
   const { words } = layout;
   const production = productionSuccessors(world, layout);
-  const { source } = toJavaScript(programOf(world), layout);
+  const source = toJavaScript(programOf(world), layout);
   const scratch = new Int32Array(words);
   const { enabled, fire } = new Function('w', 'q', 'failed', source)(
     scratch,
