@@ -4,31 +4,37 @@
 import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
 import { setup } from 'xstate';
+import * as chart from '../../machines/index.ts';
 import {
-  add,
-  equal,
   field,
   flag,
   implementations,
   initialContext,
   language,
-  less,
   type MachineDefinition,
   range,
-  subtract,
 } from '../../machines/index.ts';
 import {
+  add,
+  all,
   always,
+  atMost,
+  before,
   deadlock,
+  equal,
   explore,
+  type Formula,
   type Found,
   implies,
   leadsTo,
+  less,
+  not,
   type Property,
   replay,
   type Rule,
+  row,
   sometimes,
-  type StateView,
+  sum,
   transition,
   type WorldDefinition,
 } from './index.ts';
@@ -45,8 +51,8 @@ function counter(guarded: boolean): MachineDefinition {
       counting: {
         on: {
           up: guarded
-            ? { guard: when(less(c.n, 3)), actions: update({ n: add(c.n, 1) }) }
-            : { actions: update({ n: add(c.n, 1) }) },
+            ? { guard: when(chart.less(c.n, 3)), actions: update({ n: chart.add(c.n, 1) }) }
+            : { actions: update({ n: chart.add(c.n, 1) }) },
         },
       },
     },
@@ -62,7 +68,7 @@ function server(): MachineDefinition {
     effects: { served: {} },
   } as const;
   const { context: c, when, update, effect } = language(contract);
-  const toggle = { actions: update({ awake: subtract(1, c.awake) }) };
+  const toggle = { actions: update({ awake: chart.subtract(1, c.awake) }) };
   const machine = setup(implementations(contract)).createMachine({
     id: 'server',
     context: initialContext(contract),
@@ -71,7 +77,7 @@ function server(): MachineDefinition {
       idle: { on: { ask: 'asked', toggle } },
       asked: {
         on: {
-          serve: { guard: when(equal(c.awake, 1)), target: 'done', actions: effect('served', {}) },
+          serve: { guard: when(chart.equal(c.awake, 1)), target: 'done', actions: effect('served', {}) },
           toggle,
           close: 'done',
         },
@@ -89,7 +95,9 @@ const rule = (name: string, send: Rule['send'], row = 0, fair?: string): Rule =>
   class: 'toy',
   ...(fair === undefined ? {} : { fair }),
 });
-const n = (state: StateView, row: number): number => state.field('counter', row, 'n');
+const n = (counter: number): Formula => row('counter', counter).field('n');
+const both = add(n(0), n(1));
+const awake = row('server', 0).field('awake');
 const counters = (guarded = true): WorldDefinition => ({
   name: 'counters',
   environment: { counter: counter(guarded) },
@@ -111,8 +119,8 @@ const [serve, toggle, close] = [
   rule('toggle', 'server/toggle'),
   rule('close', 'server/close'),
 ];
-const asked = (state: StateView): boolean => state.in('server', 0, 'asked');
-const done = (state: StateView): boolean => state.in('server', 0, 'done');
+const asked = row('server', 0).in('asked');
+const done = row('server', 0).in('done');
 const answered = (fair: readonly string[]): Property => leadsTo('who asks is answered', asked, done, fair);
 const broken = (found: Found) => found.verdicts.filter(({ holds }) => !holds);
 const names = (found: Found, rules: readonly number[]) => rules.map((index) => found.world.rules[index]!.name);
@@ -120,15 +128,11 @@ const names = (found: Found, rules: readonly number[]) => rules.map((index) => f
 describe('counting', () => {
   test('two counters to 3: 16 states, 24 steps, 6 deep', () => {
     const found = explore(counters(), [
-      always('never beyond 3', (state) => n(state, 0) <= 3 && n(state, 1) <= 3),
-      sometimes('both full', (state) => n(state, 0) === 3 && n(state, 1) === 3),
-      implies(
-        'a full first',
-        (state) => n(state, 0) === 3,
-        (state) => n(state, 0) > 2,
-      ),
-      transition('only upwards', (before, after) => n(after, 0) + n(after, 1) === n(before, 0) + n(before, 1) + 1),
-      deadlock('ends full', (state) => n(state, 0) + n(state, 1) === 6),
+      always('never beyond 3', all(atMost(n(0), 3), atMost(n(1), 3))),
+      sometimes('both full', all(equal(n(0), 3), equal(n(1), 3))),
+      implies('a full first', equal(n(0), 3), less(2, n(0))),
+      transition('only upwards', equal(both, sum(before(both), 1))),
+      deadlock('ends full', equal(both, 6)),
     ]);
     found.assertProperties();
     assert.deepEqual(found.size, { states: 16, transitions: 24, depth: 6 });
@@ -138,7 +142,7 @@ describe('counting', () => {
   });
 
   test('two searches are alike', () => {
-    const property = sometimes('both full', (state) => n(state, 0) === 3 && n(state, 1) === 3);
+    const property = sometimes('both full', all(equal(n(0), 3), equal(n(1), 3)));
     const [one, two] = [explore(counters(), [property]), explore(counters(), [property])];
     assert.deepEqual(one.verdicts, two.verdicts);
     assert.deepEqual(one.size, two.size);
@@ -164,7 +168,7 @@ describe('counting', () => {
 
 describe('a property that breaks comes with a shortest path', () => {
   test('always', () => {
-    const found = explore(counters(), [always('never 2 and 1', (state) => !(n(state, 0) === 2 && n(state, 1) === 1))]);
+    const found = explore(counters(), [always('never 2 and 1', not(all(equal(n(0), 2), equal(n(1), 1))))]);
     assert.equal(broken(found)[0]!.path.length, 3);
     assert.throws(() => found.assertProperties(), /counter 0: n 0 → 1/);
     const last = replay(found.world.definition, broken(found)[0]!.path).at(-1)!;
@@ -172,22 +176,14 @@ describe('a property that breaks comes with a shortest path', () => {
   });
 
   test('sometimes', () => {
-    const found = explore(counters(), [sometimes('seven', (state) => n(state, 0) + n(state, 1) === 7)]);
+    const found = explore(counters(), [sometimes('seven', equal(both, 7))]);
     assert.equal(broken(found)[0]!.because, 'never');
   });
 
   test('implies, also when its left side never holds', () => {
     const found = explore(counters(), [
-      implies(
-        '2 is 3',
-        (state) => n(state, 0) === 2,
-        (state) => n(state, 0) === 3,
-      ),
-      implies(
-        'of nothing',
-        (state) => n(state, 0) > 3,
-        () => true,
-      ),
+      implies('2 is 3', equal(n(0), 2), equal(n(0), 3)),
+      implies('of nothing', less(3, n(0)), 1),
     ]);
     assert.deepEqual(
       broken(found).map(({ because, path }) => [because, path.length]),
@@ -199,18 +195,14 @@ describe('a property that breaks comes with a shortest path', () => {
   });
 
   test('transition', () => {
-    const found = explore(counters(), [transition('the second stays below', (_, after) => n(after, 1) < 2)]);
+    const found = explore(counters(), [transition('the second stays below', less(n(1), 2))]);
     assert.deepEqual(names(found, broken(found)[0]!.path), ['second up', 'second up']);
   });
 
   test('deadlock', () => {
-    const found = explore(servers(serve, toggle), [
-      deadlock('ends awake', (state) => state.field('server', 0, 'awake') === 1),
-    ]);
+    const found = explore(servers(serve, toggle), [deadlock('ends awake', awake)]);
     found.assertProperties();
-    const asleep = explore(servers(close, toggle), [
-      deadlock('ends awake', (state) => state.field('server', 0, 'awake') === 1),
-    ]);
+    const asleep = explore(servers(close, toggle), [deadlock('ends awake', awake)]);
     assert.equal(broken(asleep)[0]!.path.length, 3);
   });
 

@@ -10,7 +10,7 @@
 import { InvariantError } from '../../machines/index.ts';
 import { findLasso, type Graph } from './fairness.ts';
 import { Layout, RangeError32, StateView } from './layout.ts';
-import type { Property } from './properties.ts';
+import { type Property, type Question, questionOf } from './properties.ts';
 import { describePath, type Step } from './report.ts';
 import { UnexpectedEffect, World, type WorldDefinition } from './world.ts';
 
@@ -111,13 +111,13 @@ export function replay(definition: WorldDefinition, rules: readonly number[]): S
 }
 
 /**
- * Searches `definition` to its end and judges `properties`.
+ * Searches `definition` to its end and judges what is `asked`.
  *
  * @throws Error when it does not fit into the memory allowed; a search that ends early says nothing
  */
 export function explore(
   definition: WorldDefinition,
-  properties: readonly Property[],
+  asked: readonly Property[],
   { memoryMax = MEMORY_MAX, prepare }: ExploreOptions = {},
 ): Found {
   const begun = performance.now();
@@ -125,6 +125,7 @@ export function explore(
   prepare?.(world);
   const layout = new Layout(world);
   const { words } = layout;
+  const properties = asked.map((property) => questionOf(property, layout));
   const store = new Store(words, memoryMax, definition.name);
   const scratch = new Int32Array(words);
   const view = new StateView(layout, scratch);
@@ -149,21 +150,21 @@ export function explore(
     };
     switch (property.kind) {
       case 'always':
-        onState.push((state) => broken[index] !== -1 || property.holds(view) || first(broken, state));
+        onState.push((state) => broken[index] !== -1 || property.holds(view, view) || first(broken, state));
         break;
       case 'sometimes':
-        onState.push((state) => shown[index] === -1 && property.holds(view) && first(shown, state));
+        onState.push((state) => shown[index] === -1 && property.holds(view, view) && first(shown, state));
         break;
       case 'implies':
         onState.push((state) => {
-          if (!property.left(view)) return;
+          if (!property.left(view, view)) return;
           first(shown, state);
-          if (!property.right(view)) first(broken, state);
+          if (!property.right(view, view)) first(broken, state);
         });
         break;
       case 'transition':
         onEdge.push((state, rule) => {
-          if (broken[index] !== -1 || property.holds(beforeView, view)) return;
+          if (broken[index] !== -1 || property.holds(view, beforeView)) return;
           first(broken, state);
           brokenBy[index] = rule;
         });
@@ -171,7 +172,7 @@ export function explore(
       case 'deadlock':
         onEnd.push((state) => {
           first(shown, state);
-          if (!property.terminal(beforeView)) first(broken, state);
+          if (!property.terminal(beforeView, beforeView)) first(broken, state);
         });
         break;
       case 'leadsTo':
@@ -279,7 +280,7 @@ export function explore(
   });
 }
 
-type LeadsTo = Extract<Property, { kind: 'leadsTo' }>;
+type LeadsTo = Extract<Question, { kind: 'leadsTo' }>;
 
 function judge(property: LeadsTo, world: World, store: Store, view: StateView): Verdict {
   const { name, from, to, fair } = property;
@@ -295,11 +296,11 @@ function judge(property: LeadsTo, world: World, store: Store, view: StateView): 
   let origin = -1;
   for (let state = 0; state < store.count; state++) {
     view.at = state * view.layout.words;
-    if (from(view)) {
+    if (from(view, view)) {
       isFrom[state] = 1;
       if (origin < 0) origin = state;
     }
-    if (to(view)) isTo[state] = 1;
+    if (to(view, view)) isTo[state] = 1;
   }
   const assumed = fair.length === 0 ? 'without fairness' : `fair: ${fair.join(', ')}`;
   if (origin < 0) {

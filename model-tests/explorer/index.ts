@@ -1,5 +1,6 @@
 /** Exhaustive search of small worlds. */
 export * from './explore.ts';
+export * from './formula.ts';
 export * from './layout.ts';
 export * from './properties.ts';
 export * from './report.ts';

@@ -1,350 +1,147 @@
 /**
- * A listener, the peers that ask it for a connection, and the switch that accepts.
+ * A listener: every peer gets one verdict, and the switch learns of every request that it may accept.
  *
- * Theory of operation: each peer asks once and may withdraw. The switch selects, enumerates, accepts, defers, refuses,
- * listens anew with another backlog and closes the listener, in any order; all but a second accept inside the condition
- * function too. One accepted socket is there at a time. The event object is set and reset as the provider says.
+ * Three peers ask and withdraw at any time, a backlog of 2 shrinks to 1, a switch selects, enumerates, accepts, defers,
+ * refuses and closes in any order, inside its condition function too. Three peers suffice: one is being decided on, one
+ * waits behind it, one is too many.
  */
 
-import { setup } from 'xstate';
 import {
-  add,
-  type CompiledMachine,
+  all,
+  any,
+  atMost,
+  always,
   choose,
-  explorationLimits,
-  field,
-  flag,
-  implementations,
-  initialContext,
-  language,
-  type Limits,
+  each,
+  equal,
+  implies,
+  leadsTo,
   less,
-  type MachineDefinition,
-  range,
-  type Routes,
-  unequal,
-  WSA,
-} from '../../machines/index.ts';
-import type { Rule, WorldDefinition } from '../explorer/index.ts';
-import { handle } from './surroundings.ts';
+  not,
+  type Property,
+  row,
+  some,
+  sometimes,
+  given,
+} from '../explorer/index.ts';
+import { agreement } from './agreement.ts';
+import type { CatalogWorld } from './catalog.ts';
+import { listening as listeningWorld } from './listening.ts';
 
-export const listenerLimits: Limits = {
-  ...explorationLimits,
-  startupsMax: 1,
-  queueDepth: 1,
-  overflowMax: 1,
-  piecesMax: 1,
-  referencesMax: 1,
-};
+const socket = row('socket', 0);
+const record = row('networkEvents', 0);
+const acceptor = row('acceptor', 0);
+const eventObject = row('eventObject', 0);
+const listening = socket.in('listening');
+const undeferred = all(listening, less(socket.field('offered'), socket.field('queued')), not(socket.field('deferred')));
+const waiting = (peer: number) => row('peer', peer).in('waiting');
 
-/** Who asks for a connection. */
-function peer(): MachineDefinition {
-  const contract = {
-    context: { verdicts: field(range(0, 2)) },
-    events: { ask: {}, take: {}, refused: {}, withdraw: {} },
-    effects: { ask: {}, took: {}, gone: {}, withdrawn: {} },
-  } as const;
-  const { context: c, update, effect } = language(contract);
-  const count = update({ verdicts: choose(less(c.verdicts, 2), add(c.verdicts, 1), 2) });
-  const machine = setup(implementations(contract)).createMachine({
-    id: 'peer',
-    context: initialContext(contract),
-    initial: 'idle',
-    states: {
-      idle: { on: { ask: { target: 'waiting', actions: effect('ask', {}) } } },
-      waiting: {
-        on: {
-          take: { target: 'accepted', actions: [count, effect('took', {})] },
-          refused: { target: 'refused', actions: count },
-          withdraw: { target: 'withdrawn', actions: effect('withdrawn', {}) },
-        },
-      },
-      accepted: { on: { refused: { actions: count } } },
-      refused: { on: { refused: { actions: count }, take: { actions: [count, effect('took', {})] } } },
-      // It hears of nothing any more; who takes it finds out.
-      withdrawn: { on: { refused: { target: 'withdrawn' }, take: { actions: effect('gone', {}) } } },
-    },
-  });
-  return { contract, machine };
-}
-
-/** The adapter's listener. */
-function port(): MachineDefinition {
-  const request = range(0, 2);
-  const contract = {
-    context: {},
-    events: { open: {}, close: {}, arrive: { request } },
-    effects: { opened: {}, arrived: { request }, refuse: { request } },
-  } as const;
-  const { event, effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
-    id: 'port',
-    context: initialContext(contract),
-    initial: 'closed',
-    states: {
-      closed: {
-        on: {
-          open: { target: 'open', actions: effect('opened', {}) },
-          arrive: { actions: effect('refuse', { request: event('request') }) },
-        },
-      },
-      open: { on: { close: 'closed', arrive: { actions: effect('arrived', { request: event('request') }) } } },
-    },
-  });
-  return { contract, machine };
-}
-
-/** The switch's thread that serves the listener. */
-function acceptor(): MachineDefinition {
-  const request = range(0, 2);
-  const contract = {
-    context: {
-      current: field(request),
-      /** FD_ACCEPT was reported, and neither accepted nor selected since. */
-      reported: field(flag),
-      /** The one descriptor for accepted sockets is free. */
-      free: field(flag, 1),
-    },
-    events: {
-      accept: { full: flag },
-      asked: { request },
-      decideAccept: {},
-      decideReject: {},
-      decideDefer: {},
-      decideInvalid: {},
-      select: { accept: flag },
-      enumerate: {},
-      reported: { accept: flag },
-      listen: { backlog: range(1, 2) },
-      close: {},
-      occupied: {},
-      freed: {},
-    },
-    effects: {
-      accept: { full: flag },
-      accepted: { request },
-      rejected: { request },
-      deferred: { request },
-      invalid: { request },
-      select: { accept: flag },
-      enumerate: {},
-      listen: { backlog: range(1, 2) },
-      close: {},
-    },
-  } as const;
-  const { context: c, event, when, update, effect } = language(contract);
-  const descriptors = {
-    occupied: { actions: update({ free: 0 }) },
-    freed: { actions: update({ free: 1 }) },
-  };
-  const calls = {
-    ...descriptors,
-    select: { actions: [update({ reported: 0 }), effect('select', { accept: event('accept') })] },
-    enumerate: { actions: effect('enumerate', {}) },
-    reported: { actions: update({ reported: choose(event('accept'), 1, c.reported) }) },
-    listen: { actions: effect('listen', { backlog: event('backlog') }) },
-  };
-  const decide = (type: 'accepted' | 'rejected' | 'deferred' | 'invalid', target: string) => ({
-    target,
-    // The accept that ends re-enables FD_ACCEPT, unless it is to try again.
-    actions: [
-      ...(type === 'deferred' ? [] : [update({ reported: 0 })]),
-      effect(type, { request: c.current }),
-      update({ current: 0 }),
-    ],
-  });
-  const decisions = (target: string) => ({
-    decideAccept: decide('accepted', target),
-    decideReject: decide('rejected', target),
-    decideDefer: decide('deferred', target),
-    decideInvalid: decide('invalid', target),
-  });
-  const machine = setup(implementations(contract)).createMachine({
-    id: 'acceptor',
-    context: initialContext(contract),
-    initial: 'idle',
-    states: {
-      idle: {
-        on: {
-          ...calls,
-          accept: {
-            guard: when(unequal(event('full'), c.free)),
-            actions: [update({ reported: 0 }), effect('accept', { full: event('full') })],
-          },
-          asked: { target: 'deciding', actions: update({ current: event('request') }) },
-          close: { target: 'closed', actions: effect('close', {}) },
-        },
-      },
-      // Inside the condition function.
-      deciding: {
-        on: {
-          ...calls,
-          ...decisions('idle'),
-          close: { target: 'decidingClosed', actions: effect('close', {}) },
-        },
-      },
-      decidingClosed: { on: { ...descriptors, ...decisions('closed') } },
-      closed: { on: descriptors },
-    },
-  });
-  return { contract, machine };
-}
-
-/** The event object that the switch selected. */
-function eventObject(): MachineDefinition {
-  const contract = {
-    context: { late: field(flag) },
-    events: { set: {}, reset: {}, socketClosed: {} },
-    effects: {},
-  } as const;
-  const { update } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
-    id: 'eventObject',
-    context: initialContext(contract),
-    initial: 'reset',
-    states: {
-      reset: { on: { set: 'set', reset: { target: 'reset' }, socketClosed: 'over' } },
-      set: { on: { set: { target: 'set' }, reset: 'reset', socketClosed: 'over' } },
-      over: {
-        on: { set: { actions: update({ late: 1 }) }, reset: { target: 'over' }, socketClosed: { target: 'over' } },
-      },
-    },
-  });
-  return { contract, machine };
-}
-
-const LISTENER = 0;
-const ACCEPTED = 1;
-
-export interface ListenerOptions {
-  readonly name: string;
-  readonly peers: 1 | 2 | 3;
-  readonly defer?: boolean;
-  readonly routes?: Routes;
-  readonly machines?: readonly CompiledMachine[];
-}
-
-export function listener(options: ListenerOptions): WorldDefinition {
-  const { name, defer = true } = options;
-  const peers = Array.from({ length: options.peers }, (_, number) => number);
-  const by = { row: 0, class: 'switch' } as const;
-  const rules: Rule[] = [
-    ...peers.flatMap((row): Rule[] => [
-      { name: `peer ${row} asks`, send: 'peer/ask', row, class: 'peer' },
-      { name: `peer ${row} withdraws`, send: 'peer/withdraw', row, class: 'peer' },
-    ]),
-    { ...by, name: 'WSPAccept', send: 'acceptor/accept', with: [0], fair: 'accept' },
-    { ...by, name: 'WSPAccept without descriptors', send: 'acceptor/accept', with: [1] },
-    { ...by, name: 'CF_ACCEPT', send: 'acceptor/decideAccept', fair: 'decide' },
-    { ...by, name: 'CF_REJECT', send: 'acceptor/decideReject', fair: 'decide' },
-    ...(defer ? [{ ...by, name: 'CF_DEFER', send: 'acceptor/decideDefer', fair: 'decide' } as const] : []),
-    { ...by, name: 'condition function: something else', send: 'acceptor/decideInvalid', fair: 'decide' },
-    { ...by, name: 'WSPEventSelect(FD_ACCEPT)', send: 'acceptor/select', with: [1] },
-    { ...by, name: 'WSPEventSelect(0)', send: 'acceptor/select', with: [0] },
-    { ...by, name: 'WSPEnumNetworkEvents', send: 'acceptor/enumerate' },
-    { ...by, name: 'WSPListen(1)', send: 'acceptor/listen', with: [1] },
-    { ...by, name: 'WSPListen(2)', send: 'acceptor/listen', with: [2] },
-    { ...by, name: 'WSPCloseSocket(listener)', send: 'acceptor/close', fair: 'close' },
-    { ...by, name: 'WSPCloseSocket(accepted)', send: 'socket/spi.closeSocket', row: ACCEPTED, fair: 'close accepted' },
-    {
-      name: 'private first receive: flush',
-      send: 'firstMessage/adapter.firstFlushed',
-      row: ACCEPTED,
-      class: 'adapter',
-      fair: 'flush',
-    },
+export function listenerProperties(peers: number): Property[] {
+  const everyone = Array.from({ length: peers }, (_, peer) => peer);
+  return [
+    implies(
+      'S-21: the queue is never longer than the backlog',
+      listening,
+      atMost(
+        socket.field('queued'),
+        choose(
+          less(socket.field('backlog'), socket.field('offered')),
+          socket.field('offered'),
+          socket.field('backlog'),
+        ),
+      ),
+    ),
+    implies(
+      'S-22: who is being decided on has been told nothing',
+      acceptor.in('deciding'),
+      each(everyone, (peer) =>
+        given(equal(acceptor.field('current'), peer), row('peer', peer).in('waiting', 'withdrawn')),
+      ),
+    ),
+    always(
+      'S-23: nobody gets two verdicts',
+      each(everyone, (peer) => atMost(row('peer', peer).field('verdicts'), 1)),
+    ),
+    implies(
+      'S-23: who waits for a verdict is a request of the listener',
+      some(everyone, waiting),
+      each(everyone, (peer) => given(waiting(peer), not(row('connectionRequest', peer).in('arrived')))),
+    ),
+    implies(
+      'S-27: FD_ACCEPT is recorded only while it is selected',
+      record.field('acceptRecorded'),
+      record.field('acceptSelected'),
+    ),
+    implies(
+      'L-05, S-28: a request that may be accepted is on record, or was reported',
+      all(acceptor.in('idle'), undeferred, record.field('acceptSelected')),
+      any(record.field('acceptRecorded'), acceptor.field('reported')),
+    ),
+    implies(
+      'L-05, S-28: while something is on record the event is set',
+      record.field('acceptRecorded'),
+      eventObject.in('set'),
+    ),
+    implies('S-29: a closed listener sets no event', eventObject.in('over'), not(eventObject.field('late'))),
+    implies(
+      'S-08, S-10: the handle of a closed listener is closed, once',
+      acceptor.in('closed', 'decidingClosed'),
+      all(row('handle', 0).in('closed'), equal(row('handle', 0).field('closes'), 1)),
+    ),
+    ...everyone.map((peer) =>
+      leadsTo(`L-06: peer ${peer} gets a verdict, if the switch closes`, waiting(peer), not(waiting(peer)), ['close']),
+    ),
+    sometimes(
+      'a peer withdraws while it is decided on',
+      some(everyone, (peer) => row('connectionRequest', peer).in('withdrawnWhileOffered')),
+    ),
+    sometimes(
+      'the listener is closed inside the condition function',
+      some(everyone, (peer) => row('connectionRequest', peer).in('closedWhileOffered')),
+    ),
+    sometimes('a request is deferred', socket.field('deferred')),
   ];
-  return {
-    name,
-    limits: listenerLimits,
-    environment: { peer: peer(), port: port(), acceptor: acceptor(), eventObject: eventObject(), handle: handle() },
-    rows: {
-      provider: 1,
-      socket: 2,
-      networkEvents: 2,
-      connectionRequest: peers.length,
-      requestQueue: 4,
-      firstMessage: 2,
-      peer: peers.length,
-      port: 1,
-      acceptor: 1,
-      eventObject: 1,
-      handle: 1,
-    },
-    carried: { 'connectionRequest/socket': 1, 'socket/request': peers.length - 1 },
-    performs: {
-      'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
-      'socket/createSwitchHandle': [
-        { send: 'handle/created', to: { of: 'self', map: [0, -1] } },
-        { send: 'acceptor/occupied', to: { of: 'self', map: [-1, 0] } },
-        { send: 'socket/upcall.handleCreated', to: 'self' },
-      ],
-      'socket/closeSwitchHandle': [{ send: 'handle/closed', to: { of: 'self', map: [0, -1] } }],
-      'socket/socketClosed': [{ send: 'acceptor/freed', to: { of: 'self', map: [-1, 0] } }],
-      'socket/startListening': [{ send: 'port/open', to: 0 }],
-      'socket/stopListening': [{ send: 'port/close', to: 0 }],
-      'socket/acceptConnection': [{ send: 'peer/take', to: 'request' }],
-      'networkEvents/setEvent': [{ send: 'eventObject/set', to: { of: 'self', map: [0, -1] } }],
-      'networkEvents/resetEvent': [
-        { send: 'eventObject/reset', to: { of: 'self', map: [0, -1] } },
-        { send: 'networkEvents/upcall.eventReset', to: 'self' },
-      ],
-      'networkEvents/reportNetworkEvents': [
-        { send: 'acceptor/reported', to: 0, with: ['accept'] },
-        { send: 'eventObject/reset', to: 0 },
-      ],
-      'connectionRequest/callConditionFunction': [{ send: 'acceptor/asked', to: 0, with: ['self'] }],
-      'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],
-
-      'peer/ask': [{ send: 'port/arrive', to: 0, with: ['self'] }],
-      'peer/took': [{ send: 'socket/adapter.accepted', to: ACCEPTED }],
-      'peer/gone': [{ send: 'socket/adapter.acceptFailed', to: ACCEPTED, with: [WSA.WSAECONNRESET] }],
-      'peer/withdrawn': [{ send: 'connectionRequest/adapter.withdrawn', to: 'self' }],
-      'port/opened': [{ send: 'socket/adapter.listening', to: LISTENER }],
-      'port/arrived': [{ send: 'socket/adapter.connectRequest', to: LISTENER, with: ['request'] }],
-      'port/refuse': [{ send: 'peer/refused', to: 'request' }],
-      'acceptor/accept': [{ send: 'socket/spi.accept', to: LISTENER, with: [ACCEPTED, 'full'] }],
-      'acceptor/accepted': [{ send: 'connectionRequest/condition.accepted', to: 'request' }],
-      'acceptor/rejected': [{ send: 'connectionRequest/condition.rejected', to: 'request' }],
-      'acceptor/deferred': [{ send: 'connectionRequest/condition.deferred', to: 'request' }],
-      'acceptor/invalid': [{ send: 'connectionRequest/condition.invalid', to: 'request' }],
-      'acceptor/select': [{ send: 'socket/spi.eventSelect', to: LISTENER, with: ['accept', 0] }],
-      'acceptor/enumerate': [{ send: 'networkEvents/spi.enumNetworkEvents', to: LISTENER }],
-      'acceptor/listen': [{ send: 'socket/spi.listen', to: LISTENER, with: ['backlog'] }],
-      'acceptor/close': [
-        { send: 'socket/spi.closeSocket', to: LISTENER },
-        { send: 'eventObject/socketClosed', to: 0 },
-      ],
-    },
-    drops: [
-      'answer',
-      'socket/freeBuffers',
-      'socket/disconnect',
-      'socket/destroyConnector',
-      'socket/startTimer',
-      'socket/stopTimer',
-      'connectionRequest/forget',
-    ],
-    never: [
-      'provider/endAllSockets',
-      'provider/breakAllSockets',
-      'provider/closeAdapter',
-      'socket/startConnect',
-      'socket/startReattach',
-      'socket/acceptReattach',
-      'socket/rejectReattach',
-      'socket/writeMailbox',
-      'requestQueue/pairRequest',
-      'firstMessage/copyFirstMessage',
-    ],
-    rules,
-    ...(options.routes === undefined ? {} : { routes: options.routes }),
-    ...(options.machines === undefined ? {} : { machines: options.machines }),
-    start: [
-      { send: 'provider/spi.startup', row: 0, with: [0] },
-      { send: 'socket/spi.socket', row: LISTENER },
-      { send: 'socket/spi.bind', row: LISTENER },
-      { send: 'socket/spi.listen', row: LISTENER, with: [2] },
-    ],
-  };
 }
+
+const three = listeningWorld({ name: 'three peers', peers: 3 });
+const accepting = listeningWorld({ name: 'who keeps accepting', peers: 2, defer: false });
+
+export const listener: readonly CatalogWorld[] = [
+  {
+    name: three.name,
+    question: 'Does every peer get one verdict, and does the switch learn of every request that it may accept?',
+    bounds: 'three peers, a backlog of 2 or 1, one accepted socket at a time',
+    effort: 'quick',
+    definition: three,
+    properties: [
+      ...listenerProperties(3),
+      ...agreement(three),
+      sometimes(
+        'a peer is one too many',
+        all(listening, equal(socket.field('queued'), 2), row('peer', 2).in('refused')),
+      ),
+    ],
+    assumes: ['E-04'],
+    size: { states: 6539, transitions: 56_731, depth: 18 },
+  },
+  {
+    name: accepting.name,
+    question: 'Does every peer get a verdict from a switch that keeps accepting and defers nobody?',
+    bounds: 'two peers, a backlog of 2 or 1, one accepted socket at a time',
+    effort: 'quick',
+    definition: accepting,
+    properties: [
+      ...[0, 1].map((peer) =>
+        leadsTo(`L-06: peer ${peer} gets a verdict, if the switch keeps accepting`, waiting(peer), not(waiting(peer)), [
+          'accept',
+          'decide',
+          'close accepted',
+          'flush',
+        ]),
+      ),
+      ...agreement(accepting),
+    ],
+    assumes: ['E-04'],
+    size: { states: 901, transitions: 7026, depth: 13 },
+  },
+];

@@ -1,0 +1,124 @@
+/**
+ * Closing: it strands no request, frees no buffer that the adapter still owns, and closes the switch handle once and
+ * last; what the other side has pending ends with an error.
+ *
+ * Two connected sockets with a send and a receive each. Both can be closed at any time; the loss of one end reaches the
+ * other by a flush, by an event, or by neither before its own close; what was carried out before completes late; flushes
+ * come in any order; the close timer can be faster than all of them.
+ */
+
+import { all, any, type Formula, leadsTo, type Property, row, sometimes } from '../explorer/index.ts';
+import { agreement } from './agreement.ts';
+import type { CatalogWorld } from './catalog.ts';
+import { connectedPair, type PairOptions, type PairRequest } from './connected-pair.ts';
+import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
+
+export const requests: readonly PairRequest[] = [
+  { socket: 0, kind: 'send', place: 0 },
+  { socket: 0, kind: 'receive', place: 0 },
+  { socket: 1, kind: 'send', place: 0 },
+  { socket: 1, kind: 'receive', place: 0 },
+];
+const numbers = requests.map((_, request) => request);
+const fair = {
+  completions: numbers.map((request) => `complete ${request}`),
+  flushes: numbers.map((request) => `flush ${request}`),
+  notices: ['arrive A', 'notice A', 'arrive B', 'notice B'],
+  upcalls: ['notify A', 'return A', 'notify B', 'return B'],
+  timers: ['expire A', 'expire B'],
+};
+const isClosed = (socket: number): Formula => row('caller', socket).in('closed');
+const isOver = (socket: number): Formula => row('handle', socket).in('closed');
+const side = ['A', 'B'] as const;
+
+export const closeProperties: readonly Property[] = [
+  ...requestProperties(requests),
+  ...closingProperties(requests),
+  ...[0, 1].flatMap((socket) => [
+    leadsTo(
+      `L-07: once ${side[socket]} is closed its handle is, if the adapter flushes`,
+      isClosed(socket),
+      isOver(socket),
+      [...fair.completions, ...fair.flushes, ...fair.upcalls],
+    ),
+    leadsTo(
+      `L-07: once ${side[socket]} is closed its handle is, if only its timer expires`,
+      isClosed(socket),
+      isOver(socket),
+      [...fair.timers, ...fair.upcalls],
+    ),
+  ]),
+  leadsTo('L-08: once A is closed, what B receives ends', all(isClosed(0), isPending(3)), isTold(3), [
+    ...fair.completions,
+    ...fair.flushes,
+    ...fair.notices,
+    ...fair.upcalls,
+  ]),
+  ...numbers.map((request) =>
+    leadsTo(
+      `L-01: once its socket is closed or broken, request ${request} is done`,
+      all(
+        isPending(request),
+        any(isClosed(requests[request]!.socket), row('socket', requests[request]!.socket).in('broken')),
+      ),
+      isTold(request),
+      [...fair.completions, ...fair.flushes, ...fair.upcalls],
+    ),
+  ),
+  sometimes(
+    'a request succeeds at the adapter after its socket was closed',
+    all(row('overlappedRequest', 0).in('aborting'), row('work', 0).in('landed')),
+  ),
+  sometimes('both are closing', all(row('socket', 0).in('closing'), row('socket', 1).in('closing'))),
+  sometimes(
+    'a socket is closed inside its completion up-call',
+    all(row('socket', 0).in('closing'), row('notifier', 0).in('running')),
+  ),
+];
+export const everything: PairOptions = {
+  name: 'close, everything pending',
+  requests,
+  called: [1, 0, 1, 0],
+  closing: true,
+};
+
+const pending = connectedPair(everything);
+const failing = connectedPair({ ...everything, name: 'close and fail', failing: true, removal: true });
+const calling = connectedPair({ name: 'close and call', requests, polled: [0], closing: true });
+const bounds = 'a send and a receive of each of two sockets';
+
+export const close: readonly CatalogWorld[] = [
+  {
+    name: pending.name,
+    question: 'Does closing strand no request and free nothing that the adapter owns, on both sides at once?',
+    bounds: `${bounds}, all pending from the start`,
+    effort: 'quick',
+    definition: pending,
+    properties: [...closeProperties, ...agreement(pending)],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-08'],
+    size: { states: 16_707, transitions: 82_218, depth: 14 },
+  },
+  {
+    name: failing.name,
+    question: 'The same, when the network fails and the adapter is removed at any time?',
+    bounds: `${bounds}, all pending from the start; each end of the link can fail`,
+    effort: 'quick',
+    definition: failing,
+    properties: [...closeProperties, ...agreement(failing)],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-08'],
+    size: { states: 46_650, transitions: 254_420, depth: 17 },
+  },
+  {
+    name: calling.name,
+    question: 'The same, when calls come at any time, inside completion up-calls too?',
+    bounds: `${bounds}, called when it comes, all notified`,
+    effort: 'quick',
+    definition: calling,
+    properties: [...closeProperties.filter(({ kind }) => kind !== 'leadsTo'), ...agreement(calling)],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-08'],
+    size: { states: 106_257, transitions: 486_656, depth: 22 },
+  },
+];
