@@ -8,7 +8,7 @@ import { defineMachines, routes } from '../../machines/index.ts';
 import { brokenMachines } from '../worlds/broken-tables.ts';
 import { connectedPair, type PairOptions, type PairRequest, pairLimits } from '../worlds/connected-pair.ts';
 import { compareEachStep } from '../worlds/like-xstate.ts';
-import { listener } from '../worlds/listener.ts';
+import { listening } from '../worlds/listening.ts';
 import { generatedSuccessors, isBroken, Layout, productionSuccessors, World, type WorldDefinition } from './index.ts';
 
 /** Searches a world with both kernels. @returns its size, and what it broke with, by both */
@@ -95,8 +95,8 @@ const everything: PairOptions = {
 
 describe("generated successors are production's", () => {
   test.each([
-    [listener({ name: 'two peers', peers: 2, defer: false }), { states: 901, transitions: 7026 }],
-    [listener({ name: 'three peers', peers: 3 }), { states: 6539, transitions: 56_731 }],
+    [listening({ name: 'two peers', peers: 2, defer: false }), { states: 901, transitions: 7026 }],
+    [listening({ name: 'three peers', peers: 3 }), { states: 6539, transitions: 56_731 }],
     [
       connectedPair({ name: 'depth 1', requests: stream, upcallsFail: true, limits: { queueDepth: 1 } }),
       { states: 1331, transitions: 3236 },
