@@ -11,7 +11,8 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { DriverCoverage, type Part } from '../support/driver-coverage.ts';
+import { explorationLimits } from '../../machines/index.ts';
+import { DriverCoverage, type Part, pathSteps } from '../support/driver-coverage.ts';
 import type { Action, Run, Setup } from './action.ts';
 import { actionArbitrary, setupArbitrary } from './arbitrary.ts';
 import { carryOut, randomLimits } from './world.ts';
@@ -21,7 +22,7 @@ const [seconds = 60, seed = 1] = process.argv.slice(2).map(Number);
 const ACTIONS_MAX = 150;
 
 const coverage = new DriverCoverage(randomLimits);
-const wanted = new Set(coverage.all());
+const wanted = new Set([...coverage.all(), ...pathSteps(explorationLimits)]);
 
 /** What `run` takes; null, and a word about it, when it fails. */
 function carry(run: Run): ReadonlySet<Part> | null {

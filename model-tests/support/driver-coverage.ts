@@ -6,12 +6,38 @@
  */
 
 import type { Provider } from '../../driver/index.ts';
-import { defineMachines, type Limits, type MachineName, machineNames, type MachineRows } from '../../machines/index.ts';
-import { nodesOf, candidatesOf, transitionName } from './machine-paths.ts';
+import {
+  compileMachines,
+  defineMachines,
+  type Limits,
+  type MachineName,
+  machineNames,
+  type MachineRows,
+} from '../../machines/index.ts';
+import { allMachinePaths, candidatesOf, nodesOf, transitionName } from './machine-paths.ts';
 import { Reference } from './reference.ts';
 
-/** A state or transition: `socket connected.active`, `socket connected.active: spi.send #1`. */
+/** A state, step or transition: `socket connected.active`, `… connected.active: spi.send`, `… connected: spi.send #1`. */
 export type Part = string;
+
+/** An event that is accepted in a configuration. */
+export const stepName = (machine: MachineName, configuration: string, event: string): Part =>
+  `${machine} ${configuration}: ${event}`;
+
+/** Every step on the paths that `xstate/graph` makes through each machine alone. */
+export function pathSteps(limits: Limits): Part[] {
+  const compiled = compileMachines(limits);
+  const paths = allMachinePaths(limits);
+  return machineNames.flatMap((name, index) => [
+    ...new Set(
+      paths[name].paths.flatMap(({ steps }) =>
+        steps.map(({ event }, at) =>
+          stepName(name, steps[at - 1]?.configuration ?? compiled[index]!.configurations[0]!, event),
+        ),
+      ),
+    ),
+  ]);
+}
 
 export class DriverCoverage {
   readonly #references: readonly Reference[];
@@ -19,8 +45,6 @@ export class DriverCoverage {
   readonly #known = new Map<string, readonly Part[]>();
   /** Everything that was taken, in the order in which it first was. */
   readonly taken = new Set<Part>();
-  /** Every accepted (configuration, event): `socket connected.active: spi.send`. */
-  readonly steps = new Set<string>();
 
   /** @param limits - of the providers that are watched */
   constructor(limits: Limits) {
@@ -62,8 +86,10 @@ export class DriverCoverage {
       if (parts === undefined) {
         const named = Object.fromEntries(parameters.map((parameter, at) => [parameter.name, values[at]!]));
         const context = Object.fromEntries(machine.fields.map((field, at) => [field.name, memory[at]!]));
-        this.steps.add(`${name} ${machine.configurations[state]}: ${type}`);
-        parts = this.#ask(index, name, machine.values[state], context, { type, ...named });
+        parts = [
+          stepName(name, machine.configurations[state]!, type),
+          ...this.#ask(index, name, machine.values[state], context, { type, ...named }),
+        ];
         this.#known.set(key, parts);
       }
       for (const part of parts) this.taken.add(part);
