@@ -45,7 +45,7 @@ describe('start-up', () => {
         startup,
         ['connector.connect', 2, own],
         ['tcp.connected'],
-        ['peer.reply', 2, 0, peers, 0, 1],
+        ['peer.reply', 2, 0, peers, 0, 0],
       );
       assert.deepEqual(found, {
         state: 'operating',
@@ -56,9 +56,8 @@ describe('start-up', () => {
 
   const failure = { state: 'ended', effects: ['stopTimer', 'closeTcp', 'abandonStream', 'raiseConnectFailed'] };
   for (const [what, event] of [
-    ['another revision', ['peer.reply', 1, 0, 0, 0, 1]],
-    ['markers', ['peer.reply', 2, 1, 0, 0, 1]],
-    ['another sign of readiness', ['peer.reply', 2, 0, 0, 0, 0]],
+    ['another revision', ['peer.reply', 1, 0, 0, 0, 0]],
+    ['markers', ['peer.reply', 2, 1, 0, 0, 0]],
     ['garbage', ['peer.malformed']],
     ['the end of TCP', ['tcp.lost']],
     ['silence', ['clock.expired']],
@@ -66,8 +65,25 @@ describe('start-up', () => {
     test(`that is answered by ${what} fails`, () => assert.deepEqual(stepped(startup, ...asked, event), failure));
   }
 
+  test('that is answered by unusable enhanced data fails, and the responder is told why', () => {
+    for (const code of [4, 6, 7]) {
+      assert.deepEqual(stepped(startup, ...asked, ['peer.reply', 2, 0, 1, 0, code]), {
+        state: 'ended',
+        effects: ['stopTimer', `terminateReply ${code} 1`, 'closeTcp', 'abandonStream', 'raiseConnectFailed'],
+      });
+    }
+  });
+
+  test('that is declined without a word asks again as revision 1, once', () => {
+    const again = [...asked, ['peer.declined']] as const;
+    assert.deepEqual(stepped(startup, ...again), { state: 'connecting', effects: ['openTcp'] });
+    assert.deepEqual(stepped(startup, ...again, ['tcp.connected']).effects, ['sendRequest 1']);
+    assert.deepEqual(stepped(startup, ...again, ['tcp.connected'], ['peer.declined']), failure);
+    assert.equal(stepped(startup, ...again, ['tcp.connected'], ['peer.reply', 1, 0, 0, 0, 0]).state, 'operating');
+  });
+
   test('that is rejected says by whom', () => {
-    assert.deepEqual(stepped(startup, ...asked, ['peer.reply', 2, 0, 0, 1, 1]).effects.at(-1), 'raiseRejected 28');
+    assert.deepEqual(stepped(startup, ...asked, ['peer.reply', 2, 0, 0, 1, 7]).effects.at(-1), 'raiseRejected 28');
     assert.deepEqual(stepped(startup, ['connector.connect', 1, 1], ['tcp.refused']).effects.at(-1), 'raiseRejected 8');
   });
 
@@ -133,6 +149,7 @@ describe('a stream', () => {
 
   test('that ends flushes, and tells the owner unless it was its wish', () => {
     for (const [event, told] of [
+      ['clock.expired', true],
       ['peer.end', true],
       ['peer.terminate', true],
       ['tcp.lost', true],
@@ -142,6 +159,12 @@ describe('a stream', () => {
       assert.match(effects[0]!, /^flush/);
       assert.equal(effects.includes('raiseDisconnected'), told);
     }
+  });
+
+  test('whose peer does not read any more is bounded until it reads again', () => {
+    assert.deepEqual(stepped(stream, opened, ['output.blocked']).effects, ['startStallTimer']);
+    assert.deepEqual(stepped(stream, opened, ['output.blocked'], ['output.moved']).effects, ['stopTimer']);
+    assert.equal(stepped(stream, opened, ['output.blocked'], ['clock.expired']).state, 'ended');
   });
 
   test('tells the owner of its end once, whatever comes after', () => {

@@ -10,6 +10,8 @@
  * A responder may not talk before it has the initiator's first FPDU; so the initiator always begins with an RDMA write
  * of no bytes, which is legal in both revisions and is what revision 2 negotiates as ready-to-receive.
  *
+ * An initiator that is turned away without a word asks again as revision 1, once, within the same time.
+ *
  * These machines belong to the adapter and are no part of the provider's system.
  *
  * Source: RFC 5044, 7.1 (start-up) and 7.4 (end); RFC 6581, 4 and 9; RFC 5040, 5.1 and 6.
@@ -24,6 +26,8 @@ import { any, equal, less, unequal } from './expression.ts';
 export const IwarpReject = { nobodyListens: 8, byConsumer: 28 } as const;
 
 const byte = range(0, 255);
+/** None; no enhanced data, too many reads, no matching sign of readiness. Source: RFC 5044, 8; RFC 6581, 8. */
+const objections = [0, 4, 6, 7] as const;
 
 const startupContract = {
   context: {
@@ -46,7 +50,10 @@ const startupContract = {
     'tcp.lost': {},
     /** A whole request; `revisionMax` is the highest that this end speaks. */
     'peer.request': { revision: byte, revisionMax: range(1, 2), markers: flag, crc: flag },
-    'peer.reply': { revision: byte, markers: flag, crc: flag, rejected: flag, readyToReceive: flag },
+    /** A whole reply; `objection` is MPA's error code for what makes its enhanced data unusable, 0 when nothing does. */
+    'peer.reply': { revision: byte, markers: flag, crc: flag, rejected: flag, objection: oneOf(...objections) },
+    /** The peer has ended TCP without a byte of an answer: so do those that don't know the revision. */
+    'peer.declined': {},
     /** Bytes that can't be what is expected now. */
     'peer.malformed': {},
     /** The first FPDU has come. */
@@ -61,6 +68,8 @@ const startupContract = {
     stopTimer: {},
     sendRequest: { revision: range(1, 2) },
     sendReply: { rejected: flag },
+    /** Tell the responder by a Terminate of MPA why its reply is of no use. */
+    terminateReply: { code: oneOf(...objections), crc: flag },
     /** Refuse in the name of the adapter: no private data. */
     sendRefusal: {},
     raiseConnectRequest: {},
@@ -161,7 +170,17 @@ export const createMpaStartupMachine = () => {
                 effect('raiseRejected', { reason: IwarpReject.byConsumer }),
               ],
             },
-            { guard: when(equal(event('readyToReceive'), 0)), ...failed },
+            {
+              guard: when(unequal(event('objection'), 0)),
+              target: 'ended',
+              actions: [
+                effect('stopTimer', {}),
+                effect('terminateReply', { code: event('objection'), crc: any(c.crc, event('crc')) }),
+                effect('closeTcp', {}),
+                effect('abandonStream', {}),
+                effect('raiseConnectFailed', {}),
+              ],
+            },
             {
               target: 'operating',
               actions: [
@@ -171,6 +190,15 @@ export const createMpaStartupMachine = () => {
                 effect('openStream', { initiator: 1, crc: any(c.crc, event('crc')) }),
               ],
             },
+          ],
+          // Once more, as revision 1; the time that is left is what is left of the first try's.
+          'peer.declined': [
+            {
+              guard: when(equal(c.revision, 2)),
+              target: 'connecting',
+              actions: [update({ revision: 1 }), effect('openTcp', {})],
+            },
+            failed,
           ],
           'peer.malformed': failed,
           'tcp.lost': failed,
@@ -280,6 +308,10 @@ const streamContract = {
     'peer.end': {},
     /** The peer, or something here, broke the protocol: the reason is to be sent. */
     'stream.fault': { layer: range(0, 15), type: range(0, 15), code: byte },
+    /** TCP takes no more of what there is to send. */
+    'output.blocked': {},
+    /** TCP has taken some of it. */
+    'output.moved': {},
     'tcp.lost': {},
     'clock.expired': {},
   },
@@ -298,7 +330,10 @@ const streamContract = {
     /** End this half of TCP after all that was handed to it. */
     endTcp: {},
     closeTcp: {},
+    /** Bound the wait for the peer's end. */
     startTimer: {},
+    /** Bound the wait for the peer to read. */
+    startStallTimer: {},
     stopTimer: {},
     raiseDisconnected: {},
     ignored: {},
@@ -326,7 +361,7 @@ export const createIwarpStreamMachine = () => {
   } as const;
   const lost = {
     target: 'ended',
-    actions: [effect('flush', {}), effect('closeTcp', {}), effect('raiseDisconnected', {})],
+    actions: [effect('flush', {}), effect('stopTimer', {}), effect('closeTcp', {}), effect('raiseDisconnected', {})],
   } as const;
   // The peer's end comes after all it had to say: what is here answers by its own end.
   const ended = {
@@ -380,7 +415,11 @@ export const createIwarpStreamMachine = () => {
             ],
           },
           'peer.end': ended,
+          'output.blocked': { actions: effect('startStallTimer', {}) },
+          'output.moved': { actions: effect('stopTimer', {}) },
           'tcp.lost': lost,
+          // A peer that doesn't read any more is as good as lost.
+          'clock.expired': lost,
         },
       },
       // This end has nothing more to say; the peer may still be talking, to nobody.
@@ -390,6 +429,8 @@ export const createIwarpStreamMachine = () => {
           'peer.fpdu': ignored,
           'peer.terminate': ignored,
           'stream.fault': ignored,
+          'output.blocked': ignored,
+          'output.moved': ignored,
           'tcp.lost': over,
           'clock.expired': over,
           'connector.disconnect': ignored,
@@ -402,6 +443,8 @@ export const createIwarpStreamMachine = () => {
           'peer.fpdu': ignored,
           'peer.terminate': ignored,
           'stream.fault': ignored,
+          'output.blocked': ignored,
+          'output.moved': ignored,
           'tcp.lost': over,
           'clock.expired': over,
           'connector.disconnect': ignored,
@@ -413,6 +456,8 @@ export const createIwarpStreamMachine = () => {
           'peer.fpdu': ignored,
           'peer.terminate': ignored,
           'stream.fault': ignored,
+          'output.blocked': ignored,
+          'output.moved': ignored,
           'tcp.lost': ignored,
           'clock.expired': ignored,
           'connector.disconnect': ignored,

@@ -58,8 +58,11 @@ export interface AdapterCapabilities {
   readonly privateDataMax: { readonly connect: number; readonly accept: number; readonly reject: number };
 }
 
-/** Who may do what with a registered region; a bit set. */
-export const MemoryAccess = { localWrite: 1, remoteRead: 2, remoteWrite: 4 } as const;
+/**
+ * Who may do what with a registered region; a bit set. `remoteInvalidate`: a peer's send may end its remote key, from
+ * when on nothing reaches the region by that key (iWARP only; without effect elsewhere).
+ */
+export const MemoryAccess = { localWrite: 1, remoteRead: 2, remoteWrite: 4, remoteInvalidate: 8 } as const;
 
 /** A registered region as the adapter knows it. */
 export interface MemoryRegion {
@@ -118,15 +121,21 @@ export const WorkRequestField = {
   connector: 1,
   /** Returned unchanged in the completion; 32 bits. */
   context: 2,
-  /** Bit 0: fence, wait until earlier RDMA reads of this connector have completed. */
+  /** Union of `WORK_REQUEST_…` bits. */
   flags: 3,
   elementCount: 4,
+  /** Of the peer's region; in a send, the key that it is to invalidate. */
   remoteKey: 5,
   remoteAddressLow: 6,
   remoteAddressHigh: 7,
   elements: 8,
 } as const;
+/** Waits until earlier RDMA reads of this connector have completed. */
 export const WORK_REQUEST_FENCE = 1;
+/** A send that asks for a solicited event at the peer. iWARP only; others ignore it. */
+export const WORK_REQUEST_SOLICITED = 2;
+/** A send that ends the peer's key `remoteKey` when it is received. iWARP only; others ignore it. */
+export const WORK_REQUEST_INVALIDATE = 4;
 
 /** 32-bit words of one completion. */
 export const COMPLETION_WORDS = 6;
@@ -138,7 +147,11 @@ export const CompletionField = {
   /** Bytes received or read; not valid for sends and writes, nor for a failed work request. */
   bytes: 3,
   opcode: 4,
-  /** The adapter's own status number, for the journal. */
+  /**
+   * The adapter's own status number, for the journal. Over iWARP: of a receive that succeeded, the key that its send
+   * invalidated, or 0; of a request that failed or was flushed, the reason of the stream's end as in a Terminate
+   * (layer, type and code in 4, 4 and 8 bits), or 0 when it ended without one.
+   */
   vendorStatus: 5,
 } as const;
 

@@ -56,11 +56,26 @@ export interface IwarpOptions {
   readonly startupMs?: number;
   /** Bound of the wait for the peer's half of TCP to end. */
   readonly closeMs?: number;
+  /** Bound of the wait for a peer that doesn't read: so long without TCP taking anything ends the connection. */
+  readonly stallMs?: number;
   /** Incoming connections at once that have not asked yet; more are refused. */
   readonly startupsMax?: number;
   /** One output buffer, in bytes. */
   readonly outputBytes?: number;
+  /** What bounds waits; the system's timers unless a test brings others. */
+  readonly timers?: Timers;
 }
+
+/** Starts and stops timers: `setTimeout` and `clearTimeout`, or a test's. A timer holds no event loop open. */
+export interface Timers {
+  start(afterMs: number, expired: () => void): unknown;
+  stop(timer: unknown): void;
+}
+
+const systemTimers: Timers = {
+  start: (afterMs, expired) => setTimeout(expired, afterMs).unref(),
+  stop: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
 
 const defaults = {
   revision: 2,
@@ -69,8 +84,10 @@ const defaults = {
   readDepth: 16,
   startupMs: 5_000,
   closeMs: 2_000,
+  stallMs: 30_000,
   startupsMax: 256,
   outputBytes: 262_144,
+  timers: systemTimers,
 } as const;
 
 const BATCH_MAX = 64;
@@ -105,9 +122,10 @@ class Link implements Shell {
   isKnown: boolean;
   target: { readonly local: SocketAddress; readonly remote: SocketAddress } | null = null;
   readonly #adapter: IwarpAdapter;
-  #timer: NodeJS.Timeout | null = null;
+  #timer: unknown = null;
   #inFlight = 0;
   #pumping = false;
+  #blocked = false;
   #ending = false;
   #closing = false;
 
@@ -119,8 +137,10 @@ class Link implements Shell {
   }
 
   adopt(socket: net.Socket): void {
+    const former = this.socket;
     this.socket = socket;
     this.#adapter.sockets.add(this);
+    former?.destroy();
     socket.setNoDelay(true);
     let code: string | undefined;
     socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -129,13 +149,18 @@ class Link implements Shell {
     socket.on('connect', () => {
       if (this.connection.startupState === 'connecting') this.connection.tcpConnected();
     });
-    socket.on('end', () => this.connection.peerEnded());
+    socket.on('end', () => {
+      if (this.socket === socket) this.connection.peerEnded();
+    });
     socket.on('close', () => {
-      this.stopTimer();
-      if (code === 'ECONNREFUSED') this.connection.tcpRefused();
-      else this.connection.tcpLost();
+      // The connection may have gone on to another one.
+      if (this.socket !== socket) return;
       this.socket = null;
       this.#adapter.sockets.delete(this);
+      if (this.connection.startupState === 'connecting' && code === 'ECONNREFUSED') this.connection.tcpRefused();
+      else this.connection.tcpLost();
+      if (this.socket !== null) return;
+      this.stopTimer();
       if (this.isDetached) this.connection.release();
     });
   }
@@ -152,7 +177,7 @@ class Link implements Shell {
       onread: {
         buffer,
         callback: (count) => {
-          this.connection.bytesArrived(buffer.subarray(0, count));
+          if (this.socket === socket) this.connection.bytesArrived(buffer.subarray(0, count));
           return true;
         },
       },
@@ -182,12 +207,19 @@ class Link implements Shell {
         socket.write(buffer.subarray(0, count), () => {
           this.#inFlight--;
           this.#adapter.giveBuffer(buffer);
+          if (this.#blocked) this.#setBlocked(false);
           this.pump();
         });
       }
+      if (this.#inFlight >= OUTPUT_BUFFERS_MAX && stream.hasOutput && !this.#blocked) this.#setBlocked(true);
       if (this.#ending && !stream.hasOutput && !socket.writableEnded) socket.end();
     }
     this.#pumping = false;
+  }
+
+  #setBlocked(isBlocked: boolean): void {
+    this.#blocked = isBlocked;
+    this.connection.outputMoved(isBlocked);
   }
 
   endTcp(): void {
@@ -200,22 +232,19 @@ class Link implements Shell {
     this.socket?.destroySoon();
   }
 
-  startTimer(phase: 'startup' | 'closing'): void {
+  startTimer(phase: 'startup' | 'closing' | 'stalled'): void {
     this.stopTimer();
-    const { startupMs, closeMs } = this.#adapter.options;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = null;
-        this.connection.timeExpired();
-        // Nothing more is waited for, not even for what was written.
-        this.socket?.destroy();
-      },
-      phase === 'startup' ? startupMs : closeMs,
-    ).unref();
+    const { startupMs, closeMs, stallMs, timers } = this.#adapter.options;
+    this.#timer = timers.start({ startup: startupMs, closing: closeMs, stalled: stallMs }[phase], () => {
+      this.#timer = null;
+      this.connection.timeExpired();
+      // Nothing more is waited for, not even for what was written.
+      this.socket?.destroy();
+    });
   }
 
   stopTimer(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#timer !== null) this.#adapter.options.timers.stop(this.#timer);
     this.#timer = null;
   }
 

@@ -18,8 +18,9 @@ describe('the iWARP core under whatever comes', () => {
       ...['connectRequest', 'established', 'disconnected', 'rejected', 'connectFailed', 'withdrawn'].map(
         (event) => `event ${event}`,
       ),
-      ...[0, 1, 2, 3, 7].map((opcode) => `sent ${opcode} true`),
-      ...[0, 1, 2, 3].map((opcode) => `completed ${opcode} 0 0`),
+      'completed 1 0 true',
+      ...[0, 1, 2, 3, 4, 5, 6, 7].map((opcode) => `sent ${opcode} true`),
+      ...[0, 1, 2, 3].map((opcode) => `completed ${opcode} 0 false`),
     ].filter((feature) => !features.has(feature));
     assert.deepEqual(missing, []);
   });

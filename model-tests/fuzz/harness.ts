@@ -50,11 +50,11 @@ const TURNS_MAX = 64;
 const QUEUE_DEPTH = 4;
 const READ_DEPTH = 2;
 
-const { localWrite, remoteRead, remoteWrite } = MemoryAccess;
+const { localWrite, remoteInvalidate, remoteRead, remoteWrite } = MemoryAccess;
 /** Rights of each region; the last one is in another protection domain. */
 const RIGHTS = [
   localWrite | remoteRead | remoteWrite,
-  localWrite | remoteWrite,
+  localWrite | remoteWrite | remoteInvalidate,
   remoteRead,
   localWrite,
   0,
@@ -90,6 +90,8 @@ class Harness implements Shell {
   readonly #memory = new MemoryTable(0x1234);
   readonly #domain = this.#memory.allocateDomain();
   readonly #regions: ({ id: number; localKey: number; remoteKey: number; address: number } | null)[] = [];
+  /** Regions that the peer may write to. */
+  readonly #open = new Set<number>();
   readonly #connection: Connection;
   readonly #crc: boolean;
   readonly #isInitiator: boolean;
@@ -120,7 +122,9 @@ class Harness implements Shell {
       const region = this.#memory.register(domain, this.#arena.subarray(start, start + REGION_BYTES), RIGHTS[index]!);
       assert.ok(typeof region !== 'number');
       this.#regions.push(region);
-      if ((RIGHTS[index]! & remoteWrite) !== 0 && domain === this.#domain) this.#allow(index, REGION_BYTES, 1);
+      if ((RIGHTS[index]! & remoteWrite) === 0 || domain !== this.#domain) continue;
+      this.#open.add(index);
+      this.#allow(index, REGION_BYTES, 1);
     }
     const setup = this.#byte();
     this.#isInitiator = (setup & 1) !== 0;
@@ -257,7 +261,8 @@ class Harness implements Shell {
       rdmapVersion: (control & 64) === 0 ? 1 : 0,
       opcode: control & 15,
       stag: this.#key(key),
-      offset: (control & 128) === 0 ? BigInt(this.#near(key, delta)) : 0xffff_ffff_ffff_ff00n + BigInt(delta),
+      offsetHigh: (control & 128) === 0 ? 0 : 0xffff_ffff,
+      offsetLow: (control & 128) === 0 ? this.#near(key, delta) : 0xffff_ff00 + delta,
     } as const satisfies SegmentHeader;
     if (header.opcode === 2) this.#offset = header.last ? 0 : this.#offset + length;
     return segment(header, Buffer.alloc(length, control));
@@ -272,7 +277,7 @@ class Harness implements Shell {
       ddpVersion: (control & 32) === 0 ? 1 : 2,
       rdmapVersion: (control & 64) === 0 ? 1 : 0,
       opcode: control & 15,
-      invalidates: this.#key(choice >> 2),
+      invalidates: (control & 13) === 4 ? this.#key(this.#byte()) : 0,
       queue,
       message: (this.#messages[queue] ?? 1) + ((choice & 4) === 0 ? 0 : 1),
       offset: this.#offset + ((choice & 8) === 0 ? 0 : 1),
@@ -290,10 +295,12 @@ class Harness implements Shell {
     encodeReadRequest(
       {
         sinkStag: this.#key(sink),
-        sinkOffset: sink * 2 ** 40,
+        sinkOffsetHigh: (sink << 24) >>> 0,
+        sinkOffsetLow: (sink << 25) >>> 0,
         length: length === 255 ? 0xffff_ffff : length,
         sourceStag: this.#key(source),
-        sourceOffset: this.#near(source, delta),
+        sourceOffsetHigh: sink === 254 ? 0xffff_ffff : 0,
+        sourceOffsetLow: this.#near(source, delta),
       },
       payload,
       0,
@@ -342,7 +349,7 @@ class Harness implements Shell {
     const words = new Uint32Array(WORK_REQUEST_WORDS);
     words[WorkRequestField.opcode] = opcode;
     words[WorkRequestField.context] = this.#contexts;
-    words[WorkRequestField.flags] = choice >> 7;
+    words[WorkRequestField.flags] = choice >> 5;
     words[WorkRequestField.elementCount] = 1;
     words[WorkRequestField.remoteKey] = remote;
     words[WorkRequestField.elements] = region?.localKey ?? remote;
@@ -396,7 +403,13 @@ class Harness implements Shell {
     if (region === undefined || region === null) return;
     this.#memory.deregister(region.id);
     this.#regions[index] = null;
-    if ((RIGHTS[index]! & remoteWrite) !== 0 && index !== REGIONS - 1) this.#allow(index, REGION_BYTES, -1);
+    this.#shut(index);
+  }
+
+  /** The peer has no right to write to a region any more. */
+  #shut(index: number): void {
+    if (!this.#open.delete(index)) return;
+    this.#allow(index, REGION_BYTES, -1);
   }
 
   #allow(region: number, length: number, change: 1 | -1): void {
@@ -482,8 +495,15 @@ class Harness implements Shell {
     const request = queue.shift();
     assert.equal(context, request?.context, 'completions come in posting order, once');
     if (request!.mutable) this.#allow(request!.region, request!.length, -1);
-    if (status === CompletionStatus.success) assert.ok(bytes <= request!.length);
-    this.#feature(`completed ${opcode} ${status} ${vendorStatus}`);
+    if (status === CompletionStatus.success) {
+      assert.ok(bytes <= request!.length);
+      const invalidated = this.#regions.findIndex((region) => vendorStatus !== 0 && region?.remoteKey === vendorStatus);
+      assert.ok(vendorStatus === 0 || (RIGHTS[invalidated]! & remoteInvalidate) !== 0, 'a key was ended without right');
+      if (invalidated >= 0) this.#shut(invalidated);
+    }
+    this.#feature(
+      `completed ${opcode} ${status} ${status === CompletionStatus.success ? vendorStatus > 0 : vendorStatus}`,
+    );
     this.#reported.push(opcode);
   }
 

@@ -10,14 +10,8 @@ import { compileIwarpMachines, EFFECT_STRIDE, InvariantError, MachineRows } from
 import type { CompletionStatus as Status, ConnectionEvent, Opcode as OpcodeValue, QueueDepths } from '../adapter.ts';
 import type { MemoryTable } from './memory.ts';
 import { Stream } from './stream.ts';
-import {
-  type EnhancedData,
-  encodeStartup,
-  type StartupFrame,
-  StartupReader,
-  type TerminateCode,
-  type TerminateMessage,
-} from './wire.ts';
+import { Terminate, type TerminateCode, type TerminateMessage } from './terminate.ts';
+import { DEPTH_UNSPECIFIED, type EnhancedData, encodeStartup, type StartupFrame, StartupReader } from './wire.ts';
 
 /** What a connection asks of whoever has its TCP connection. */
 export interface Shell {
@@ -30,7 +24,7 @@ export interface Shell {
   endTcp(): void;
   /** End both halves, after what was written. */
   closeTcp(): void;
-  startTimer(phase: 'startup' | 'closing'): void;
+  startTimer(phase: 'startup' | 'closing' | 'stalled'): void;
   stopTimer(): void;
   raise(event: Exclude<ConnectionEvent, { type: 'connectRequest' | 'deviceRemoved' }>): void;
   raiseConnectRequest(privateData: Uint8Array): void;
@@ -207,12 +201,21 @@ export class Connection {
 
   tcpLost(): void {
     if (this.startupState === 'operating') this.#streamEvent('tcp.lost');
-    else this.#startupEvent('tcp.lost');
+    else this.#startupEvent(this.#isDeclined ? 'peer.declined' : 'tcp.lost');
   }
 
   peerEnded(): void {
     if (this.startupState === 'operating') this.#streamEvent('peer.end');
-    else this.#startupEvent('tcp.lost');
+    else this.#startupEvent(this.#isDeclined ? 'peer.declined' : 'tcp.lost');
+  }
+
+  /** TCP takes no more of the stream's output, or takes it again. */
+  outputMoved(isBlocked: boolean): void {
+    if (this.startupState === 'operating') this.#streamEvent(isBlocked ? 'output.blocked' : 'output.moved');
+  }
+
+  get #isDeclined(): boolean {
+    return this.startupState === 'awaitingReply' && this.#reader!.isEmpty;
   }
 
   timeExpired(): void {
@@ -251,15 +254,25 @@ export class Connection {
 
   #frameArrived(frame: StartupFrame): void {
     this.#peer = frame;
-    const { revision, enhanced } = frame;
+    const { revision } = frame;
     const [markers, crc, rejected] = [frame.markers, frame.crc, frame.rejected].map(Number) as [number, number, number];
     if (frame.kind === 'request') {
       this.#startupEvent('peer.request', [revision, this.#settings.revision, markers, crc]);
       return;
     }
+    this.#startupEvent('peer.reply', [revision, markers, crc, rejected, this.#objection(frame)]);
+  }
+
+  /** What is wrong with the enhanced data of a reply: MPA's error code, or 0. */
+  #objection({ revision, enhanced }: StartupFrame): number {
+    if (revision < 2) return 0;
+    if (enhanced === null) return Terminate.invalidStartup.code;
+    const { peerToPeer, byWrite, outgoingReads } = enhanced;
+    if (outgoingReads !== DEPTH_UNSPECIFIED && outgoingReads > this.#settings.readDepth) {
+      return Terminate.insufficientReads.code;
+    }
     // A peer that wants another sign of readiness than the one that was offered.
-    const isUnable = enhanced?.peerToPeer === true && !enhanced.byWrite && (enhanced.byRead || enhanced.byEmptyFpdu);
-    this.#startupEvent('peer.reply', [revision, markers, crc, rejected, isUnable ? 0 : 1]);
+    return peerToPeer && !byWrite ? Terminate.noMatchingReadyToReceive.code : 0;
   }
 
   #startupEvent(event: string, parameters?: readonly number[]): void {
@@ -281,8 +294,14 @@ export class Connection {
         return shell.endTcp();
       case 'startTimer':
         return shell.startTimer(this.startupState === 'operating' ? 'closing' : 'startup');
+      case 'startStallTimer':
+        return shell.startTimer('stalled');
       case 'stopTimer':
         return shell.stopTimer();
+      case 'terminateReply':
+        this.#stream!.open(b === 1, 0);
+        this.#stream!.terminate({ layer: 2, type: 0, code: a });
+        return shell.pump();
       case 'sendRequest':
         this.#reader = new StartupReader('reply');
         return shell.write(this.#frame('request', a, false, this.#privateData));
@@ -365,11 +384,12 @@ export class Connection {
     const asked = this.#peer?.enhanced ?? null;
     if (asked === null) return null;
     const { readDepth } = this.#settings;
+    const canRead = readDepth > 0;
     return {
       peerToPeer: asked.peerToPeer,
       byWrite: asked.byWrite,
-      byRead: asked.byRead && !asked.byWrite,
-      byEmptyFpdu: asked.byEmptyFpdu && !asked.byWrite && !asked.byRead,
+      byRead: asked.byRead && !asked.byWrite && canRead,
+      byEmptyFpdu: asked.byEmptyFpdu && !asked.byWrite && !(asked.byRead && canRead),
       incomingReads: Math.min(readDepth, asked.outgoingReads),
       outgoingReads: Math.min(readDepth, asked.incomingReads),
     };

@@ -10,7 +10,7 @@ import type { MemoryRegion } from '../adapter.ts';
 import { AdapterStatus, MemoryAccess } from '../adapter.ts';
 
 /** Why memory can't be reached. */
-export type Refusal = 'unknownKey' | 'otherDomain' | 'access' | 'bounds' | 'wrap';
+export type Refusal = 'unknownKey' | 'otherDomain' | 'access' | 'bounds';
 
 interface Region extends MemoryRegion {
   readonly protectionDomain: number;
@@ -87,6 +87,20 @@ export class MemoryTable {
     return this.#key;
   }
 
+  /**
+   * Whether a peer may end the key of a region, and ends it if so: the region stays, for its owner alone.
+   *
+   * @returns null when it is done, or why not: 'access' when the owner doesn't let peers invalidate
+   */
+  invalidate(protectionDomain: number, key: number): Exclude<Refusal, 'bounds'> | null {
+    const region = this.#byKey.get(key);
+    if (region === undefined || region.remoteKey !== key) return 'unknownKey';
+    if (region.protectionDomain !== protectionDomain) return 'otherDomain';
+    if ((region.access & MemoryAccess.remoteInvalidate) === 0) return 'access';
+    this.#byKey.delete(key);
+    return null;
+  }
+
   /** Bytes that an element of a work request names, or why not. */
   local(protectionDomain: number, key: number, address: number, length: number, access: number): Uint8Array | Refusal {
     const region = this.#byKey.get(key);
@@ -123,7 +137,6 @@ function find(
 ): Uint8Array | Refusal {
   if (region.protectionDomain !== protectionDomain) return 'otherDomain';
   if ((region.access & access) !== access) return 'access';
-  if (address + length > 2 ** 64) return 'wrap';
   const start = address - region.address;
   if (start < 0 || start + length > region.memory.byteLength) return 'bounds';
   return region.memory.subarray(start, start + length);

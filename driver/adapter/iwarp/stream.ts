@@ -21,16 +21,25 @@ import {
   MemoryAccess,
   Opcode,
   WORK_REQUEST_FENCE,
+  WORK_REQUEST_INVALIDATE,
+  WORK_REQUEST_SOLICITED,
   WORK_REQUEST_WORDS,
   WorkRequestField,
 } from '../adapter.ts';
 import type { MemoryTable, Refusal } from './memory.ts';
 import {
+  decodeTerminate,
+  encodeTerminate,
+  reasonOf,
+  Terminate,
+  type TerminateCode,
+  type TerminateMessage,
+  vendorStatusOf,
+} from './terminate.ts';
+import {
   decodeHeader,
   decodeReadRequest,
-  decodeTerminate,
   encodeReadRequest,
-  encodeTerminate,
   FpduReader,
   fpduBytes,
   fpduIsIntact,
@@ -39,12 +48,10 @@ import {
   QueueNumber,
   RdmapOpcode,
   READ_REQUEST_BYTES,
+  type ReadRequest,
   type SegmentHeader,
   sealFpdu,
   TAGGED_BYTES,
-  Terminate,
-  type TerminateCode,
-  type TerminateMessage,
   UNTAGGED_BYTES,
 } from './wire.ts';
 
@@ -105,13 +112,6 @@ class WorkRequests {
     }
     return count;
   }
-
-  remoteAddress(request: number): number {
-    return (
-      this.field(request, WorkRequestField.remoteAddressLow) +
-      this.field(request, WorkRequestField.remoteAddressHigh) * 2 ** 32
-    );
-  }
 }
 
 /** A read of ours that has no whole answer yet. */
@@ -123,12 +123,7 @@ interface OutgoingRead {
 }
 
 /** A read of the peer that has no whole answer yet. */
-interface IncomingRead {
-  readonly sinkStag: number;
-  readonly sinkOffset: number;
-  readonly sourceStag: number;
-  readonly sourceOffset: number;
-  readonly length: number;
+interface IncomingRead extends ReadRequest {
   done: number;
 }
 
@@ -136,7 +131,10 @@ const EMPTY = new Uint8Array(0);
 /** Bytes that `produce` needs room for to make progress with any setting. */
 export const roomFor = (ulpduMax: number): number => fpduBytes(ulpduMax);
 
-const vendorOf = ({ layer, type, code }: TerminateCode): number => (layer << 12) | (type << 8) | code;
+/** Whether a part of a buffer goes beyond the last offset of 64 bits. */
+const wraps = (high: number, low: number, length: number): boolean => high === 0xffff_ffff && low + length > 2 ** 32;
+/** An offset as a number: exact up to 2^53, and above that beyond every registered region. */
+const offsetOf = (high: number, low: number): number => high * 2 ** 32 + low;
 
 export class Stream {
   readonly #owner: StreamOwner;
@@ -152,6 +150,8 @@ export class Stream {
   #readsMax = 0;
   #isDead = false;
   #maySend = false;
+  /** Why the stream ended, as it is told to those that are flushed; 0 without a Terminate in either direction. */
+  #endStatus = 0;
 
   // Sending.
   /** Work requests of which every segment is in the output. */
@@ -231,23 +231,29 @@ export class Stream {
     this.#reads.length = 0;
   }
 
-  /** As {@link Stream.flush}, but the oldest read ends with the peer's reason if that was about a read. */
+  /**
+   * As {@link Stream.flush}, but the oldest read ends with the peer's reason if that was about a read. A send or write
+   * that the peer refused has been completed with success: it had left. The reason is told to whatever is flushed, and
+   * to all that is posted afterwards.
+   */
   flushRefused(message: TerminateMessage): void {
+    this.#endStatus = vendorStatusOf(message);
     const read = this.#reads[0];
     if (read !== undefined && message.readRequest.byteLength > 0 && this.#sends.completed === read.request) {
       const status = message.type === 1 ? CompletionStatus.remoteAccess : CompletionStatus.remoteOperation;
-      this.#complete(this.#sends, status, 0, vendorOf(message));
+      this.#complete(this.#sends, status, 0, this.#endStatus);
     }
     this.flush();
   }
 
   /** Puts a Terminate in front of whatever was to be sent, about the segment at hand. */
   terminate(code: TerminateCode): void {
+    this.#endStatus = vendorStatusOf(code);
     const header = decodeHeader(this.#ulpdu);
-    const headerBytes = header === null || code.layer === 2 ? 0 : header.tagged ? TAGGED_BYTES : UNTAGGED_BYTES;
+    const headers = reasonOf(code)?.headers ?? 'none';
+    const headerBytes = header === null || headers === 'none' ? 0 : header.tagged ? TAGGED_BYTES : UNTAGGED_BYTES;
     const isReadRequest =
-      headerBytes > 0 &&
-      code.layer === 0 &&
+      headers === 'rdmap' &&
       header?.opcode === RdmapOpcode.readRequest &&
       this.#ulpdu.byteLength >= UNTAGGED_BYTES + READ_REQUEST_BYTES;
     this.#terminate = encodeTerminate({
@@ -289,7 +295,7 @@ export class Stream {
     if (this.#isDead) return -1;
     if (this.#readyToReceive) {
       this.#readyToReceive = false;
-      putTagged(into, at, true, RdmapOpcode.rdmaWrite, 0, 0);
+      putTagged(into, at, true, RdmapOpcode.rdmaWrite, 0, 0, 0, 0);
       return TAGGED_BYTES;
     }
     switch (this.#next()) {
@@ -326,9 +332,9 @@ export class Stream {
     const length = Math.min(answer.length - answer.done, this.#settings.ulpduMax - TAGGED_BYTES);
     const last = answer.done + length === answer.length;
     if (length > 0) {
-      const { sourceStag, sourceOffset, done } = answer;
+      const offset = offsetOf(answer.sourceOffsetHigh, answer.sourceOffsetLow) + answer.done;
       const access = MemoryAccess.remoteRead;
-      const bytes = this.#memory.remote(this.#protectionDomain, sourceStag, sourceOffset + done, length, access);
+      const bytes = this.#memory.remote(this.#protectionDomain, answer.sourceStag, offset, length, access);
       // Taken back while the answer was under way.
       if (typeof bytes === 'string') {
         this.#owner.faulted(readRefusal(bytes));
@@ -336,7 +342,8 @@ export class Stream {
       }
       into.set(bytes, at + TAGGED_BYTES);
     }
-    putTagged(into, at, last, RdmapOpcode.readResponse, answer.sinkStag, answer.sinkOffset + answer.done);
+    const { sinkStag, sinkOffsetHigh, sinkOffsetLow, done } = answer;
+    putTagged(into, at, last, RdmapOpcode.readResponse, sinkStag, sinkOffsetHigh, sinkOffsetLow, done);
     answer.done += length;
     if (last) {
       this.#answers.shift();
@@ -357,11 +364,15 @@ export class Stream {
       return this.#failLocally(CompletionStatus.localProtection, into, at);
     }
     const last = this.#position + length === total;
+    const key = this.#sends.field(request, WorkRequestField.remoteKey);
     if (isWrite) {
-      const stag = this.#sends.field(request, WorkRequestField.remoteKey);
-      putTagged(into, at, last, RdmapOpcode.rdmaWrite, stag, this.#sends.remoteAddress(request) + this.#position);
+      const high = this.#sends.field(request, WorkRequestField.remoteAddressHigh);
+      const low = this.#sends.field(request, WorkRequestField.remoteAddressLow);
+      putTagged(into, at, last, RdmapOpcode.rdmaWrite, key, high, low, this.#position);
     } else {
-      putUntagged(into, at, last, RdmapOpcode.send, QueueNumber.send, this.#sendMessage, this.#position);
+      const flags = this.#sends.field(request, WorkRequestField.flags);
+      const invalidates = (flags & WORK_REQUEST_INVALIDATE) === 0 ? 0 : key;
+      putUntagged(into, at, last, sendOpcode(flags), QueueNumber.send, this.#sendMessage, this.#position, invalidates);
     }
     this.#position += length;
     if (last) {
@@ -386,10 +397,12 @@ export class Stream {
     encodeReadRequest(
       {
         sinkStag: read.stag,
-        sinkOffset: 0,
+        sinkOffsetHigh: 0,
+        sinkOffsetLow: 0,
         length,
         sourceStag: this.#sends.field(request, WorkRequestField.remoteKey),
-        sourceOffset: this.#sends.remoteAddress(request),
+        sourceOffsetHigh: this.#sends.field(request, WorkRequestField.remoteAddressHigh),
+        sourceOffsetLow: this.#sends.field(request, WorkRequestField.remoteAddressLow),
       },
       into,
       at + UNTAGGED_BYTES,
@@ -403,8 +416,11 @@ export class Stream {
 
   /** The request that is next can't be sent. It ends after those before it; those that still wait are flushed. */
   #failLocally(status: Status, into: Buffer, at: number): number {
-    while (this.#sends.completed < this.#launched) this.#complete(this.#sends, CompletionStatus.flushed, 0, 0);
-    this.#complete(this.#sends, status, 0, 0);
+    this.#endStatus = vendorStatusOf(Terminate.localCatastrophic);
+    while (this.#sends.completed < this.#launched) {
+      this.#complete(this.#sends, CompletionStatus.flushed, 0, this.#endStatus);
+    }
+    this.#complete(this.#sends, status, 0, this.#endStatus);
     this.#ulpdu = Buffer.alloc(0);
     this.#owner.faulted(Terminate.localCatastrophic);
     return this.#segment(into, at);
@@ -480,11 +496,12 @@ export class Stream {
   }
 
   #placeTagged(header: SegmentHeader & { tagged: true }, payload: Buffer): TerminateCode | null {
-    const offset = Number(header.offset);
+    const offset = offsetOf(header.offsetHigh, header.offsetLow);
     if (header.opcode === RdmapOpcode.readResponse) return this.#placeAnswer(header, offset, payload);
     if (header.opcode !== RdmapOpcode.rdmaWrite) return Terminate.unexpectedOpcode;
     // A write of nothing needs no permission: it is how a peer says that it is there.
     if (payload.byteLength === 0) return null;
+    if (wraps(header.offsetHigh, header.offsetLow, payload.byteLength)) return Terminate.taggedOffsetWrap;
     const access = MemoryAccess.remoteWrite;
     const target = this.#memory.remote(this.#protectionDomain, header.stag, offset, payload.byteLength, access);
     if (typeof target === 'string') return writeRefusal(target);
@@ -506,7 +523,7 @@ export class Stream {
     if (!placed) {
       // What was sent before it has arrived; only its completion waited.
       if (this.#sends.completed === read.request) {
-        this.#complete(this.#sends, CompletionStatus.localProtection, 0, 0);
+        this.#complete(this.#sends, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.taggedInvalidStag));
       }
       return Terminate.taggedInvalidStag;
     }
@@ -524,11 +541,9 @@ export class Stream {
     switch (opcode) {
       case RdmapOpcode.send:
       case RdmapOpcode.sendSolicited:
-        return queue === QueueNumber.send ? this.#placeSend(header, payload) : Terminate.unexpectedOpcode;
       case RdmapOpcode.sendInvalidate:
       case RdmapOpcode.sendSolicitedInvalidate:
-        // Regions belong to their owner's registration; no peer ends it.
-        return queue === QueueNumber.send ? Terminate.cannotInvalidate : Terminate.unexpectedOpcode;
+        return queue === QueueNumber.send ? this.#placeSend(header, payload) : Terminate.unexpectedOpcode;
       case RdmapOpcode.readRequest:
         return queue === QueueNumber.readRequest ? this.#takeRead(header, payload) : Terminate.unexpectedOpcode;
       case RdmapOpcode.terminate: {
@@ -551,7 +566,7 @@ export class Stream {
     const request = receives.completed;
     const end = header.offset + payload.byteLength;
     if (end > receives.byteCount(request)) {
-      this.#complete(receives, CompletionStatus.localLength, 0, vendorOf(Terminate.untaggedTooLong));
+      this.#complete(receives, CompletionStatus.localLength, 0, vendorStatusOf(Terminate.untaggedTooLong));
       return Terminate.untaggedTooLong;
     }
     let from = 0;
@@ -561,15 +576,20 @@ export class Stream {
     };
     const access = MemoryAccess.localWrite;
     if (!this.#eachElement(request, header.offset, payload.byteLength, access, use, receives)) {
-      this.#complete(receives, CompletionStatus.localProtection, 0, 0);
+      this.#complete(receives, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.streamCatastrophic));
       return Terminate.streamCatastrophic;
     }
     this.#receivePosition = end;
-    if (header.last) {
-      this.#receivePosition = 0;
-      this.#receiveMessage = (this.#receiveMessage + 1) >>> 0;
-      this.#complete(receives, CompletionStatus.success, end, 0);
+    if (!header.last) return null;
+    const invalidated = invalidates(header.opcode) ? header.invalidates : 0;
+    // The key is ended before the receive is complete, so that its owner may count on it.
+    if (invalidates(header.opcode)) {
+      const refusal = this.#memory.invalidate(this.#protectionDomain, invalidated);
+      if (refusal !== null) return invalidationRefusal(refusal);
     }
+    this.#receivePosition = 0;
+    this.#receiveMessage = (this.#receiveMessage + 1) >>> 0;
+    this.#complete(receives, CompletionStatus.success, end, invalidated);
     return null;
   }
 
@@ -580,13 +600,16 @@ export class Stream {
     if (payload.byteLength < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
     if (this.#answers.length >= this.#settings.incomingReadsMax) return Terminate.untaggedNoBuffer;
     const read = decodeReadRequest(payload);
-    if (read.length > 0) {
-      const { sourceStag, sourceOffset, length } = read;
+    const { length, sinkOffsetHigh, sinkOffsetLow, sourceStag, sourceOffsetHigh, sourceOffsetLow } = read;
+    if (wraps(sourceOffsetHigh, sourceOffsetLow, length) || wraps(sinkOffsetHigh, sinkOffsetLow, length)) {
+      return Terminate.readOffsetWrap;
+    }
+    if (length > 0) {
+      const offset = offsetOf(sourceOffsetHigh, sourceOffsetLow);
       const access = MemoryAccess.remoteRead;
-      const source = this.#memory.remote(this.#protectionDomain, sourceStag, sourceOffset, length, access);
+      const source = this.#memory.remote(this.#protectionDomain, sourceStag, offset, length, access);
       if (typeof source === 'string') return readRefusal(source);
     }
-    if (read.sinkOffset + read.length > Number.MAX_SAFE_INTEGER) return Terminate.readOffsetWrap;
     this.#readRequestMessage = (this.#readRequestMessage + 1) >>> 0;
     this.#answers.push({ ...read, done: 0 });
     return null;
@@ -612,7 +635,33 @@ export class Stream {
   }
 
   #flushQueue(queue: WorkRequests): void {
-    while (queue.completed < queue.posted) this.#complete(queue, CompletionStatus.flushed, 0, 0);
+    while (queue.completed < queue.posted) this.#complete(queue, CompletionStatus.flushed, 0, this.#endStatus);
+  }
+}
+
+const SEND_OPCODES = [
+  RdmapOpcode.send,
+  RdmapOpcode.sendSolicited,
+  RdmapOpcode.sendInvalidate,
+  RdmapOpcode.sendSolicitedInvalidate,
+] as const;
+
+function sendOpcode(flags: number): RdmapOpcode {
+  const isSolicited = (flags & WORK_REQUEST_SOLICITED) === 0 ? 0 : 1;
+  return SEND_OPCODES[isSolicited + ((flags & WORK_REQUEST_INVALIDATE) === 0 ? 0 : 2)]!;
+}
+
+const invalidates = (opcode: number): boolean =>
+  opcode === RdmapOpcode.sendInvalidate || opcode === RdmapOpcode.sendSolicitedInvalidate;
+
+function invalidationRefusal(refusal: Exclude<Refusal, 'bounds'>): TerminateCode {
+  switch (refusal) {
+    case 'unknownKey':
+      return Terminate.readInvalidStag;
+    case 'otherDomain':
+      return Terminate.readStagNotAssociated;
+    case 'access':
+      return Terminate.cannotInvalidate;
   }
 }
 
@@ -626,8 +675,6 @@ function writeRefusal(refusal: Refusal): TerminateCode {
       return Terminate.accessRights;
     case 'bounds':
       return Terminate.taggedBounds;
-    case 'wrap':
-      return Terminate.taggedOffsetWrap;
   }
 }
 
@@ -641,7 +688,5 @@ function readRefusal(refusal: Refusal): TerminateCode {
       return Terminate.accessRights;
     case 'bounds':
       return Terminate.readBounds;
-    case 'wrap':
-      return Terminate.readOffsetWrap;
   }
 }

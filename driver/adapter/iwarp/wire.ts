@@ -1,5 +1,5 @@
 /**
- * iWARP on the wire: MPA start-up frames, FPDUs, DDP and RDMAP headers.
+ * iWARP on the wire: MPA start-up frames, FPDUs, DDP and RDMAP headers. Terminate messages are in terminate.ts.
  *
  * Theory of operation: pure functions between bytes and header objects; all numbers are big-endian. Reading checks what
  * can be checked without knowing the connection (key, sizes, versions) and never reads beyond what it is given.
@@ -93,6 +93,11 @@ export class StartupReader {
 
   constructor(kind: StartupFrame['kind']) {
     this.#kind = kind;
+  }
+
+  /** Nothing of a frame has come. */
+  get isEmpty(): boolean {
+    return this.#count === 0;
   }
 
   /**
@@ -268,8 +273,9 @@ export type SegmentHeader =
       /** 0 to 15 */
       readonly opcode: number;
       readonly stag: number;
-      /** Of the segment's first byte, 64 bits. */
-      readonly offset: bigint;
+      /** Of the segment's first byte in the buffer: upper and lower 32 bits. */
+      readonly offsetHigh: number;
+      readonly offsetLow: number;
     }
   | {
       readonly tagged: false;
@@ -298,7 +304,8 @@ export function encodeHeader(header: SegmentHeader, into: Buffer, at: number): n
   into.writeUInt16BE(controls(tagged, last, ddpVersion, rdmapVersion, opcode), at);
   if (tagged) {
     into.writeUInt32BE(header.stag, at + 2);
-    into.writeBigUInt64BE(header.offset, at + 6);
+    into.writeUInt32BE(header.offsetHigh, at + 6);
+    into.writeUInt32BE(header.offsetLow, at + 10);
     return TAGGED_BYTES;
   }
   into.writeUInt32BE(header.invalidates, at + 2);
@@ -308,11 +315,29 @@ export function encodeHeader(header: SegmentHeader, into: Buffer, at: number): n
   return UNTAGGED_BYTES;
 }
 
-/** Writes the header of a tagged segment without making an object of it; `offset` is a safe integer. */
-export function putTagged(into: Buffer, at: number, last: boolean, opcode: number, stag: number, offset: number): void {
+/**
+ * Writes the header of a tagged segment without making an object of it.
+ *
+ * @param high - upper 32 bits of the offset of the message's first byte
+ * @param low - lower 32 bits of it
+ * @param position - of the segment in its message, 0 to 2^32 - 1; with the offset less than 2^64
+ */
+export function putTagged(
+  into: Buffer,
+  at: number,
+  last: boolean,
+  opcode: number,
+  stag: number,
+  high: number,
+  low: number,
+  position: number,
+): void {
   into.writeUInt16BE(controls(true, last, DDP_VERSION, RDMAP_VERSION, opcode), at);
   into.writeUInt32BE(stag, at + 2);
-  putUint64(into, at + 6, offset);
+  // 64 bits don't fit into a number, and offsets are a peer's addresses: all of them are used.
+  const sum = low + position;
+  into.writeUInt32BE((high + (sum > 0xffff_ffff ? 1 : 0)) >>> 0, at + 6);
+  into.writeUInt32BE(sum >>> 0, at + 10);
 }
 
 /** Writes the header of an untagged segment. */
@@ -324,22 +349,13 @@ export function putUntagged(
   queue: number,
   message: number,
   offset: number,
+  invalidates = 0,
 ): void {
   into.writeUInt16BE(controls(false, last, DDP_VERSION, RDMAP_VERSION, opcode), at);
-  into.writeUInt32BE(0, at + 2);
+  into.writeUInt32BE(invalidates, at + 2);
   into.writeUInt32BE(queue, at + 6);
   into.writeUInt32BE(message, at + 10);
   into.writeUInt32BE(offset, at + 14);
-}
-
-function putUint64(into: Buffer, at: number, value: number): void {
-  into.writeUInt32BE(Math.floor(value / 2 ** 32), at);
-  into.writeUInt32BE(value % 2 ** 32, at + 4);
-}
-
-/** 64 bits as a number: exact up to 2^53, and above that beyond every registered region. */
-function uint64At(bytes: Buffer, at: number): number {
-  return bytes.readUInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
 }
 
 /** @returns the header at the beginning of `ulpdu`, or null when `ulpdu` is too short for it */
@@ -353,7 +369,8 @@ export function decodeHeader(ulpdu: Buffer): SegmentHeader | null {
     opcode: control & 15,
   };
   if ((control & 0x8000) !== 0) {
-    return { tagged: true, ...common, stag: ulpdu.readUInt32BE(2), offset: ulpdu.readBigUInt64BE(6) };
+    const [stag, offsetHigh, offsetLow] = [ulpdu.readUInt32BE(2), ulpdu.readUInt32BE(6), ulpdu.readUInt32BE(10)];
+    return { tagged: true, ...common, stag, offsetHigh, offsetLow };
   }
   if (ulpdu.byteLength < UNTAGGED_BYTES) return null;
   return {
@@ -369,127 +386,36 @@ export function decodeHeader(ulpdu: Buffer): SegmentHeader | null {
 /** What a read request asks for. */
 export interface ReadRequest {
   readonly sinkStag: number;
-  /** Safe integers, or above 2^53 inexact. */
-  readonly sinkOffset: number;
+  /** Of the first byte in the asking end's buffer: upper and lower 32 bits, for it is given back as it came. */
+  readonly sinkOffsetHigh: number;
+  readonly sinkOffsetLow: number;
   readonly length: number;
   readonly sourceStag: number;
-  readonly sourceOffset: number;
+  /** Of the first byte that is asked for, likewise. */
+  readonly sourceOffsetHigh: number;
+  readonly sourceOffsetLow: number;
 }
 
 /** Writes the 28 bytes of a read request at `at`. */
 export function encodeReadRequest(request: ReadRequest, into: Buffer, at: number): void {
   into.writeUInt32BE(request.sinkStag, at);
-  putUint64(into, at + 4, request.sinkOffset);
+  into.writeUInt32BE(request.sinkOffsetHigh, at + 4);
+  into.writeUInt32BE(request.sinkOffsetLow, at + 8);
   into.writeUInt32BE(request.length, at + 12);
   into.writeUInt32BE(request.sourceStag, at + 16);
-  putUint64(into, at + 20, request.sourceOffset);
+  into.writeUInt32BE(request.sourceOffsetHigh, at + 20);
+  into.writeUInt32BE(request.sourceOffsetLow, at + 24);
 }
 
 /** @param payload - {@link READ_REQUEST_BYTES} bytes */
 export function decodeReadRequest(payload: Buffer): ReadRequest {
   return {
     sinkStag: payload.readUInt32BE(0),
-    sinkOffset: uint64At(payload, 4),
+    sinkOffsetHigh: payload.readUInt32BE(4),
+    sinkOffsetLow: payload.readUInt32BE(8),
     length: payload.readUInt32BE(12),
     sourceStag: payload.readUInt32BE(16),
-    sourceOffset: uint64At(payload, 20),
+    sourceOffsetHigh: payload.readUInt32BE(20),
+    sourceOffsetLow: payload.readUInt32BE(24),
   };
-}
-
-// ---------------------------------------------------------------- Terminate
-
-/** Why a stream ends: layer, error type, error code; each as on the wire. */
-export interface TerminateCode {
-  /** 0 RDMAP, 1 DDP, 2 MPA. */
-  readonly layer: number;
-  readonly type: number;
-  readonly code: number;
-}
-
-/** The reasons by name. Source: RFC 5040, 4.8; RFC 5041, 8.2; RFC 5044, 8; RFC 6581, 8. */
-export const Terminate = {
-  localCatastrophic: { layer: 0, type: 0, code: 0 },
-  readInvalidStag: { layer: 0, type: 1, code: 0 },
-  readBounds: { layer: 0, type: 1, code: 1 },
-  accessRights: { layer: 0, type: 1, code: 2 },
-  readStagNotAssociated: { layer: 0, type: 1, code: 3 },
-  readOffsetWrap: { layer: 0, type: 1, code: 4 },
-  cannotInvalidate: { layer: 0, type: 1, code: 9 },
-  rdmapVersion: { layer: 0, type: 2, code: 5 },
-  unexpectedOpcode: { layer: 0, type: 2, code: 6 },
-  streamCatastrophic: { layer: 0, type: 2, code: 7 },
-  unspecified: { layer: 0, type: 2, code: 0xff },
-  ddpCatastrophic: { layer: 1, type: 0, code: 0 },
-  taggedInvalidStag: { layer: 1, type: 1, code: 0 },
-  taggedBounds: { layer: 1, type: 1, code: 1 },
-  taggedStagNotAssociated: { layer: 1, type: 1, code: 2 },
-  taggedOffsetWrap: { layer: 1, type: 1, code: 3 },
-  taggedVersion: { layer: 1, type: 1, code: 4 },
-  untaggedQueue: { layer: 1, type: 2, code: 1 },
-  untaggedNoBuffer: { layer: 1, type: 2, code: 2 },
-  untaggedMessageNumber: { layer: 1, type: 2, code: 3 },
-  untaggedOffset: { layer: 1, type: 2, code: 4 },
-  untaggedTooLong: { layer: 1, type: 2, code: 5 },
-  untaggedVersion: { layer: 1, type: 2, code: 6 },
-  crc: { layer: 2, type: 0, code: 2 },
-  noMatchingReadyToReceive: { layer: 2, type: 0, code: 7 },
-} as const satisfies Record<string, TerminateCode>;
-
-/** Content of a Terminate message. */
-export interface TerminateMessage extends TerminateCode {
-  /** Header of the segment that was refused, without its length field; empty when there was none. */
-  readonly ddpHeader: Uint8Array;
-  /** Length of that segment; meaningful when there is a header. */
-  readonly segmentLength: number;
-  /** Content of the read request that was refused; empty when it wasn't one. */
-  readonly readRequest: Uint8Array;
-}
-
-const HAS_LENGTH = 0x80;
-const HAS_DDP = 0x40;
-const HAS_RDMAP = 0x20;
-/** Control, segment length, longest header, read request. */
-export const TERMINATE_BYTES_MAX = 4 + 2 + UNTAGGED_BYTES + READ_REQUEST_BYTES;
-
-export function encodeTerminate(message: TerminateMessage): Buffer {
-  const { ddpHeader, readRequest, segmentLength } = message;
-  const hasHeader = ddpHeader.byteLength > 0;
-  const bytes = Buffer.alloc(4 + (hasHeader ? 2 + ddpHeader.byteLength + readRequest.byteLength : 0));
-  bytes[0] = ((message.layer & 15) << 4) | (message.type & 15);
-  bytes[1] = message.code;
-  if (!hasHeader) return bytes;
-  bytes[2] = HAS_LENGTH | HAS_DDP | (readRequest.byteLength > 0 ? HAS_RDMAP : 0);
-  bytes.writeUInt16BE(segmentLength, 4);
-  bytes.set(ddpHeader, 6);
-  bytes.set(readRequest, 6 + ddpHeader.byteLength);
-  return bytes;
-}
-
-/** @returns null when `payload` is no Terminate message */
-export function decodeTerminate(payload: Buffer): TerminateMessage | null {
-  if (payload.byteLength < 4) return null;
-  const control = { layer: payload[0]! >> 4, type: payload[0]! & 15, code: payload[1]! };
-  const has = payload[2]!;
-  const none = new Uint8Array(0);
-  let at = 4;
-  let segmentLength = 0;
-  if ((has & HAS_LENGTH) !== 0) {
-    if (payload.byteLength < at + 2) return null;
-    segmentLength = payload.readUInt16BE(at);
-    at += 2;
-  }
-  let ddpHeader = none;
-  if ((has & HAS_DDP) !== 0) {
-    if (payload.byteLength <= at) return null;
-    const length = (payload[at]! & 0x80) !== 0 ? TAGGED_BYTES : UNTAGGED_BYTES;
-    if (payload.byteLength < at + length) return null;
-    ddpHeader = new Uint8Array(payload.subarray(at, at + length));
-    at += length;
-  }
-  let readRequest = none;
-  if ((has & HAS_RDMAP) !== 0) {
-    if (payload.byteLength < at + READ_REQUEST_BYTES) return null;
-    readRequest = new Uint8Array(payload.subarray(at, at + READ_REQUEST_BYTES));
-  }
-  return { ...control, ddpHeader, segmentLength, readRequest };
 }
