@@ -158,10 +158,31 @@ describe('counting', () => {
   });
 
   test('a search that does not fit says so', () => {
-    assert.throws(
-      () => explore({ ...counters(), rows: { counter: 8 }, rules: manyRules() }, [], { memoryMax: 60_000 }),
-      /nothing is known/,
+    const never = always('never 3', less(n(0), 3));
+    const found = explore({ ...counters(), rows: { counter: 8 }, rules: manyRules() }, [never, sometimes('1', n(0))], {
+      memoryMax: 60_000,
+    });
+    assert.equal(found.complete, false);
+    assert.ok(found.bytes <= 60_000);
+    // What was broken before memory ran out is broken; what was shown is shown; the rest is not known to hold.
+    assert.deepEqual(
+      found.verdicts.map(({ holds, unknown }) => (unknown ? 'unknown' : holds)),
+      ['unknown', false, true],
     );
+    const rest = explore({ ...counters(), rows: { counter: 8 }, rules: manyRules() }, [], { memoryMax: 60_000 });
+    assert.throws(() => rest.assertProperties(), /nothing is known/);
+  });
+
+  test('a search can end at the first violation', () => {
+    const found = explore(counters(), [always('never 2', less(n(0), 2)), always('never 3', less(n(0), 3))], {
+      stopWhenBroken: true,
+    });
+    assert.equal(found.complete, false);
+    assert.deepEqual(
+      found.verdicts.map(({ unknown }) => unknown),
+      [true, false, true],
+    );
+    assert.equal(found.verdicts[1]!.path.length, 2);
   });
   const manyRules = () => Array.from({ length: 8 }, (_, row) => rule(`${row} up`, 'counter/up', row));
 });

@@ -1,23 +1,27 @@
 /**
  * Explorer: every state that a world can reach, exactly, and what was asked of it.
  *
- * Theory of operation: breadth first, so every path found is a shortest one. States lie one behind the other in the order
- * of discovery, which is the queue as well; with each its parent and the rule that led there; a table of indices finds
- * a state again by all its bits. A successor is made by unpacking the state into the system's rows, letting the rule
- * happen as in production, and packing what came of it. Everything is in the order of the rules, so two runs are alike.
+ * Theory of operation: breadth first, so every path found is a shortest one; {@link search} says how, {@link StateStore}
+ * in what memory. What is asked is judged in each state when its successors are made. Two searches are alike, whatever
+ * the number of threads. Reductions take states for one that behave alike, and change no verdict; leads-to is judged on
+ * a graph without exchanged rows, since fairness tells the rows apart.
  */
 
-import { InvariantError } from '../../machines/index.ts';
+import { compile } from '../../machines/index.ts';
+import type { Reductions, SearchTask } from './expander.ts';
 import { findLasso, type Graph } from './fairness.ts';
-import { Layout, RangeError32, StateView } from './layout.ts';
-import { type Property, type Question, questionOf } from './properties.ts';
+import { Layout, StateView } from './layout.ts';
+import type { Property, Question } from './properties.ts';
 import { describePath, type Step } from './report.ts';
-import { UnexpectedEffect, World, type WorldDefinition } from './world.ts';
+import { type Hit, type Progress, search, type SearchResult } from './search.ts';
+import { World, type WorldDefinition } from './world.ts';
 
 /** How a property came out. */
 export interface Verdict {
   readonly property: string;
   readonly holds: boolean;
+  /** Whether the search ended too early to tell; then it neither holds nor is violated. */
+  readonly unknown: boolean;
   /** Why not, for people; or the assumptions under which it holds. */
   readonly because: string;
   /** Rules from the initial state to what breaks it, or shows it. */
@@ -27,13 +31,22 @@ export interface Verdict {
 }
 
 export interface ExploreOptions {
-  /** Bytes for states, edges and table. */
+  /** Bytes for states, transitions and table; default 1 GiB. */
   readonly memoryMax?: number;
-  /** Gets the world before the search begins, to watch it. */
+  /** Threads that search, the calling one included; default 1. Verdicts, counts and paths are the same. */
+  readonly threads?: number;
+  /** What to take for one state; nothing by default, so that counts are those of other engines. */
+  readonly reductions?: Partial<Reductions>;
+  /** Ends the search at the first violation; what is not violated by then is unknown. Leads-to isn't judged then. */
+  readonly stopWhenBroken?: boolean;
+  /** Gets the world before the search begins, to watch it; then it is stepped as in production, in this thread. */
   readonly prepare?: (world: World) => void;
 }
 
 const MEMORY_MAX = 1 << 30;
+const UNKNOWN = 'the search has not got to its end, so nothing is known';
+/** Property that every search judges: no machine meets what it does not expect. */
+export const EVERY_EVENT = 'every event is expected and every value in its range';
 
 /** What a search found. */
 export class Found {
@@ -44,22 +57,31 @@ export class Found {
   /** Steps to the farthest state. */
   readonly depth: number;
   readonly seconds: number;
+  /** Whether all states were found; otherwise memory, or a violation, has ended the search. */
+  readonly complete: boolean;
+  /** Bytes that the states took, with parents and table. */
+  readonly bytes: number;
   readonly verdicts: readonly Verdict[];
-  /** Rules that never happened. */
-  readonly unfired: readonly string[];
+  /** How often each rule happened. */
+  readonly fired: readonly number[];
   /** Configurations that no row was ever in, and values that no field of any row ever had: `socket: bound.opening`. */
   readonly unreached: readonly string[];
+  /** What the search was made of; for those who look at single states. */
+  readonly result: SearchResult;
 
-  constructor(of: Omit<Found, 'size' | 'assertProperties' | 'report'>) {
+  constructor(of: Omit<Found, 'size' | 'unfired' | 'assertProperties' | 'report'>) {
     this.world = of.world;
     this.layout = of.layout;
     this.states = of.states;
     this.transitions = of.transitions;
     this.depth = of.depth;
     this.seconds = of.seconds;
+    this.complete = of.complete;
+    this.bytes = of.bytes;
     this.verdicts = of.verdicts;
-    this.unfired = of.unfired;
+    this.fired = of.fired;
     this.unreached = of.unreached;
+    this.result = of.result;
   }
 
   /** What a test pins: a changed model is a visible difference. */
@@ -67,10 +89,20 @@ export class Found {
     return { states: this.states, transitions: this.transitions, depth: this.depth };
   }
 
-  /** @throws Error with the shortest paths, when a property doesn't hold */
+  /** Rules that never happened. */
+  get unfired(): readonly string[] {
+    return this.world.rules.filter((_, index) => this.fired[index] === 0).map(({ name }) => name);
+  }
+
+  /** @throws Error with the shortest paths, when a property doesn't hold or the search did not get to its end */
   assertProperties(): void {
-    const broken = this.verdicts.filter(({ holds }) => !holds);
+    const broken = this.verdicts.filter(({ holds, unknown }) => !holds && !unknown);
     if (broken.length > 0) throw new Error(broken.map((verdict) => this.report(verdict)).join('\n\n'));
+    if (this.complete) return;
+    const { name } = this.world.definition;
+    throw new Error(
+      `world '${name}': out of memory after ${this.states} states and ${this.transitions} transitions; nothing is known of the rest`,
+    );
   }
 
   /** A verdict with its path: events, and what each changed. */
@@ -110,180 +142,125 @@ export function replay(definition: WorldDefinition, rules: readonly number[]): S
   });
 }
 
-/**
- * Searches `definition` to its end and judges what is `asked`.
- *
- * @throws Error when it does not fit into the memory allowed; a search that ends early says nothing
- */
+/** `definition` with its machines compiled: data that can be sent to another thread. */
+export function portable(definition: WorldDefinition): WorldDefinition {
+  const environment = Object.entries(definition.environment ?? {}).map(([name, machine]) => [
+    name,
+    'machine' in machine ? compile(machine.machine, machine.contract) : machine,
+  ]);
+  return { ...definition, environment: Object.fromEntries(environment) };
+}
+
+/** Searches `definition` to its end and judges `properties`. A search that ends early says so. */
 export function explore(
   definition: WorldDefinition,
-  asked: readonly Property[],
-  { memoryMax = MEMORY_MAX, prepare }: ExploreOptions = {},
+  properties: readonly Property[],
+  options: ExploreOptions = {},
 ): Found {
+  const steps = exploreInSteps(definition, properties, options);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** {@link explore}, a little at a time: yields now and then, with how far it is. */
+export function* exploreInSteps(
+  definition: WorldDefinition,
+  properties: readonly Property[],
+  options: ExploreOptions = {},
+): Generator<Progress, Found> {
+  const { memoryMax = MEMORY_MAX, threads = 1, stopWhenBroken = false, prepare } = options;
   const begun = performance.now();
-  const world = new World(definition);
-  prepare?.(world);
-  const layout = new Layout(world);
-  const { words } = layout;
-  const properties = asked.map((property) => questionOf(property, layout));
-  const store = new Store(words, memoryMax, definition.name);
-  const scratch = new Int32Array(words);
-  const view = new StateView(layout, scratch);
-  const beforeView = new StateView(layout, scratch);
-  const ruleCount = world.rules.length;
-  const fired = new Uint32Array(ruleCount);
-  if (ruleCount > 0xffff) throw new RangeError(`world '${definition.name}' has more than 65,535 rules`);
-
-  /** First state in which each property was broken, or shown; -1 for none. */
-  const broken = properties.map(() => -1);
-  const shown = properties.map(() => -1);
-  /** Rule of the broken transition out of it. */
-  const brokenBy = properties.map(() => -1);
-  let stepError: { state: number; rule: number; message: string } | null = null;
-
-  const onState: ((state: number) => void)[] = [];
-  const onEdge: ((state: number, rule: number) => void)[] = [];
-  const onEnd: ((state: number) => void)[] = [];
-  for (const [index, property] of properties.entries()) {
-    const first = (where: number[], state: number): void => {
-      if (where[index] === -1) where[index] = state;
-    };
-    switch (property.kind) {
-      case 'always':
-        onState.push((state) => broken[index] !== -1 || property.holds(view, view) || first(broken, state));
-        break;
-      case 'sometimes':
-        onState.push((state) => shown[index] === -1 && property.holds(view, view) && first(shown, state));
-        break;
-      case 'implies':
-        onState.push((state) => {
-          if (!property.left(view, view)) return;
-          first(shown, state);
-          if (!property.right(view, view)) first(broken, state);
-        });
-        break;
-      case 'transition':
-        onEdge.push((state, rule) => {
-          if (broken[index] !== -1 || property.holds(view, beforeView)) return;
-          first(broken, state);
-          brokenBy[index] = rule;
-        });
-        break;
-      case 'deadlock':
-        onEnd.push((state) => {
-          first(shown, state);
-          if (!property.terminal(beforeView, beforeView)) first(broken, state);
-        });
-        break;
-      case 'leadsTo':
-        break;
-    }
-  }
-
-  layout.pack(scratch, 0);
-  store.add(scratch, -1, 0);
-  for (const look of onState) look(0);
-  let depth = 0;
-  let levelEnd = 1;
-  for (let state = 0; state < store.count && stepError === null; state++) {
-    if (state === levelEnd) {
-      depth++;
-      levelEnd = store.count;
-    }
-    let moves = false;
-    let fresh = false;
-    for (let rule = 0; rule < ruleCount; rule++) {
-      if (!fresh) layout.unpack(store.words, state * words);
-      fresh = true;
-      if (!world.enabled(rule)) continue;
-      fresh = false;
-      try {
-        world.fire(rule);
-        layout.pack(scratch, 0);
-      } catch (error) {
-        const expected = [InvariantError, RangeError32, UnexpectedEffect].some((kind) => error instanceof kind);
-        if (!expected) throw error;
-        stepError = { state, rule, message: (error as Error).message };
-        break;
-      }
-      fired[rule]!++;
-      const known = store.count;
-      const next = store.add(scratch, state, rule);
-      store.edge(next, rule);
-      if (next !== state) moves = true;
-      if (onEdge.length > 0) {
-        beforeView.words = store.words;
-        beforeView.at = state * words;
-        for (const look of onEdge) look(state, rule);
-      }
-      if (next === known) for (const look of onState) look(next);
-    }
-    store.endOfEdges();
-    if (!moves && stepError === null) {
-      beforeView.words = store.words;
-      beforeView.at = state * words;
-      for (const look of onEnd) look(state);
-    }
-  }
-
-  const verdicts: Verdict[] = [];
-  verdicts.push(
-    stepError === null
-      ? {
-          property: 'every event is expected and every value in its range',
-          holds: true,
-          because: 'holds',
-          path: [],
-          cycle: [],
-        }
-      : {
-          property: 'every event is expected and every value in its range',
-          holds: false,
-          because: stepError.message,
-          path: [...store.path(stepError.state), stepError.rule],
-          cycle: [],
-        },
-  );
-  for (const [index, property] of properties.entries()) {
-    const verdict = (holds: boolean, because: string, path: readonly number[], cycle: readonly number[] = []) =>
-      verdicts.push({ property: property.name, holds, because, path, cycle });
-    const unknown = stepError !== null;
-    const [bad, good] = [broken[index]!, shown[index]!];
-    if (property.kind === 'leadsTo') {
-      if (!unknown) verdicts.push(judge(property, world, store, view));
-      continue;
-    }
-    if (bad >= 0) {
-      const last = brokenBy[index]! >= 0 ? [brokenBy[index]!] : [];
-      verdict(false, property.kind === 'deadlock' ? 'nothing can change any more' : 'broken', [
-        ...store.path(bad),
-        ...last,
-      ]);
-    } else if (unknown) {
-      // The search ended early: nothing more is known.
-    } else if (property.kind === 'sometimes' || property.kind === 'implies') {
-      if (good < 0) verdict(false, property.kind === 'sometimes' ? 'never' : 'its left side never holds', []);
-      else verdict(true, 'shown', store.path(good));
-    } else verdict(true, 'holds', []);
-  }
-
+  const fair = properties.some(({ kind }) => kind === 'leadsTo') && !stopWhenBroken;
+  const task: SearchTask = {
+    definition: portable(definition),
+    asked: properties,
+    reductions: {
+      dead: (options.reductions?.dead ?? false) && prepare === undefined,
+      symmetry: (options.reductions?.symmetry ?? false) && !fair,
+    },
+    edges: fair,
+  };
+  if (definition.rules.length > 0xffff) throw new RangeError(`world '${definition.name}' has more than 65,535 rules`);
+  const result = yield* search(task, {
+    memoryMax,
+    threads: prepare === undefined ? threads : 1,
+    stopWhenBroken,
+    ...(prepare === undefined ? {} : { prepare }),
+  });
+  const { expander, progress, fired, complete } = result;
+  const { world, layout } = expander;
+  const verdicts = [...verdictsOf(result)];
   return new Found({
     world,
     layout,
-    states: store.count,
-    transitions: store.edges,
-    depth,
+    states: progress.states,
+    transitions: progress.transitions,
+    depth: progress.depth,
     seconds: (performance.now() - begun) / 1000,
+    complete,
+    bytes: result.store.bytes,
     verdicts,
-    unfired: world.rules.filter((_, index) => fired[index] === 0).map(({ name }) => name),
-    unreached: unreachedIn(layout, store),
+    fired,
+    unreached: unreachedIn(result),
+    result,
   });
+}
+
+function* verdictsOf(result: SearchResult): Generator<Verdict> {
+  const { expander, broken, shown, error, complete } = result;
+  const verdict = (
+    property: string,
+    holds: boolean,
+    because: string,
+    path: readonly number[],
+    unknown = false,
+  ): Verdict => ({ property, holds, unknown, because, path, cycle: [] });
+  const pathOf = ({ state, rule }: Hit): number[] => [...rulesTo(result, state), ...(rule < 0 ? [] : [rule])];
+  if (error === null) yield verdict(EVERY_EVENT, complete, complete ? 'holds' : UNKNOWN, [], !complete);
+  else {
+    const path = pathOf(error);
+    const steps = replay(expander.world.definition, path);
+    yield verdict(EVERY_EVENT, false, steps.at(-1)!.error ?? 'the machines do not say why', path);
+  }
+  for (const [index, question] of expander.questions.entries()) {
+    const { name, kind } = question;
+    const [bad, good] = [broken[index]!, shown[index]!];
+    if (bad !== null) {
+      yield verdict(name, false, kind === 'deadlock' ? 'nothing can change any more' : 'broken', pathOf(bad));
+    } else if (kind === 'sometimes' && good !== null) yield verdict(name, true, 'shown', pathOf(good));
+    else if (!complete || (kind === 'leadsTo' && result.edges === null)) yield verdict(name, false, UNKNOWN, [], true);
+    else if (kind === 'leadsTo') yield judge(question, result);
+    else if (kind === 'sometimes') yield verdict(name, false, 'never', []);
+    else if (kind !== 'implies') yield verdict(name, true, 'holds', []);
+    else if (good === null) yield verdict(name, false, 'its left side never holds', []);
+    else yield verdict(name, true, 'shown', pathOf(good));
+  }
+}
+
+/** Rules that lead to `state`, or to one for which it stands: at each step the first that does. */
+function rulesTo({ expander, store }: SearchResult, state: number): number[] {
+  const { words } = expander.layout;
+  const here = new Int32Array(words);
+  expander.successors.initial(here, 0);
+  const goal = new Int32Array(words);
+  return store
+    .path(state)
+    .slice(1)
+    .map((next) => {
+      store.load(next, goal, 0);
+      return expander.follow(here, goal);
+    });
 }
 
 type LeadsTo = Extract<Question, { kind: 'leadsTo' }>;
 
-function judge(property: LeadsTo, world: World, store: Store, view: StateView): Verdict {
+function judge(property: LeadsTo, result: SearchResult): Verdict {
   const { name, from, to, fair } = property;
+  const { expander, store } = result;
+  const { world, layout } = expander;
+  const graph = result.edges!.graph;
   const bits = new Map(fair.map((label, index) => [label, 1 << index]));
   if (fair.length > 30) throw new RangeError(`'${name}': more than 30 fair classes`);
   for (const label of fair) {
@@ -292,25 +269,28 @@ function judge(property: LeadsTo, world: World, store: Store, view: StateView): 
   const classOf = Int32Array.from(world.rules, (rule) => bits.get(rule.fair ?? '') ?? 0);
   const isFrom = new Uint8Array(store.count);
   const isTo = new Uint8Array(store.count);
-  view.words = store.words;
+  const view = new StateView(layout, new Int32Array(layout.words));
   let origin = -1;
   for (let state = 0; state < store.count; state++) {
-    view.at = state * view.layout.words;
+    store.load(state, view.words, 0);
     if (from(view, view)) {
       isFrom[state] = 1;
       if (origin < 0) origin = state;
     }
     if (to(view, view)) isTo[state] = 1;
   }
+  const verdict = (holds: boolean, because: string, path: readonly number[], cycle: readonly number[]): Verdict => ({
+    property: name,
+    holds,
+    unknown: false,
+    because,
+    path,
+    cycle,
+  });
   const assumed = fair.length === 0 ? 'without fairness' : `fair: ${fair.join(', ')}`;
-  if (origin < 0) {
-    return { property: name, holds: false, because: 'its left side never holds', path: [], cycle: [] };
-  }
-  const { graph } = store;
+  if (origin < 0) return verdict(false, 'its left side never holds', [], []);
   const lasso = findLasso(graph, isFrom, isTo, classOf, 2 ** fair.length - 1);
-  if (lasso === null) {
-    return { property: name, holds: true, because: assumed, path: store.path(origin), cycle: [] };
-  }
+  if (lasso === null) return verdict(true, assumed, rulesTo(result, origin), []);
   const inside = new Set(lasso.set);
   const approach = walk(
     graph,
@@ -340,13 +320,12 @@ function judge(property: LeadsTo, world: World, store: Store, view: StateView): 
     here = leg.end;
   }
   if (here !== entry) cycle.push(...walk(graph, [here], (state) => state === entry, inSet).rules);
-  return {
-    property: name,
-    holds: false,
-    because: `${cycle.length === 0 ? 'a run can stop before it' : 'a run can go on without it'} (${assumed})`,
-    path: [...store.path(lasso.origin), ...approach.rules],
+  return verdict(
+    false,
+    `${cycle.length === 0 ? 'a run can stop before it' : 'a run can go on without it'} (${assumed})`,
+    [...rulesTo(result, lasso.origin), ...approach.rules],
     cycle,
-  };
+  );
 }
 
 function edgeInside(graph: Graph, state: number, inside: Set<number>, classOf: Int32Array, bit: number): number {
@@ -391,8 +370,9 @@ function walk(
 }
 
 /** Values in nobody's cell, by machine and field. */
-function unreachedIn(layout: Layout, store: Store): string[] {
-  const seen = new Map<string, { codes: Uint8Array; of: (typeof layout.cells)[number] }>();
+function unreachedIn({ expander, store }: SearchResult): string[] {
+  const { layout } = expander;
+  const seen = new Map<string, { codes: Uint8Array; of: Layout['cells'][number] }>();
   for (const cell of layout.cells) {
     if (cell.mask > 0xff) continue;
     const key = `${cell.of.replace(/ \d+$/, '')}: ${cell.name}`;
@@ -401,10 +381,9 @@ function unreachedIn(layout: Layout, store: Store): string[] {
       entry = { codes: new Uint8Array(cell.mask + 1), of: cell };
       seen.set(key, entry);
     }
-    const { codes } = entry;
-    for (let at = cell.word; at < store.count * layout.words; at += layout.words) {
-      codes[(store.words[at]! >>> cell.shift) & cell.mask] = 1;
-    }
+    const [part, word] = cell.word < layout.split ? [store.first, cell.word] : [store.second, cell.word - layout.split];
+    const { words, width } = part.memory;
+    for (let at = word; at < part.count * width; at += width) entry.codes[(words[at]! >>> cell.shift) & cell.mask] = 1;
   }
   const found: string[] = [];
   for (const [key, { codes, of }] of seen) {
@@ -415,139 +394,4 @@ function unreachedIn(layout: Layout, store: Store): string[] {
     }
   }
   return found;
-}
-
-/** States in the order of discovery, the table that finds them, and the edges between them. */
-class Store {
-  words: Int32Array;
-  count = 0;
-  edges = 0;
-  readonly #width: number;
-  readonly #memoryMax: number;
-  readonly #name: string;
-  #parents = new Int32Array(1024);
-  #rules = new Uint16Array(1024);
-  /** Index + 1 of a state, 0 where there is none; at most half full. */
-  #table = new Int32Array(4096);
-  #edgeTo = new Int32Array(4096);
-  #edgeRule = new Uint16Array(4096);
-  #edgeStart = new Int32Array(1025);
-
-  constructor(width: number, memoryMax: number, name: string) {
-    this.#width = width;
-    this.#memoryMax = memoryMax;
-    this.#name = name;
-    this.words = new Int32Array(1024 * width);
-  }
-
-  /** @returns index of the state in `scratch`, which is added unless it is known */
-  add(scratch: Int32Array, parent: number, rule: number): number {
-    const width = this.#width;
-    const mask = this.#table.length - 1;
-    let slot = hash(scratch, 0, width) & mask;
-    for (let entry = this.#table[slot]!; entry !== 0; entry = this.#table[slot]!) {
-      const at = (entry - 1) * width;
-      let word = 0;
-      while (word < width && this.words[at + word] === scratch[word]) word++;
-      if (word === width) return entry - 1;
-      slot = (slot + 1) & mask;
-    }
-    if (this.count === this.#parents.length) this.#growStates();
-    const index = this.count++;
-    this.words.set(scratch, index * width);
-    this.#parents[index] = parent;
-    this.#rules[index] = rule;
-    this.#table[slot] = index + 1;
-    if (this.count * 2 > this.#table.length) this.#growTable();
-    return index;
-  }
-
-  edge(to: number, rule: number): void {
-    if (this.edges === this.#edgeTo.length) {
-      const larger = new Int32Array(this.edges * 2);
-      larger.set(this.#edgeTo);
-      this.#edgeTo = larger;
-      const rules = new Uint16Array(this.edges * 2);
-      rules.set(this.#edgeRule);
-      this.#edgeRule = rules;
-      this.#checkMemory();
-    }
-    this.#edgeTo[this.edges] = to;
-    this.#edgeRule[this.edges++] = rule;
-  }
-
-  #expanded = 0;
-  /** The edges of one more state are complete. */
-  endOfEdges(): void {
-    this.#edgeStart[++this.#expanded] = this.edges;
-  }
-
-  get graph(): Graph {
-    return { states: this.count, start: this.#edgeStart, to: this.#edgeTo, rule: this.#edgeRule };
-  }
-
-  /** Rules from the initial state to `state`. */
-  path(state: number): number[] {
-    const rules: number[] = [];
-    for (let at = state; this.#parents[at]! >= 0; at = this.#parents[at]!) rules.push(this.#rules[at]!);
-    return rules.reverse();
-  }
-
-  #growStates(): void {
-    const states = this.count * 2;
-    const words = new Int32Array(states * this.#width);
-    words.set(this.words);
-    this.words = words;
-    const parents = new Int32Array(states);
-    parents.set(this.#parents);
-    this.#parents = parents;
-    const rules = new Uint16Array(states);
-    rules.set(this.#rules);
-    this.#rules = rules;
-    const starts = new Int32Array(states + 1);
-    starts.set(this.#edgeStart);
-    this.#edgeStart = starts;
-    this.#checkMemory();
-  }
-
-  #growTable(): void {
-    const table = new Int32Array(this.#table.length * 2);
-    const mask = table.length - 1;
-    for (let index = 0; index < this.count; index++) {
-      let slot = hash(this.words, index * this.#width, this.#width) & mask;
-      while (table[slot] !== 0) slot = (slot + 1) & mask;
-      table[slot] = index + 1;
-    }
-    this.#table = table;
-    this.#checkMemory();
-  }
-
-  #checkMemory(): void {
-    const bytes =
-      this.words.byteLength +
-      this.#parents.byteLength +
-      this.#rules.byteLength +
-      this.#table.byteLength +
-      this.#edgeTo.byteLength +
-      this.#edgeRule.byteLength +
-      this.#edgeStart.byteLength;
-    if (bytes <= this.#memoryMax) return;
-    throw new Error(
-      `world '${this.#name}': ${this.count} states and ${this.edges} transitions need more than ${this.#memoryMax} bytes; nothing is known of the rest`,
-    );
-  }
-}
-
-/** Spreads all bits of a state over 32; only where to look, never whether it is the same. */
-function hash(words: Int32Array, at: number, width: number): number {
-  let mixed = 0x9747_b28c;
-  for (let word = 0; word < width; word++) {
-    let part = Math.imul(words[at + word]!, 0xcc9e_2d51);
-    part = (part << 15) | (part >>> 17);
-    mixed ^= Math.imul(part, 0x1b87_3593);
-    mixed = (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe654_6b64) | 0;
-  }
-  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85eb_ca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

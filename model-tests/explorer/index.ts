@@ -6,3 +6,8 @@ export * from './properties.ts';
 export * from './report.ts';
 export * from './successors.ts';
 export * from './world.ts';
+export * from './search.ts';
+export * from './expander.ts';
+export * from './store.ts';
+export * from './symmetry.ts';
+export * from './dead.ts';

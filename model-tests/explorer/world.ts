@@ -52,7 +52,7 @@ export interface WorldDefinition {
   readonly name: string;
   readonly limits?: Limits;
   /** Machines around the provider, by name; a name is its machine's id. */
-  readonly environment?: Readonly<Record<string, MachineDefinition>>;
+  readonly environment?: Readonly<Record<string, MachineDefinition | CompiledMachine>>;
   /** Rows of each machine; a machine that isn't here has none. */
   readonly rows: Readonly<Record<string, number>>;
   /** Highest value here of fields that are only carried, by `machine/field`; 0 for the others. */
@@ -116,7 +116,7 @@ export class World {
     this.system = new System<string>(
       [
         ...(definition.machines ?? compileMachines(definition.limits ?? explorationLimits)),
-        ...Object.values(environment).map(({ machine, contract }) => compile(machine, contract)),
+        ...Object.values(environment).map((made) => ('machine' in made ? compile(made.machine, made.contract) : made)),
       ],
       { names: this.names, ...(definition.routes === undefined ? {} : { routes: definition.routes }) },
     );

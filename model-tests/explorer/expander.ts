@@ -1,0 +1,315 @@
+/**
+ * Expander: what one thread of a search does with a block of states, that is, find their successors and judge them.
+ *
+ * Theory of operation: an expander reads the store and writes a {@link Block}; it never adds a state. So any number of
+ * them can be at work, and whoever adds the blocks' finds to the store, in the order of the states, numbers them as a
+ * search in one thread would. An expander that looks a state up may miss what was added meanwhile: then it is proposed
+ * once more, and found when it is to be added.
+ */
+
+import { forgetDead } from './dead.ts';
+import { Layout, StateView } from './layout.ts';
+import { type Property, type Question, questionOf } from './properties.ts';
+import type { StateStore } from './store.ts';
+import { isBroken, makeSuccessors, productionSuccessors, type Successors } from './successors.ts';
+import { canonicalizer } from './symmetry.ts';
+import { World, type WorldDefinition } from './world.ts';
+
+/** States of one block at most. */
+export const BLOCK_STATES = 256;
+
+/** What decides which states are taken for one. */
+export interface Reductions {
+  /** Dead variables are 0. */
+  readonly dead: boolean;
+  /** Rows that can be exchanged are in one order. */
+  readonly symmetry: boolean;
+}
+
+/** What one thread needs of a world; data that can be sent to another thread. */
+export interface SearchTask {
+  readonly definition: WorldDefinition;
+  readonly asked: readonly Property[];
+  readonly reductions: Reductions;
+  /** Whether every transition is noted. */
+  readonly edges: boolean;
+}
+
+/** Head of a block, in words. */
+export const Head = {
+  /** {@link BlockStatus}. */
+  status: 0,
+  /** First state, and the one behind the last that was to be expanded. */
+  start: 1,
+  end: 2,
+  transitions: 3,
+  /** How many of each there are behind the head. */
+  finds: 4,
+  hits: 5,
+  /** Words of parts of states that the store did not have. */
+  fresh: 6,
+  /** The state and rule that broke the world, or -1. */
+  errorState: 7,
+  errorRule: 8,
+  length: 9,
+} as const;
+export const BlockStatus = { free: 0, claimed: 1, done: 2 } as const;
+
+/** What broke, or showed, a property first in a block. */
+export const HIT_WORDS = 4;
+export const HitKind = { broken: 0, shown: 1 } as const;
+/** A successor that may be new: its two parts and the state it follows. A part below 0 is at -1 - it in the fresh words. */
+export const FIND_WORDS = 3;
+
+/** What came of a block; shared memory. */
+export class Block {
+  readonly head: Int32Array;
+  readonly finds: Int32Array;
+  readonly hits: Int32Array;
+  readonly fresh: Int32Array;
+  /** For each transition its rule; its state, or -1 - number of its find. Only where edges are noted. */
+  readonly edgeTo: Int32Array;
+  readonly edgeRule: Uint16Array;
+  /** Number of the transitions of each state. */
+  readonly edgeCount: Uint16Array;
+
+  constructor(memory: SharedArrayBuffer, words: number, rules: number, properties: number, edges: boolean) {
+    const most = BLOCK_STATES * rules;
+    let at = 0;
+    const take = (length: number): Int32Array => {
+      const taken = new Int32Array(memory, at, length);
+      at += 4 * length;
+      return taken;
+    };
+    this.head = take(Head.length);
+    this.hits = take(2 * properties * HIT_WORDS);
+    this.finds = take(most * FIND_WORDS);
+    this.fresh = take(most * words);
+    this.edgeTo = take(edges ? most : 0);
+    this.edgeRule = new Uint16Array(memory, at, edges ? most : 0);
+    this.edgeCount = new Uint16Array(memory, at + 2 * this.edgeRule.length, edges ? BLOCK_STATES : 0);
+  }
+
+  /** Memory for one block; what isn't used of it costs nothing. */
+  static memory(words: number, rules: number, properties: number, edges: boolean): SharedArrayBuffer {
+    const most = BLOCK_STATES * rules;
+    const ints = Head.length + 2 * properties * HIT_WORDS + most * (FIND_WORDS + words + (edges ? 1 : 0));
+    return new SharedArrayBuffer(4 * ints + (edges ? 2 * (most + BLOCK_STATES) : 0));
+  }
+}
+
+/** One thread's part of a search. */
+export class Expander {
+  readonly world: World;
+  readonly layout: Layout;
+  readonly successors: Successors;
+  readonly questions: readonly Question[];
+  readonly store: StateStore;
+  /** How often each rule has happened. */
+  readonly fired: Float64Array;
+  readonly #edges: boolean;
+  readonly #forget: ((words: Int32Array, at: number) => void) | null;
+  readonly #canonical: ((words: Int32Array, at: number) => void) | null;
+  /** Shared: 1 where it is known that property p is broken (2p) or shown (2p + 1). */
+  readonly #known: Int32Array;
+  readonly #state: Int32Array;
+  readonly #next: Int32Array;
+  readonly #view: StateView;
+  readonly #before: StateView;
+  readonly #enabled: Uint16Array;
+  readonly #hit: Uint8Array;
+  readonly #onState: readonly ((at: number) => void)[];
+  readonly #onEdge: readonly ((state: number, rule: number) => void)[];
+  readonly #onEnd: readonly ((state: number) => void)[];
+  #block: Block;
+
+  /** @param prepare - gets the world before anything happens in it; then it is stepped as in production */
+  constructor(
+    task: SearchTask,
+    store: (layout: Layout) => StateStore,
+    known: Int32Array,
+    prepare?: (world: World) => void,
+  ) {
+    const { definition, asked, reductions, edges } = task;
+    this.world = new World(definition);
+    prepare?.(this.world);
+    this.layout = new Layout(this.world);
+    this.successors = (prepare === undefined ? makeSuccessors : productionSuccessors)(this.world, this.layout);
+    this.questions = asked.map((property) => questionOf(property, this.layout));
+    this.store = store(this.layout);
+    this.fired = new Float64Array(this.successors.rules);
+    this.#edges = edges;
+    this.#known = known;
+    this.#forget = reductions.dead ? forgetDead(this.layout, asked) : null;
+    this.#canonical = reductions.symmetry ? canonicalizer(this.layout) : null;
+    const { words } = this.layout;
+    this.#state = new Int32Array(words);
+    this.#next = new Int32Array(words);
+    this.#view = new StateView(this.layout, this.#next);
+    this.#before = new StateView(this.layout, this.#state);
+    this.#enabled = new Uint16Array(this.successors.rules);
+    this.#hit = new Uint8Array(2 * asked.length);
+    this.#block = null as never;
+    const judges = this.#judges();
+    this.#onState = judges.flatMap(({ state }) => state ?? []);
+    this.#onEdge = judges.flatMap(({ edge }) => edge ?? []);
+    this.#onEnd = judges.flatMap(({ end }) => end ?? []);
+  }
+
+  /** The initial state, as it is stored. */
+  initial(): Int32Array {
+    const state = new Int32Array(this.layout.words);
+    this.successors.initial(state, 0);
+    this.normalize(state);
+    return state;
+  }
+
+  /** What stands for the state in `words`. */
+  normalize(words: Int32Array): void {
+    this.#forget?.(words, 0);
+    this.#canonical?.(words, 0);
+  }
+
+  /** The rule that leads from `from` to a state for which `to` stands; `from` becomes that state. @throws Error for none */
+  follow(from: Int32Array, to: Int32Array): number {
+    const count = this.successors.enabled(from, 0, this.#enabled);
+    for (let index = 0; index < count; index++) {
+      const rule = this.#enabled[index]!;
+      const next = new Int32Array(from.length);
+      this.successors.fire(rule, from, 0, next, 0);
+      this.#forget?.(next, 0);
+      const actual = next.slice();
+      this.#canonical?.(next, 0);
+      if (!next.every((word, at) => word === to[at])) continue;
+      from.set(actual);
+      return rule;
+    }
+    throw new Error('no way there: the search, or what it takes for one state, is wrong');
+  }
+
+  /** Expands the states of `block`, from its start to its end. */
+  expand(block: Block): void {
+    const { head, finds, fresh } = block;
+    const { store, successors, layout } = this;
+    const { words, split } = layout;
+    const [state, next, enabled] = [this.#state, this.#next, this.#enabled];
+    this.#block = block;
+    this.#hit.fill(0);
+    head[Head.hits] = 0;
+    head[Head.errorState] = -1;
+    let transitions = 0;
+    let found = 0;
+    let freshAt = 0;
+    const end = head[Head.end]!;
+    const { pairs } = store.memory;
+    for (let number = head[Head.start]!; number < end; number++) {
+      store.load(number, state, 0);
+      const first = pairs[2 * number]!;
+      const second = pairs[2 * number + 1]!;
+      const count = successors.enabled(state, 0, enabled);
+      for (let index = 0; index < this.#onState.length; index++) this.#onState[index]!(number);
+      let moves = false;
+      const edgesBefore = transitions;
+      for (let index = 0; index < count; index++) {
+        const rule = enabled[index]!;
+        try {
+          successors.fire(rule, state, 0, next, 0);
+        } catch (error) {
+          if (!isBroken(error)) throw error;
+          head[Head.errorState] = number;
+          head[Head.errorRule] = rule;
+          break;
+        }
+        this.fired[rule]!++;
+        if (this.#forget !== null) this.#forget(next, 0);
+        for (let judge = 0; judge < this.#onEdge.length; judge++) this.#onEdge[judge]!(number, rule);
+        if (!moves) {
+          let word = 0;
+          while (word < words && next[word] === state[word]) word++;
+          moves = word < words;
+        }
+        if (this.#canonical !== null) this.#canonical(next, 0);
+        // Most rules leave one of the parts alone.
+        let word = 0;
+        while (word < split && next[word] === state[word]) word++;
+        let one = word === split ? first : store.first.find(next, 0);
+        word = split;
+        while (word < words && next[word] === state[word]) word++;
+        let other = word === words ? second : store.second.find(next, split);
+        const known = one >= 0 && other >= 0 ? store.find(one, other) : -1;
+        if (known < 0) {
+          if (one < 0) {
+            one = -1 - freshAt;
+            for (word = 0; word < split; word++) fresh[freshAt++] = next[word]!;
+          }
+          if (other < 0) {
+            other = -1 - freshAt;
+            for (word = split; word < words; word++) fresh[freshAt++] = next[word]!;
+          }
+          finds[found * FIND_WORDS] = one;
+          finds[found * FIND_WORDS + 1] = other;
+          finds[found * FIND_WORDS + 2] = number;
+          found++;
+        }
+        if (this.#edges) {
+          block.edgeTo[transitions] = known < 0 ? -found : known;
+          block.edgeRule[transitions] = rule;
+        }
+        transitions++;
+      }
+      if (this.#edges) block.edgeCount[number - head[Head.start]!] = transitions - edgesBefore;
+      if (head[Head.errorState]! >= 0) break;
+      if (!moves) for (let judge = 0; judge < this.#onEnd.length; judge++) this.#onEnd[judge]!(number);
+    }
+    head[Head.transitions] = transitions;
+    head[Head.finds] = found;
+    head[Head.fresh] = freshAt;
+  }
+
+  #record(property: number, kind: number, state: number, rule: number): void {
+    if (this.#hit[2 * property + kind] === 1) return;
+    this.#hit[2 * property + kind] = 1;
+    const { head, hits } = this.#block;
+    hits.set([property, kind, state, rule], head[Head.hits]!++ * HIT_WORDS);
+  }
+
+  /** Functions that look at what is in `#state` and `#next`. */
+  #judges() {
+    type Judge = {
+      state?: (state: number) => void;
+      edge?: (state: number, rule: number) => void;
+      end?: (state: number) => void;
+    };
+    const [view, before, known] = [this.#view, this.#before, this.#known];
+    return this.questions.map((question, index): Judge => {
+      const isKnown = (kind: number): boolean => known[2 * index + kind] === 1;
+      const broken = (state: number, rule = -1): void => this.#record(index, HitKind.broken, state, rule);
+      const shown = (state: number): void => this.#record(index, HitKind.shown, state, -1);
+      switch (question.kind) {
+        case 'always':
+          return { state: (state) => void (question.holds(before, before) || isKnown(0) || broken(state)) };
+        case 'sometimes':
+          return { state: (state) => void (isKnown(1) || (question.holds(before, before) && shown(state))) };
+        case 'implies':
+          return {
+            state: (state) => {
+              if (!question.left(before, before)) return;
+              if (!isKnown(1)) shown(state);
+              if (!question.right(before, before) && !isKnown(0)) broken(state);
+            },
+          };
+        case 'transition':
+          return { edge: (state, rule) => void (question.holds(view, before) || isKnown(0) || broken(state, rule)) };
+        case 'deadlock':
+          return {
+            end: (state) => {
+              shown(state);
+              if (!question.terminal(before, before)) broken(state);
+            },
+          };
+        default:
+          return {};
+      }
+    });
+  }
+}
