@@ -84,8 +84,8 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
   };
 
   const depths = (): QueueDepths => {
-    const { sendDepthMax, receiveDepthMax, elementsMax } = adapter.capabilities;
-    const pieces = Math.ceil(limits.rdmaElementsMax / elementsMax);
+    const { sendDepthMax, receiveDepthMax, elementsMax, readElementsMax = elementsMax } = adapter.capabilities;
+    const pieces = Math.ceil(limits.rdmaElementsMax / readElementsMax);
     return {
       send: Math.min(sendDepthMax, context.queueDepth * pieces + 1),
       receive: Math.min(receiveDepthMax, context.queueDepth + 1),
@@ -108,12 +108,18 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
   /**
    * Gives `record` its protection domain and private memory, for the connection `connectionId`.
    *
+   * @param local - address of the connection
    * @param first - with a private first receive
    * @returns 0, or the adapter's status
    */
-  const preparePrivate = (record: SocketRecord, connectionId: Uint8Array, first: boolean): number => {
+  const preparePrivate = (
+    record: SocketRecord,
+    connectionId: Uint8Array,
+    local: SocketAddress,
+    first: boolean,
+  ): number => {
     if (record.protectionDomain < 0) {
-      const domain = adapter.allocateProtectionDomain();
+      const domain = adapter.allocateProtectionDomain(local.address);
       if (domain < 0) return domain;
       record.protectionDomain = domain;
     }
@@ -174,7 +180,8 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     connectionId: Uint8Array,
     reattach: boolean,
   ): number => {
-    const prepared = preparePrivate(record, connectionId, reattach);
+    const local = concreteLocal(record, remote);
+    const prepared = preparePrivate(record, connectionId, local, reattach);
     if (prepared < 0) return prepared;
     const connector = adapter.createConnector(record.protectionDomain, depths());
     if (connector < 0) return connector;
@@ -182,12 +189,14 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     context.byConnector.set(connector, record);
     // A socket that was taken over may be sent to before its switch has posted anything (7.5).
     if (reattach && !work.postFirstReceive(record)) return -1;
-    return adapter.connect(connector, concreteLocal(record), remote, handshake(record, reattach));
+    return adapter.connect(connector, local, remote, handshake(record, reattach));
   };
 
-  const concreteLocal = (record: SocketRecord): SocketAddress => {
+  const concreteLocal = (record: SocketRecord, remote: SocketAddress): SocketAddress => {
     const local = record.local!;
     if (!isWildcard(local)) return local;
+    const source = adapter.sourceAddress?.(remote) ?? null;
+    if (source !== null) return { ...local, address: source };
     const address = adapter.addresses().find((candidate) => candidate.includes(':') === (local.family === 'IPv6'));
     return address === undefined ? local : { ...local, address: canonicalAddress(address, local.family) };
   };
@@ -307,7 +316,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
         record.connector = -1;
         dispatcher.apply(event.acceptFailed, row, acceptError(status));
       };
-      const prepared = preparePrivate(record, arrival.connectionId, true);
+      const prepared = preparePrivate(record, arrival.connectionId, arrival.local, true);
       if (prepared < 0) return fail(prepared);
       const given = adapter.prepareAccept(arrival.connector, record.protectionDomain, depths());
       if (given < 0) return fail(given);

@@ -19,7 +19,6 @@ import {
   INVALID_SOCKET,
   InvariantError,
   IPPROTO_TCP,
-  type CompiledMachine,
   type Limits,
   M,
   MEM_READ,
@@ -27,7 +26,6 @@ import {
   MEM_WRITE,
   pendingMax,
   productionLimits,
-  type Routes,
   SIO_ADDRESS_LIST_QUERY,
   SIO_GET_EXTENSION_FUNCTION_POINTER,
   SIO_GET_GROUP_QOS,
@@ -86,6 +84,7 @@ import {
 } from './spi.ts';
 import { type BufferRecord, ELEMENT_WORDS, RequestTable, RowPool, SocketRecord } from './tables.ts';
 import { sameBytes } from './handshake.ts';
+import { elementsPerPiece } from './work-queue.ts';
 
 /** How a provider records its steps. */
 export interface ProviderJournal {
@@ -106,8 +105,6 @@ export interface ProviderOptions {
   readonly journal?: ProviderJournal;
   readonly config?: Partial<ProviderConfig>;
   readonly limits?: Limits;
-  /** Instead of the tables and routes made for the limits: a test of tests breaks them on purpose. */
-  readonly tables?: { readonly machines: readonly CompiledMachine[]; readonly routes: Routes };
   readonly duplication?: DuplicationStore;
   /** Fills `bytes` with what nobody can guess; the platform's cryptographic generator when absent. */
   readonly random?: (bytes: Uint8Array) => void;
@@ -174,7 +171,7 @@ export class Provider {
     const config: ProviderConfig = { ...defaultConfig, ...options.config };
     this.#limits = options.limits ?? productionLimits;
     this.#journal = options.journal ?? { mode: 'off' };
-    const machines = options.tables?.machines ?? compileMachines(this.#limits);
+    const machines = compileMachines(this.#limits);
     const { clock } = options;
     const metadata: JournalMetadata = {
       machinesDigest: digestOf(machines),
@@ -197,7 +194,6 @@ export class Provider {
           snapshot: () => this.#dispatcher.snapshot(),
         }),
       () => Math.floor(clock.nowMs() * 1000) >>> 0,
-      options.tables?.routes,
     );
     this.#context = new Context({
       adapter: options.adapter,
@@ -252,45 +248,14 @@ export class Provider {
    * @throws {@link InvariantError} when the provider itself is broken; never for a network condition
    */
   poll(): number {
-    return this.collect() + this.report();
-  }
-
-  /**
-   * The first half of a turn: handles what the adapter and the clock have. Completion up-calls become due and wait.
-   *
-   * @returns facts handled
-   * @throws as {@link Provider.poll}
-   */
-  collect(): number {
     this.#dispatcher.tick();
-    if (this.#isCleanedUp) return 0;
+    // The last clean-up may be at work, and this called from inside one of its up-calls: it reports what is due itself.
+    if (this.#dispatcher.refusal === WSA.WSANOTINITIALISED) return 0;
     try {
-      return this.#poller.poll();
+      return this.#poller.poll() + this.#dispatcher.deliver();
     } catch (error) {
       throw this.#recorded(error);
     }
-  }
-
-  /**
-   * The second half of a turn: makes completion up-calls that are due, in the order of completion; those of a socket
-   * that is inside one wait for its end.
-   *
-   * @param max - most up-calls to make, 1 or more
-   * @returns how many were made
-   * @throws as {@link Provider.poll}
-   */
-  report(max?: number): number {
-    if (this.#isCleanedUp) return 0;
-    try {
-      return this.#dispatcher.deliver(max);
-    } catch (error) {
-      throw this.#recorded(error);
-    }
-  }
-
-  /** The last clean-up may be at work, and a turn be asked for inside one of its up-calls: it reports what is due itself. */
-  get #isCleanedUp(): boolean {
-    return this.#dispatcher.refusal === WSA.WSANOTINITIALISED;
   }
 
   /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */
@@ -1212,7 +1177,7 @@ export class Provider {
     this.#context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
     const { gathering } = this.#context.work;
     this.#context.work.gathering = false;
-    const pieces = count <= capabilities.elementsMax ? 1 : Math.ceil(count / capabilities.elementsMax);
+    const pieces = count === 1 ? 1 : Math.ceil(count / elementsPerPiece(adapter, opcode));
     let answer: number;
     try {
       answer = this.#dispatcher.call(this.#event.transfer[opcode]!, record.row, row, words[6]! & 1, 0, pieces, refusal);

@@ -7,7 +7,13 @@
  */
 
 import { WSA } from '../machines/index.ts';
-import { Opcode, WORK_REQUEST_FENCE, WORK_REQUEST_WORDS, WorkRequestField as F } from './adapter/adapter.ts';
+import {
+  type Adapter,
+  Opcode,
+  WORK_REQUEST_FENCE,
+  WORK_REQUEST_WORDS,
+  WorkRequestField as F,
+} from './adapter/adapter.ts';
 import type { Context } from './context.ts';
 import { MAILBOX_BYTES } from './handshake.ts';
 import { ELEMENT_WORDS, type SocketRecord } from './tables.ts';
@@ -15,6 +21,12 @@ import { ELEMENT_WORDS, type SocketRecord } from './tables.ts';
 /** Contexts of the provider's own work requests; a request's is its row. */
 export const MAILBOX_CONTEXT = 0xffff_ffff;
 export const FIRST_MESSAGE_CONTEXT = 0xffff_fffe;
+
+/** Elements of one work request of kind `opcode`; a longer list is split. */
+export function elementsPerPiece({ capabilities }: Adapter, opcode: number): number {
+  const { elementsMax, readElementsMax = elementsMax } = capabilities;
+  return opcode === Opcode.rdmaRead ? readElementsMax : elementsMax;
+}
 
 export class WorkQueue {
   readonly #context: Context;
@@ -35,7 +47,7 @@ export class WorkQueue {
     const record = sockets[requests.socket[row]!]!;
     const opcode = requests.opcode[row]!;
     const elements = requests.elementCount[row]!;
-    const perPiece = adapter.capabilities.elementsMax;
+    const perPiece = elementsPerPiece(adapter, opcode);
     const rdma = opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead;
     let remote = rdma ? requests.remoteAddress(row) : 0;
     const begin = (this.#pieces(row) - pieces) * perPiece;
@@ -148,7 +160,8 @@ export class WorkQueue {
 
   #pieces(row: number): number {
     if (row < 0) return -1;
-    return Math.ceil(this.#context.requests.elementCount[row]! / this.#context.adapter.capabilities.elementsMax);
+    const { adapter, requests } = this.#context;
+    return Math.ceil(requests.elementCount[row]! / elementsPerPiece(adapter, requests.opcode[row]!));
   }
 
   #begin(opcode: number, connector: number, context: number, fence: number, elements: number): number {

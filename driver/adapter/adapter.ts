@@ -52,6 +52,8 @@ export interface AdapterCapabilities {
   readonly receiveDepthMax: number;
   /** Scatter/gather elements of one work request, 1 to {@link SGE_MAX}. */
   readonly elementsMax: number;
+  /** The same of an RDMA read, where it is less; 1 to {@link AdapterCapabilities.elementsMax}, which it is unless given. */
+  readonly readElementsMax?: number;
   /** RDMA reads that one connector may have outstanding; 0 when RDMA read isn't offered. */
   readonly readDepthMax: number;
   /** Private data that a connection request, an acceptance and a rejection carry, in bytes. */
@@ -208,8 +210,17 @@ export interface Adapter {
   /** Local IP addresses that the adapter serves now, without port; freshly determined at each call. */
   addresses(): readonly string[];
 
-  /** @returns id of a new protection domain, or `outOfResources`, or `deviceRemoved` */
-  allocateProtectionDomain(): number;
+  /**
+   * The served address from which `remote` is reached; null when there is none. An adapter without it is on one network
+   * only, where every address reaches every other.
+   */
+  sourceAddress?(remote: SocketAddress): string | null;
+
+  /**
+   * @param local - address of the connection that it is for, one that is served: an adapter may have several devices
+   * @returns id of a new protection domain, or `outOfResources`, or `deviceRemoved`
+   */
+  allocateProtectionDomain(local: string): number;
   /** The domain has no connector and no region left. */
   freeProtectionDomain(protectionDomain: number): void;
   /**
