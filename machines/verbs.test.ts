@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+
+import { describe, test } from 'vitest';
+
+import { compileVerbsConnectorMachine, EFFECT_STRIDE, MachineRows } from './index.ts';
+
+const machine = compileVerbsConnectorMachine();
+
+type Step = readonly [string, ...number[]];
+
+/** Steps a new row through `events`. @returns where it ends and the effects of the last event; null when it is refused */
+function stepped(...events: readonly Step[]): { readonly state: string; readonly effects: readonly string[] } | null {
+  const sink = { buffer: new Float64Array(16 * EFFECT_STRIDE), top: 0 };
+  const rows = new MachineRows(machine, 0, sink);
+  rows.ensure(0);
+  for (const [name, parameter = 0] of events) {
+    sink.top = 0;
+    const event = machine.events.findIndex((candidate) => candidate.name === name);
+    if (rows.step(0, event, parameter, 0, 0, 0, 0) === 0) return null;
+  }
+  const effects: string[] = [];
+  for (let at = 0; at < sink.top; at += EFFECT_STRIDE) {
+    const { name, parameters } = machine.effects[sink.buffer[at]!]!;
+    effects.push([name, ...parameters.map((_, index) => sink.buffer[at + 2 + index]!)].join(' '));
+  }
+  return { state: rows.stateName(0), effects };
+}
+
+const resolvingAddress: readonly Step[] = [['connector.connect']];
+const resolvingRoute: readonly Step[] = [...resolvingAddress, ['cm.addressResolved']];
+const connecting: readonly Step[] = [...resolvingRoute, ['cm.routeResolved']];
+const connected: readonly Step[] = [...connecting, ['cm.established']];
+const undecided: readonly Step[] = [['cm.connectRequest']];
+const prepared: readonly Step[] = [...undecided, ['connector.prepare']];
+const accepting: readonly Step[] = [...prepared, ['connector.accept']];
+const accepted: readonly Step[] = [...accepting, ['cm.established']];
+const ways = {
+  resolvingAddress,
+  resolvingRoute,
+  connecting,
+  established: connected,
+  undecided,
+  prepared,
+  accepting,
+  parted: [...connected, ['cm.disconnected']],
+  ended: [...connected, ['connector.disconnect']],
+} as const satisfies Readonly<Record<string, readonly Step[]>>;
+
+describe('a connector', () => {
+  test('that connects resolves, connects, and is up', () => {
+    assert.deepEqual(stepped(...resolvingRoute)?.effects, ['resolveRoute']);
+    assert.deepEqual(stepped(...connecting)?.effects, ['startConnection']);
+    assert.deepEqual(stepped(...connected), { state: 'established', effects: ['tune', 'raiseEstablished'] });
+  });
+
+  test('that is asked is decided on, prepared, accepted, and up', () => {
+    assert.deepEqual(stepped(...undecided)?.effects, ['raiseConnectRequest']);
+    assert.deepEqual(stepped(...accepting)?.effects, ['acceptConnection']);
+    assert.deepEqual(stepped(...accepted), { state: 'established', effects: ['tune', 'raiseEstablished'] });
+  });
+
+  test('whose first call is refused tells nobody and can connect again', () => {
+    assert.deepEqual(stepped(...resolvingAddress, ['call.refused']), { state: 'idle', effects: ['ignored'] });
+  });
+
+  for (const [state, events] of Object.entries({ resolvingRoute, connecting })) {
+    test(`that is refused a later call in ${state} has failed`, () => {
+      const found = stepped(...events, ['call.refused']);
+      assert.deepEqual(found, { state: 'ended', effects: ['failQueuePair', 'raiseConnectFailed'] });
+    });
+  }
+
+  test('that is rejected says why', () => {
+    assert.deepEqual(stepped(...connecting, ['cm.rejected', 28])?.effects, ['failQueuePair', 'raiseRejected 28']);
+  });
+
+  test('that nobody has decided on can be withdrawn', () => {
+    for (const events of [undecided, prepared]) {
+      for (const event of ['cm.rejected', 'cm.failed', 'cm.disconnected', 'device.removed']) {
+        assert.deepEqual(stepped(...events, [event])?.effects, ['failQueuePair', 'raiseWithdrawn'], event);
+      }
+    }
+  });
+
+  for (const event of ['cm.disconnected', 'cm.failed', 'cm.rejected', 'device.queuePairFailed']) {
+    test(`that is left (${event}) tells of it once, and lets go when its owner does`, () => {
+      assert.deepEqual(stepped(...connected, [event]), { state: 'parted', effects: ['raiseDisconnected'] });
+      assert.deepEqual(stepped(...connected, [event], ['cm.disconnected'])?.effects, ['ignored']);
+      const end = stepped(...connected, [event], ['connector.disconnect']);
+      assert.deepEqual(end, { state: 'ended', effects: ['disconnect'] });
+    });
+  }
+
+  test('can be given up in every state, and nothing is raised for it', () => {
+    for (const [state, events] of Object.entries(ways)) {
+      const found = stepped(...events, ['connector.disconnect']);
+      assert.equal(found?.state, 'ended', state);
+      assert.ok(!found.effects.some((effect) => effect.startsWith('raise')), state);
+    }
+  });
+
+  test('meets the loss of its device in every state', () => {
+    for (const [state, events] of Object.entries(ways)) {
+      assert.equal(stepped(...events, ['device.removed'])?.state, 'ended', state);
+    }
+  });
+
+  test('raises nothing once it has ended', () => {
+    for (const { name } of machine.events) {
+      const found = stepped(...ways.ended, [name]);
+      if (found !== null) assert.deepEqual(found, { state: 'ended', effects: ['ignored'] }, name);
+    }
+  });
+});

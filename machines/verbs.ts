@@ -1,0 +1,226 @@
+/**
+ * The lifecycle of a connector over librdmacm: from the wish to connect, or a peer's, to its end.
+ *
+ * Theory of operation: one machine for both ends. The active end resolves the peer's address, then the route, then
+ * connects; the passive end is asked, lets its owner decide, and accepts. The library's events come in as `cm.*`, and
+ * what its calls answer at once as `call.refused`. From `established` on one of the two ends parts first: an end that
+ * hears of it is `parted` until its owner lets go as well, for only the owner may end what it has posted.
+ *
+ * No timer is needed: the owner bounds the whole attempt, and giving up is `connector.disconnect`.
+ *
+ * This machine belongs to the adapter and is no part of the provider's system.
+ *
+ * Source: rdma_cm(7); specification, Annex A.2 and A.4.
+ */
+
+import { type AnyStateMachine, setup } from 'xstate';
+import { type CompiledMachine, compile } from './compile.ts';
+import { implementations, initialContext, language, range } from './contract.ts';
+
+const contract = {
+  context: {},
+  events: {
+    'connector.connect': {},
+    'connector.prepare': {},
+    'connector.accept': {},
+    'connector.reject': {},
+    'connector.disconnect': {},
+    /** What the machine last asked for was refused at once. */
+    'call.refused': {},
+    'cm.connectRequest': {},
+    'cm.addressResolved': {},
+    'cm.routeResolved': {},
+    'cm.established': {},
+    /** `reason`: of the connection manager, or the errno of an iWARP device. */
+    'cm.rejected': { reason: range(0, 0xffff) },
+    /** ADDR_ERROR, ROUTE_ERROR, UNREACHABLE, CONNECT_ERROR. */
+    'cm.failed': {},
+    'cm.disconnected': {},
+    /** The device says that the queue pair is in error. */
+    'device.queuePairFailed': {},
+    /** The device is gone. */
+    'device.removed': {},
+  },
+  effects: {
+    resolveAddress: {},
+    resolveRoute: {},
+    startConnection: {},
+    acceptConnection: {},
+    rejectConnection: {},
+    /** Tell the peer, and put the queue pair in error. */
+    disconnect: {},
+    /** Put the queue pair in error; the peer hears when the id is destroyed, if at all. */
+    failQueuePair: {},
+    /** The connection is up; the passive end's timer for "receiver not ready" can be set. */
+    tune: {},
+    raiseConnectRequest: {},
+    raiseWithdrawn: {},
+    raiseEstablished: {},
+    raiseRejected: { reason: range(0, 0xffff) },
+    raiseConnectFailed: {},
+    raiseDisconnected: {},
+    ignored: {},
+  },
+} as const;
+
+/** A connector's lifecycle. */
+export const createVerbsConnectorMachine = () => {
+  const { event, effect } = language(contract);
+  const ignored = { actions: effect('ignored', {}) } as const;
+  const failed = {
+    target: 'ended',
+    actions: [effect('failQueuePair', {}), effect('raiseConnectFailed', {})],
+  } as const;
+  const givenUp = { target: 'ended', actions: effect('failQueuePair', {}) } as const;
+  const rejected = {
+    target: 'ended',
+    actions: [effect('failQueuePair', {}), effect('raiseRejected', { reason: event('reason') })],
+  } as const;
+  const withdrawn = { target: 'ended', actions: [effect('failQueuePair', {}), effect('raiseWithdrawn', {})] } as const;
+  const refused = {
+    target: 'ended',
+    actions: [effect('rejectConnection', {}), effect('failQueuePair', {})],
+  } as const;
+  const left = { target: 'parted', actions: effect('raiseDisconnected', {}) } as const;
+  const lost = { target: 'ended', actions: [effect('failQueuePair', {}), effect('raiseDisconnected', {})] } as const;
+  const leave = { target: 'ended', actions: effect('disconnect', {}) } as const;
+
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'verbsConnector',
+    context: initialContext(contract),
+    initial: 'idle',
+    states: {
+      idle: {
+        on: {
+          'connector.connect': { target: 'resolvingAddress', actions: effect('resolveAddress', {}) },
+          'cm.connectRequest': { target: 'undecided', actions: effect('raiseConnectRequest', {}) },
+          'connector.disconnect': givenUp,
+          'device.queuePairFailed': ignored,
+          'device.removed': givenUp,
+        },
+      },
+      resolvingAddress: {
+        on: {
+          // The owner's call answers so.
+          'call.refused': { target: 'idle', actions: effect('ignored', {}) },
+          'cm.addressResolved': { target: 'resolvingRoute', actions: effect('resolveRoute', {}) },
+          'cm.failed': failed,
+          'connector.disconnect': givenUp,
+          'device.queuePairFailed': ignored,
+          'device.removed': failed,
+        },
+      },
+      resolvingRoute: {
+        on: {
+          'call.refused': failed,
+          'cm.routeResolved': { target: 'connecting', actions: effect('startConnection', {}) },
+          'cm.failed': failed,
+          'connector.disconnect': givenUp,
+          'device.queuePairFailed': ignored,
+          'device.removed': failed,
+        },
+      },
+      connecting: {
+        on: {
+          'call.refused': failed,
+          'cm.established': { target: 'established', actions: [effect('tune', {}), effect('raiseEstablished', {})] },
+          'cm.rejected': rejected,
+          'cm.failed': failed,
+          'cm.disconnected': failed,
+          'connector.disconnect': givenUp,
+          'device.queuePairFailed': ignored,
+          'device.removed': failed,
+        },
+      },
+      // The owner decides.
+      undecided: {
+        on: {
+          'connector.prepare': { target: 'prepared', actions: effect('ignored', {}) },
+          'connector.reject': refused,
+          'connector.disconnect': refused,
+          'cm.rejected': withdrawn,
+          'cm.failed': withdrawn,
+          'cm.disconnected': withdrawn,
+          'device.removed': withdrawn,
+        },
+      },
+      // Receives can be posted; the peer knows nothing yet.
+      prepared: {
+        on: {
+          'connector.accept': { target: 'accepting', actions: effect('acceptConnection', {}) },
+          'connector.reject': refused,
+          'connector.disconnect': refused,
+          'cm.rejected': withdrawn,
+          'cm.failed': withdrawn,
+          'cm.disconnected': withdrawn,
+          'device.queuePairFailed': ignored,
+          'device.removed': withdrawn,
+        },
+      },
+      // Told; data may come before the peer's confirmation.
+      accepting: {
+        on: {
+          // The owner's call answers so, and rejects it.
+          'call.refused': { target: 'prepared', actions: effect('ignored', {}) },
+          'cm.established': { target: 'established', actions: [effect('tune', {}), effect('raiseEstablished', {})] },
+          'cm.rejected': failed,
+          'cm.failed': failed,
+          'cm.disconnected': failed,
+          'connector.disconnect': leave,
+          'device.queuePairFailed': failed,
+          'device.removed': failed,
+        },
+      },
+      established: {
+        on: {
+          'cm.disconnected': left,
+          // A lost confirmation is made good by data; then the real one is the second.
+          'cm.established': ignored,
+          'cm.failed': left,
+          'cm.rejected': left,
+          'connector.disconnect': leave,
+          'device.queuePairFailed': left,
+          'device.removed': lost,
+        },
+      },
+      parted: {
+        on: {
+          'cm.disconnected': ignored,
+          'cm.established': ignored,
+          'cm.failed': ignored,
+          'cm.rejected': ignored,
+          'connector.disconnect': leave,
+          'device.queuePairFailed': ignored,
+          'device.removed': { target: 'ended', actions: effect('failQueuePair', {}) },
+        },
+      },
+      ended: {
+        on: {
+          'call.refused': ignored,
+          'cm.addressResolved': ignored,
+          'cm.routeResolved': ignored,
+          'cm.established': ignored,
+          'cm.rejected': ignored,
+          'cm.failed': ignored,
+          'cm.disconnected': ignored,
+          'connector.disconnect': ignored,
+          'connector.reject': ignored,
+          'device.queuePairFailed': ignored,
+          'device.removed': ignored,
+        },
+      },
+    },
+  });
+  return { contract, machine };
+};
+
+let compiled: CompiledMachine | null = null;
+
+/** The machine as it is stepped; compiled at the first call. */
+export function compileVerbsConnectorMachine(): CompiledMachine {
+  if (compiled === null) {
+    const { contract: of, machine } = createVerbsConnectorMachine();
+    compiled = compile(machine as unknown as AnyStateMachine, of);
+  }
+  return compiled;
+}
