@@ -225,6 +225,9 @@ export function addressBytes(address: string, family: SocketAddress['family']): 
 export const canonicalAddress = (address: string, family: SocketAddress['family']): string =>
   family === 'IPv4' ? address : ipv6Text(addressBytes(address, family));
 
+/** The canonical text of an IP address of 4 or 16 bytes in network order. */
+export const addressText = (bytes: Uint8Array): string => (bytes.length === 4 ? bytes.join('.') : ipv6Text(bytes));
+
 /** 0.0.0.0 or ::, which stand for every address of the host. */
 export const isWildcard = ({ family, address }: SocketAddress): boolean =>
   address === (family === 'IPv4' ? '0.0.0.0' : '::');

@@ -24,6 +24,7 @@ import {
   counted,
   durationText,
   Exit,
+  Interrupted,
   packageFolder,
   rateText,
   tableStyle,
@@ -90,10 +91,11 @@ async function demo(terminal: Terminal, file: string, options: Options): Promise
     try {
       return await run(terminal, input, output, folder, options);
     } catch (error) {
+      output.discard();
       if (error instanceof EndpointError || error instanceof SpiError) throw new UserError(error.message, Exit.failed);
       throw error;
     } finally {
-      output.discard();
+      output.close();
     }
   } finally {
     input.close();
@@ -150,6 +152,7 @@ async function run(
     far.close();
     server.close(listener);
     await simulation.end();
+    output.close();
 
     const moved = { byMessage: near.counts.bytesSent, byRdmaRead: far.counts.bytesRead };
     say(
@@ -273,7 +276,7 @@ class Simulation {
       if (performance.now() < pauseMs) continue;
       nowAndThen();
       await nextTurn();
-      this.#interrupted.throwIfAborted();
+      if (this.#interrupted.aborted) throw new Interrupted();
       pauseMs = performance.now() + TURN_MS;
     }
   }

@@ -1,7 +1,6 @@
-/** Files as the commands read and write them: piece by piece, so that they may be larger than memory. */
+/** Files as the demo reads and writes them: piece by piece, so that they may be larger than memory. */
 
-import { randomBytes } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 import type { FileSink, FileSource } from '../client/file-transfer.ts';
@@ -15,16 +14,11 @@ export class InputFile implements FileSource {
   readonly #descriptor: number;
   #offset = 0;
 
-  /**
-   * @param flags - more of `fs.constants` than reading
-   * @throws {@link UserError} when there is no such file, or it isn't one that has a size
-   */
-  constructor(file: string, flags = 0) {
+  /** @throws {@link UserError} when there is no such file, or it isn't one that has a size */
+  constructor(file: string) {
     this.file = file;
     this.name = path.basename(file);
-    // Opening a pipe would wait for its writer.
-    const how = constants.O_RDONLY | constants.O_NONBLOCK | flags;
-    this.#descriptor = withFile(`cannot read ${file}`, () => openSync(file, how));
+    this.#descriptor = withFile(`cannot read ${file}`, () => openSync(file, 'r'));
     const stat = fstatSync(this.#descriptor);
     this.size = stat.size;
     if (stat.isFile()) return;
@@ -49,31 +43,15 @@ export class InputFile implements FileSource {
   }
 }
 
-const PART_PREFIX = '.wsdirect-';
-const PART_SUFFIX = '.part';
-/** Whether this is the name of a file that isn't whole yet. */
-export const isPartName = (name: string): boolean => name.startsWith(PART_PREFIX) && name.endsWith(PART_SUFFIX);
-
-/**
- * A file that is made or replaced: written beside its place under another name, and renamed when it is whole. So what
- * was there stays until then, and nobody takes a part of a file for the whole.
- */
+/** A file that is made or replaced. */
 export class OutputFile implements FileSink {
   readonly file: string;
-  readonly #part: string;
   #descriptor: number | null;
 
-  /** @throws {@link UserError} when it can't be written, or something else than a file is there */
+  /** @throws {@link UserError} when it can't be written */
   constructor(file: string) {
     this.file = path.resolve(file);
-    const what = `cannot write ${file}`;
-    const there = withFile(what, () => statSync(this.file, { throwIfNoEntry: false }));
-    if (there !== undefined && !there.isFile()) {
-      throw new UserError(`${what}: ${there.isDirectory() ? 'it is a folder' : 'it is no regular file'}`);
-    }
-    const name = `${PART_PREFIX}${randomBytes(8).toString('hex')}${PART_SUFFIX}`;
-    this.#part = path.join(path.dirname(this.file), name);
-    this.#descriptor = withFile(what, () => openSync(this.#part, 'wx'));
+    this.#descriptor = withFile(`cannot write ${file}`, () => openSync(file, 'w'));
   }
 
   begin(): void {}
@@ -86,21 +64,14 @@ export class OutputFile implements FileSink {
     });
   }
 
-  /** Puts the file in its place, or removes it when it isn't what was sent. */
-  end(isEqual: boolean): void {
-    if (!isEqual) return this.discard();
-    this.#close();
-    withFile(`cannot write ${this.file}`, () => renameSync(this.#part, this.file));
-  }
-
-  /** Removes what was written; no effect on a file that has its place. */
-  discard(): void {
-    this.#close();
-    rmSync(this.#part, { force: true });
-  }
-
-  #close(): void {
+  close(): void {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
     this.#descriptor = null;
+  }
+
+  /** Removes what was written: a part of a file that looks like the whole is worse than none. */
+  discard(): void {
+    this.close();
+    rmSync(this.file, { force: true });
   }
 }

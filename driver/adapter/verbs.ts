@@ -1,0 +1,676 @@
+/**
+ * Verbs adapter: RDMA devices (InfiniBand, RoCE, iWARP) through librdmacm and libibverbs.
+ *
+ * Theory of operation: the shim in `native/` makes the calls, this file keeps what was made, and machines/verbs.ts decides
+ * what becomes of a connector. Work requests and completions are in memory that both see: one call posts a batch, one
+ * polls a batch. A connector's number is its index in the shim's table and part of each completion.
+ *
+ * The address decides on device, port and GID, as the kernel's connection manager has it: an id is bound to it first. Its
+ * queue pair is made before anything is resolved, so that receives can be posted.
+ *
+ * Three kinds of descriptor tell that there is something: of completions, of connection events, of a device's own events.
+ * Node.js's event loop watches them. Asking without being told would cost a system call each time, so connection events
+ * are looked for when they are announced, and now and then all the same, since who polls in a loop lets nobody watch.
+ *
+ * Source: specification, Annex A.
+ */
+
+import { networkInterfaces } from 'node:os';
+
+import { canonicalAddress, isWildcard } from '../spi.ts';
+import type {
+  Adapter,
+  AdapterCapabilities,
+  ConnectionEvent,
+  MemoryRegion,
+  QueueDepths,
+  SocketAddress,
+  WakeUp,
+} from './adapter.ts';
+import { AdapterStatus, MemoryAccess, SGE_MAX } from './adapter.ts';
+import {
+  addressOf,
+  BATCH,
+  CONNECTORS,
+  loadShim,
+  PRIVATE_DATA_MAX,
+  Shared,
+  type Shim,
+  type ShimEvent,
+  watch,
+} from './verbs/bindings.ts';
+import { Connector, Lifecycle } from './verbs/connector.ts';
+import { Device } from './verbs/device.ts';
+import { memoryHint, toStatus } from './verbs/errors.ts';
+import { findLibrary } from './verbs/library.ts';
+
+export interface VerbsOptions {
+  /** Addresses that are served; all that an RDMA device of the host has unless given. */
+  readonly addresses?: readonly string[];
+  /** Bound of resolving an address, and of resolving a route. */
+  readonly resolveMs?: number;
+  /** Told once of each thing that the administrator can put right. Default: a warning of the process. */
+  readonly onHint?: (hint: string) => void;
+}
+
+const defaults = {
+  resolveMs: 2_000,
+  onHint: (hint: string): void => process.emitWarning(hint, 'WsdirectWarning'),
+} as const;
+
+/** Connection requests that the kernel keeps for a listener; it allows no more than this by default. */
+const KERNEL_BACKLOG = 1024;
+/** Reads at once in one direction that librdmacm can say. */
+const READS_MAX = 255;
+const SIZE_MAX = 0x7fff_ffff;
+/** Private data that every transport carries: what InfiniBand's messages leave. */
+const PRIVATE_DATA = { connect: 56, accept: 196, reject: 148 } as const;
+/** Polls between two looks for connection events that nobody has announced. */
+const LOOK_EVERY = 256;
+
+/** rdma_cm_event_type */
+const Cm = { connectRequest: 4, deviceRemoval: 11 } as const;
+/** ibv_event_type */
+const Async = { queuePairFatal: 1, requestError: 2, accessError: 3, established: 4, deviceFatal: 8 } as const;
+
+interface Domain {
+  readonly handle: number;
+  readonly device: Device;
+  readonly address: string;
+}
+
+interface Region {
+  readonly handle: number;
+  /** Keeps the memory: a device writes to it. */
+  readonly memory: Uint8Array;
+}
+
+/** What an adapter holds; all 0 after a proper tear-down, but for devices, which stay open until it is closed. */
+export interface VerbsInventory {
+  readonly protectionDomains: number;
+  readonly regions: number;
+  readonly connectors: number;
+  readonly listeners: number;
+}
+
+export class VerbsAdapter implements Adapter {
+  readonly name = 'verbs';
+  readonly postBatchMax = BATCH;
+  readonly pollBatchMax = BATCH;
+  readonly wakeUp: WakeUp;
+
+  readonly #options: Required<Omit<VerbsOptions, 'addresses'>>;
+  readonly #served: readonly string[] | null;
+  #shim: Shim | null = null;
+  #handle = 0;
+  #shared: Shared | null = null;
+  #capabilities: AdapterCapabilities | null = null;
+  #watch: { close(): void } | null = null;
+  #lifecycle = new Lifecycle();
+  readonly #out = new BigUint64Array(1);
+
+  readonly #devices: Device[] = [];
+  /** Devices by address; null for an address that none has. */
+  readonly #byAddress = new Map<string, Device | null>();
+  readonly #domains = new Map<number, Domain>();
+  readonly #regions = new Map<number, Region>();
+  readonly #listeners = new Map<number, number>();
+  readonly #connectors: (Connector | undefined)[] = [];
+  #connectorCount = 0;
+  readonly #numbers: number[] = [];
+  /** Connectors and listeners by the shim's id. */
+  readonly #byId = new Map<number, Connector>();
+  readonly #listenerById = new Map<number, number>();
+  #nextDomain = 0;
+  #nextRegion = 0;
+  #nextListener = 0;
+
+  #events: ConnectionEvent[] = [];
+  #hasConnectionEvents = false;
+  #looks = 0;
+  #sleepers: (() => void)[] = [];
+  readonly #hinted = new Set<string>();
+
+  constructor(options: VerbsOptions = {}) {
+    const { addresses, ...rest } = options;
+    this.#served = addresses ?? null;
+    this.#options = { ...defaults, ...rest };
+    this.wakeUp = {
+      arm: () => this.#arm(),
+      wait: () =>
+        new Promise((resolve) => {
+          this.#sleepers.push(resolve);
+        }),
+    };
+  }
+
+  get capabilities(): AdapterCapabilities {
+    if (this.#capabilities === null) throw new Error('the verbs adapter is not open');
+    return this.#capabilities;
+  }
+  get workRequests(): Uint32Array {
+    return this.#shared!.workRequests;
+  }
+  get completions(): Uint32Array {
+    return this.#shared!.completions;
+  }
+
+  open(): number {
+    const found = findLibrary();
+    if ('reason' in found) {
+      this.#hint(found.reason);
+      return AdapterStatus.deviceRemoved;
+    }
+    const shim = loadShim(found.file);
+    if (shim.wsd_load() < 0) {
+      this.#hint(`${shim.wsd_missing()} is missing: apt-get install libibverbs1 ibverbs-providers librdmacm1`);
+      return AdapterStatus.deviceRemoved;
+    }
+    const status = shim.wsd_adapter_open(this.#out);
+    if (status < 0) return toStatus(status);
+    this.#shim = shim;
+    this.#handle = Number(this.#out[0]);
+    this.#shared = new Shared(shim.wsd_adapter_shared(this.#handle));
+    this.#watch = watch(shim.wsd_adapter_fd(this.#handle), () => {
+      this.#hasConnectionEvents = true;
+      this.#wake();
+    });
+    this.addresses();
+    if (this.#devices.length === 0) {
+      this.close();
+      return AdapterStatus.deviceRemoved;
+    }
+    this.#capabilities = capabilitiesOf(this.#devices);
+    return AdapterStatus.ok;
+  }
+
+  close(): void {
+    const shim = this.#shim;
+    if (shim === null) return;
+    for (const connector of this.#connectors) if (connector !== undefined) this.#destroy(connector);
+    for (const listener of [...this.#listeners.keys()]) this.stopListening(listener);
+    for (const region of [...this.#regions.keys()]) this.deregisterMemory(region);
+    for (const domain of [...this.#domains.keys()]) this.freeProtectionDomain(domain);
+    for (const device of this.#devices) device.close();
+    this.#devices.length = 0;
+    this.#byAddress.clear();
+    this.#connectors.length = 0;
+    this.#numbers.length = 0;
+    this.#events = [];
+    this.#watch?.close();
+    this.#shared?.detach();
+    shim.wsd_adapter_close(this.#handle);
+    this.#lifecycle = new Lifecycle();
+    this.#capabilities = null;
+    this.#shim = null;
+    this.#wake();
+  }
+
+  addresses(): readonly string[] {
+    const present = Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).filter(({ scopeid }) => !scopeid).map(({ family, address }) => canonicalAddress(address, family)),
+    );
+    for (const known of this.#byAddress.keys()) {
+      // It may come back on another device.
+      if (!present.includes(known)) this.#byAddress.delete(known);
+    }
+    return present.filter((address) => {
+      if (this.#served !== null && !this.#served.includes(address)) return false;
+      const device = this.#deviceOf(address);
+      return device !== null && !device.isGone && this.#isPortActive(device);
+    });
+  }
+
+  sourceAddress(remote: SocketAddress): string | null {
+    this.#shared!.address = remote;
+    if (this.#shim!.wsd_source(this.#handle) < 0) return null;
+    const { address } = this.#shared!.source;
+    // To itself the host comes from its loopback address, where no device is.
+    const own = this.#deviceOf(address) === null ? remote.address : address;
+    return this.#deviceOf(own) === null ? null : own;
+  }
+
+  allocateProtectionDomain(local: string): number {
+    const device = this.#deviceOf(local);
+    if (device === null || device.isGone) return AdapterStatus.deviceRemoved;
+    const status = this.#shim!.wsd_pd_alloc(device.handle, this.#out);
+    if (status < 0) return toStatus(status);
+    const id = this.#nextDomain++;
+    this.#domains.set(id, { handle: Number(this.#out[0]), device, address: local });
+    return id;
+  }
+
+  freeProtectionDomain(protectionDomain: number): void {
+    const domain = this.#domains.get(protectionDomain);
+    if (domain === undefined) return;
+    this.#domains.delete(protectionDomain);
+    this.#shim!.wsd_pd_free(domain.handle);
+  }
+
+  registerMemory(protectionDomain: number, memory: Uint8Array, access: number): MemoryRegion | number {
+    const domain = this.#domains.get(protectionDomain);
+    if (domain === undefined) return AdapterStatus.deviceRemoved;
+    // Its end can move away under the device.
+    if ((memory.buffer as { resizable?: boolean }).resizable === true) return AdapterStatus.badMemory;
+    const address = addressOf(memory);
+    const keys = new Uint32Array(2);
+    const status = this.#shim!.wsd_region_register(domain.handle, address, memory.byteLength, access, keys, this.#out);
+    if (status < 0) {
+      const hint = memoryHint(status);
+      if (hint !== null) this.#hint(hint);
+      return toStatus(status, AdapterStatus.badMemory);
+    }
+    const id = this.#nextRegion++;
+    this.#regions.set(id, { handle: Number(this.#out[0]), memory });
+    const isRemote = (access & (MemoryAccess.remoteRead | MemoryAccess.remoteWrite)) !== 0;
+    return { id, localKey: keys[0]!, remoteKey: isRemote ? keys[1]! : 0, address };
+  }
+
+  deregisterMemory(regionId: number): void {
+    const region = this.#regions.get(regionId);
+    if (region === undefined) return;
+    // One that can't be deregistered may still be written to: then its memory is kept for good.
+    if (this.#shim!.wsd_region_deregister(region.handle) === 0) this.#regions.delete(regionId);
+  }
+
+  listen(local: SocketAddress): number {
+    if (local.port === 0) return AdapterStatus.addressNotAvailable;
+    if (!isWildcard(local) && this.#deviceOf(local.address) === null) return AdapterStatus.addressNotAvailable;
+    const id = this.#boundId(local, true);
+    if (id < 0) return id;
+    const status = this.#shim!.wsd_id_listen(id, KERNEL_BACKLOG);
+    if (status < 0) {
+      this.#shim!.wsd_id_destroy(id);
+      return toStatus(status);
+    }
+    const listener = this.#nextListener++;
+    this.#listeners.set(listener, id);
+    this.#listenerById.set(id, listener);
+    return listener;
+  }
+
+  stopListening(listener: number): void {
+    const id = this.#listeners.get(listener);
+    if (id === undefined) return;
+    this.#listeners.delete(listener);
+    this.#listenerById.delete(id);
+    this.#shim!.wsd_id_destroy(id);
+    // Of requests that weren't polled the caller knows nothing, so it can't reject them.
+    for (const event of this.#events) {
+      if (event.type === 'connectRequest' && event.listener === listener) this.destroyConnector(event.connector);
+    }
+  }
+
+  createConnector(protectionDomain: number, depths: QueueDepths): number {
+    const domain = this.#domains.get(protectionDomain);
+    if (domain === undefined || domain.device.isGone) return AdapterStatus.deviceRemoved;
+    const { address } = domain;
+    const id = this.#boundId({ family: address.includes(':') ? 'IPv6' : 'IPv4', address, port: 0 }, false);
+    if (id < 0) return id;
+    const connector = this.#add(id, domain.device);
+    if (connector === null) {
+      this.#shim!.wsd_id_destroy(id);
+      return AdapterStatus.outOfResources;
+    }
+    const status = this.#giveQueuePair(connector, domain, depths);
+    if (status < 0) {
+      this.#destroy(connector);
+      return status;
+    }
+    return connector.number;
+  }
+
+  connect(connector: number, _local: SocketAddress, remote: SocketAddress, privateData: Uint8Array): number {
+    const target = this.#connector(connector);
+    if (privateData.length > PRIVATE_DATA.connect) throw new RangeError('too much private data');
+    target.remote = remote;
+    target.privateData = privateData.slice();
+    return this.#lifecycle.apply(target, 'connector.connect', this.#perform);
+  }
+
+  prepareAccept(connector: number, protectionDomain: number, depths: QueueDepths): number {
+    const target = this.#connector(connector);
+    const domain = this.#domains.get(protectionDomain);
+    if (domain === undefined || domain.device !== target.device) return AdapterStatus.deviceRemoved;
+    if (!this.#lifecycle.expects(target, 'connector.prepare')) return AdapterStatus.invalidState;
+    const status = this.#giveQueuePair(target, domain, depths);
+    if (status < 0) return status;
+    return this.#lifecycle.apply(target, 'connector.prepare', this.#perform);
+  }
+
+  accept(connector: number, privateData: Uint8Array): number {
+    const target = this.#connector(connector);
+    if (!this.#lifecycle.expects(target, 'connector.accept')) return AdapterStatus.invalidState;
+    target.privateData = privateData.slice();
+    return this.#lifecycle.apply(target, 'connector.accept', this.#perform);
+  }
+
+  reject(connector: number, privateData: Uint8Array): void {
+    const target = this.#connectors[connector];
+    if (target === undefined) return;
+    target.privateData = privateData.slice();
+    this.#lifecycle.apply(target, 'connector.reject', this.#perform);
+    this.#destroy(target);
+  }
+
+  disconnect(connector: number): void {
+    const target = this.#connectors[connector];
+    if (target !== undefined) this.#lifecycle.apply(target, 'connector.disconnect', this.#perform);
+  }
+
+  destroyConnector(connector: number): void {
+    const target = this.#connectors[connector];
+    if (target !== undefined) this.#destroy(target);
+  }
+
+  post(count: number): number {
+    return this.#shim!.wsd_post(this.#handle, count);
+  }
+
+  poll(): number {
+    for (const device of this.#devices) if (device.hasNotified) device.disarm();
+    return Math.max(0, this.#shim!.wsd_poll(this.#handle));
+  }
+
+  pollConnectionEvent(): ConnectionEvent | null {
+    const first = this.#events.shift();
+    if (first !== undefined) return first;
+    if (++this.#looks >= LOOK_EVERY) {
+      this.#looks = 0;
+      this.#hasConnectionEvents = true;
+    }
+    if (this.#hasConnectionEvents) this.#takeConnectionEvents();
+    for (const device of this.#devices) if (device.hasNews) device.takeNews();
+    return this.#events.shift() ?? null;
+  }
+
+  inventory(): VerbsInventory {
+    return {
+      protectionDomains: this.#domains.size,
+      regions: this.#regions.size,
+      connectors: this.#connectorCount,
+      listeners: this.#listeners.size,
+    };
+  }
+
+  /** Takes events until one is for the owner, or there is none. */
+  #takeConnectionEvents(): void {
+    while (this.#events.length === 0) {
+      if (this.#shim!.wsd_next_event(this.#handle) <= 0) {
+        this.#hasConnectionEvents = false;
+        return;
+      }
+      const event = this.#shared!.event;
+      if (event.type === Cm.connectRequest) this.#arrived(event);
+      else if (event.type === Cm.deviceRemoval) this.#removed(event);
+      else {
+        const connector = this.#byId.get(event.id);
+        if (connector !== undefined) this.#lifecycle.happened(connector, event, this.#perform);
+      }
+    }
+  }
+
+  #arrived(event: ShimEvent): void {
+    const listener = this.#listenerById.get(event.listener);
+    const device = this.#deviceOf(event.local.address);
+    const connector = listener === undefined || device === null ? null : this.#add(event.id, device);
+    if (connector === null) {
+      this.#shim!.wsd_id_destroy(event.id);
+      return;
+    }
+    connector.listener = listener!;
+    connector.arrival = event;
+    this.#lifecycle.apply(connector, 'cm.connectRequest', this.#perform);
+  }
+
+  /** Takes what a device has told; it can be about another adapter's queue pair. */
+  #hear(device: Device, { type, id }: ShimEvent): void {
+    const connector = this.#byId.get(id);
+    switch (type) {
+      case Async.queuePairFatal:
+      case Async.requestError:
+      case Async.accessError:
+        if (connector !== undefined) this.#lifecycle.apply(connector, 'device.queuePairFailed', this.#perform);
+        return;
+      case Async.established:
+        if (connector !== undefined) this.#shim!.wsd_id_notify_established(connector.id);
+        return;
+      case Async.deviceFatal:
+        return this.#deviceRemoved(device);
+      default:
+        return;
+    }
+  }
+
+  #removed(event: ShimEvent): void {
+    const device = this.#byId.get(event.id)?.device ?? this.#devices.find(({ anchor }) => anchor === event.id) ?? null;
+    if (device !== null) this.#deviceRemoved(device);
+  }
+
+  /** The connectors of a device are lost with it; the adapter is when it was the last. */
+  #deviceRemoved(device: Device): void {
+    if (device.isGone) return;
+    device.isGone = true;
+    if (this.#devices.every(({ isGone }) => isGone)) this.#events.push({ type: 'deviceRemoved' });
+    for (const connector of this.#connectors) {
+      if (connector?.device === device) this.#lifecycle.apply(connector, 'device.removed', this.#perform);
+    }
+  }
+
+  /** Carries out what a connector's machine wants. @returns 0, or -errno when a call was refused */
+  readonly #perform = (connector: Connector, effect: string, reason: number): number => {
+    const shim = this.#shim!;
+    const shared = this.#shared!;
+    const { id, number } = connector;
+    switch (effect) {
+      case 'resolveAddress':
+        shared.address = connector.remote!;
+        return shim.wsd_id_resolve_address(this.#handle, id, this.#options.resolveMs);
+      case 'resolveRoute':
+        return shim.wsd_id_resolve_route(id, this.#options.resolveMs);
+      case 'startConnection':
+        shared.setConnection(connector.privateData, this.#reads(connector.device));
+        return shim.wsd_id_connect(this.#handle, id);
+      case 'acceptConnection':
+        // As many reads as both ends can: librdmacm knows what the peer has asked for.
+        shared.setConnection(connector.privateData, { answered: READS_MAX, asked: READS_MAX });
+        return shim.wsd_id_accept(this.#handle, id);
+      case 'rejectConnection':
+        shared.setConnection(connector.privateData, { answered: 0, asked: 0 });
+        shim.wsd_id_reject(this.#handle, id);
+        return 0;
+      case 'disconnect':
+        shim.wsd_id_disconnect(id);
+        // iWARP lets what is on its way out go first; its queue pair ends by itself.
+        if (!connector.device.info.isIwarp) shim.wsd_qp_fail(id);
+        return 0;
+      case 'failQueuePair':
+        if (connector.claim !== null) shim.wsd_qp_fail(id);
+        return 0;
+      case 'tune':
+        // The connection manager's own is 655 ms, which a sender would lose for each message that came too early.
+        if (!connector.device.info.isIwarp) shim.wsd_qp_set_rnr_timer(id, RNR_TIMER_640_US);
+        return 0;
+      case 'raiseConnectRequest': {
+        const { local, remote, privateData } = connector.arrival!;
+        const { listener } = connector;
+        this.#events.push({ type: 'connectRequest', listener, connector: number, local, remote, privateData });
+        return 0;
+      }
+      case 'raiseWithdrawn':
+        this.#events.push({ type: 'withdrawn', connector: number });
+        return 0;
+      case 'raiseEstablished':
+        this.#events.push({ type: 'established', connector: number, privateData: connector.peerData });
+        return 0;
+      case 'raiseRejected':
+        this.#events.push({ type: 'rejected', connector: number, reason, privateData: connector.peerData });
+        return 0;
+      case 'raiseConnectFailed':
+        this.#events.push({ type: 'connectFailed', connector: number });
+        return 0;
+      case 'raiseDisconnected':
+        this.#events.push({ type: 'disconnected', connector: number });
+        return 0;
+      case 'ignored':
+        return 0;
+      default:
+        throw new Error(`connector ${number}: effect '${effect}', which nobody carries out`);
+    }
+  };
+
+  #reads(device: Device): { readonly answered: number; readonly asked: number } {
+    const { maxReadsAnswered, maxReadsAsked } = device.info;
+    return { answered: Math.min(READS_MAX, maxReadsAnswered), asked: Math.min(READS_MAX, maxReadsAsked) };
+  }
+
+  /** A new id that is bound to `local`. @returns its handle, or a negative status */
+  #boundId(local: SocketAddress, reuse: boolean): number {
+    const shim = this.#shim!;
+    const status = shim.wsd_id_create(this.#handle, this.#out);
+    if (status < 0) return toStatus(status);
+    const id = Number(this.#out[0]);
+    this.#shared!.address = local;
+    const bound = shim.wsd_id_bind(this.#handle, id, reuse ? 1 : 0);
+    if (bound === 0) return id;
+    shim.wsd_id_destroy(id);
+    return toStatus(bound, AdapterStatus.addressNotAvailable);
+  }
+
+  /** The device that has `address`, opened if that is new; null when none has it. */
+  #deviceOf(address: string): Device | null {
+    const known = this.#byAddress.get(address);
+    if (known !== undefined) return known;
+    const found = this.#openDevice(address);
+    this.#byAddress.set(address, found);
+    return found;
+  }
+
+  #openDevice(address: string): Device | null {
+    const shim = this.#shim!;
+    const id = this.#boundId({ family: address.includes(':') ? 'IPv6' : 'IPv4', address, port: 0 }, false);
+    if (id < 0) return null;
+    if (shim.wsd_id_device(this.#handle, id) === 0) {
+      const { device: info } = this.#shared!;
+      const known = this.#devices.find((device) => device.info.verbs === info.verbs && !device.isGone);
+      if (known === undefined && shim.wsd_device_open(this.#handle, id, this.#out) === 0) {
+        const device: Device = new Device(shim, this.#shared!, Number(this.#out[0]), info, id, {
+          wake: () => this.#wake(),
+          hear: (event) => this.#hear(device, event),
+        });
+        this.#devices.push(device);
+        return device;
+      }
+      shim.wsd_id_destroy(id);
+      return known ?? null;
+    }
+    shim.wsd_id_destroy(id);
+    return null;
+  }
+
+  #isPortActive(device: Device): boolean {
+    return this.#shim!.wsd_id_device(this.#handle, device.anchor) === 0 && this.#shared!.device.isActive;
+  }
+
+  #add(id: number, device: Device): Connector | null {
+    for (const each of this.#devices) each.settle((number) => this.#numbers.push(number));
+    const number = this.#numbers.pop() ?? this.#connectors.length;
+    if (number >= CONNECTORS) return null;
+    const connector = new Connector(number, id, device);
+    this.#connectors[number] = connector;
+    this.#connectorCount++;
+    this.#byId.set(id, connector);
+    this.#lifecycle.begin(connector);
+    return connector;
+  }
+
+  #giveQueuePair(connector: Connector, domain: Domain, depths: QueueDepths): number {
+    const { device } = domain;
+    const claim = device.claim(depths);
+    if (typeof claim === 'number') return toStatus(claim);
+    const create = (): number => {
+      const elements = Math.min(SGE_MAX, device.info.maxElements);
+      this.#shared!.setQueues(depths.send, depths.receive, elements, device.inlineBytes);
+      const { id, number } = connector;
+      return this.#shim!.wsd_qp_create(this.#handle, id, domain.handle, claim.queue.handle, number);
+    };
+    let status = create();
+    if (status < 0 && device.inlineBytes > 0) {
+      // No attribute says how much of it a device can do.
+      device.inlineBytes = 0;
+      status = create();
+    }
+    if (status < 0) {
+      claim.queue.release(claim.entries);
+      return toStatus(status);
+    }
+    connector.claim = claim;
+    return AdapterStatus.ok;
+  }
+
+  #destroy(connector: Connector): void {
+    const { number, id, claim, device } = connector;
+    this.#connectors[number] = undefined;
+    this.#connectorCount--;
+    this.#byId.delete(id);
+    // No event names it afterwards.
+    this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== number);
+    if (claim === null) this.#numbers.push(number);
+    else {
+      this.#shim!.wsd_qp_destroy(this.#handle, id, number);
+      device.leave(number, claim);
+    }
+    this.#shim!.wsd_id_destroy(id);
+    this.#lifecycle.end(connector);
+  }
+
+  #connector(number: number): Connector {
+    const connector = this.#connectors[number];
+    if (connector === undefined) throw new Error(`connector ${number}: doesn't exist`);
+    return connector;
+  }
+
+  #arm(): boolean {
+    if (this.#events.length > 0 || this.#hasConnectionEvents) return true;
+    let isReady = false;
+    for (const device of this.#devices) {
+      if (device.hasNotified || device.hasNews || (!device.isGone && device.arm() < 0)) isReady = true;
+    }
+    return isReady;
+  }
+
+  #wake(): void {
+    if (this.#sleepers.length === 0) return;
+    for (const resolve of this.#sleepers.splice(0)) resolve();
+  }
+
+  #hint(hint: string): void {
+    if (this.#hinted.has(hint)) return;
+    this.#hinted.add(hint);
+    this.#options.onHint(hint);
+  }
+}
+
+/** 0.64 ms, in the encoding of `min_rnr_timer`. */
+const RNR_TIMER_640_US = 12;
+
+/** What every one of the devices can do. */
+function capabilitiesOf(devices: readonly Device[]): AdapterCapabilities {
+  const least = (of: (info: Device['info']) => number, max: number): number =>
+    Math.min(max, ...devices.map(({ info }) => of(info)));
+  const privateDataMax = (bytes: number): number => Math.min(bytes, PRIVATE_DATA_MAX);
+  return {
+    messageSizeMax: least((info) => info.maxMessageBytes, SIZE_MAX),
+    rdmaSizeMax: least((info) => info.maxMessageBytes, SIZE_MAX),
+    sendDepthMax: least((info) => info.maxWorkRequests, 0xffff),
+    receiveDepthMax: least((info) => info.maxWorkRequests, 0xffff),
+    elementsMax: least((info) => info.maxElements, SGE_MAX),
+    readElementsMax: least((info) => Math.min(info.maxElements, info.maxReadElements), SGE_MAX),
+    readDepthMax: least((info) => Math.min(info.maxReadsAnswered, info.maxReadsAsked), READS_MAX),
+    privateDataMax: {
+      connect: privateDataMax(PRIVATE_DATA.connect),
+      accept: privateDataMax(PRIVATE_DATA.accept),
+      reject: privateDataMax(PRIVATE_DATA.reject),
+    },
+  };
+}
