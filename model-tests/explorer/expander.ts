@@ -12,7 +12,7 @@ import { Layout, StateView } from './layout.ts';
 import { type Property, type Question, questionOf } from './properties.ts';
 import type { StateStore } from './store.ts';
 import { isBroken, makeSuccessors, productionSuccessors, type Successors } from './successors.ts';
-import { canonicalizer } from './symmetry.ts';
+import { type Canonicalizer, canonicalizer } from './symmetry.ts';
 import { World, type WorldDefinition } from './world.ts';
 
 /** States of one block at most. */
@@ -109,7 +109,8 @@ export class Expander {
   readonly fired: Float64Array;
   readonly #edges: boolean;
   readonly #forget: ((words: Int32Array, at: number) => void) | null;
-  readonly #canonical: ((words: Int32Array, at: number) => void) | null;
+  /** What exchanges rows; null without symmetry. */
+  readonly canonicalizer: Canonicalizer | null;
   /** Shared: 1 where it is known that property p is broken (2p) or shown (2p + 1). */
   readonly #known: Int32Array;
   readonly #state: Int32Array;
@@ -141,7 +142,7 @@ export class Expander {
     this.#edges = edges;
     this.#known = known;
     this.#forget = reductions.dead ? forgetDead(this.layout, asked) : null;
-    this.#canonical = reductions.symmetry ? canonicalizer(this.layout) : null;
+    this.canonicalizer = reductions.symmetry ? canonicalizer(this.layout) : null;
     const { words } = this.layout;
     this.#state = new Int32Array(words);
     this.#next = new Int32Array(words);
@@ -167,7 +168,7 @@ export class Expander {
   /** What stands for the state in `words`. */
   normalize(words: Int32Array): void {
     this.#forget?.(words, 0);
-    this.#canonical?.(words, 0);
+    this.canonicalizer?.apply(words, 0);
   }
 
   /** The rule that leads from `from` to a state for which `to` stands; `from` becomes that state. @throws Error for none */
@@ -179,7 +180,7 @@ export class Expander {
       this.successors.fire(rule, from, 0, next, 0);
       this.#forget?.(next, 0);
       const actual = next.slice();
-      this.#canonical?.(next, 0);
+      this.canonicalizer?.apply(next, 0);
       if (!next.every((word, at) => word === to[at])) continue;
       from.set(actual);
       return rule;
@@ -190,7 +191,7 @@ export class Expander {
   /** Expands the states of `block`, from its start to its end. */
   expand(block: Block): void {
     const { head, finds, fresh } = block;
-    const { store, successors, layout } = this;
+    const { store, successors, layout, canonicalizer: canonical } = this;
     const { words, split } = layout;
     const [state, next, enabled] = [this.#state, this.#next, this.#enabled];
     this.#block = block;
@@ -228,7 +229,7 @@ export class Expander {
           while (word < words && next[word] === state[word]) word++;
           moves = word < words;
         }
-        if (this.#canonical !== null) this.#canonical(next, 0);
+        if (canonical !== null) canonical.apply(next, 0);
         // Most rules leave one of the parts alone.
         let word = 0;
         while (word < split && next[word] === state[word]) word++;

@@ -14,7 +14,8 @@ import { Layout, StateView } from './layout.ts';
 import type { Property, Question } from './properties.ts';
 import { describePath, type Step } from './report.ts';
 import { type Hit, type Progress, search, type SearchResult } from './search.ts';
-import { World, type WorldDefinition } from './world.ts';
+import { symmetric } from './symmetry.ts';
+import { type Rule, World, type WorldDefinition } from './world.ts';
 
 /** How a property came out. */
 export interface Verdict {
@@ -69,7 +70,7 @@ export class Found {
   /** What the search was made of; for those who look at single states. */
   readonly result: SearchResult;
 
-  constructor(of: Omit<Found, 'size' | 'unfired' | 'assertProperties' | 'report'>) {
+  constructor(of: Omit<Found, 'size' | 'orbitSum' | 'unfired' | 'assertProperties' | 'report'>) {
     this.world = of.world;
     this.layout = of.layout;
     this.states = of.states;
@@ -89,9 +90,16 @@ export class Found {
     return { states: this.states, transitions: this.transitions, depth: this.depth };
   }
 
-  /** Rules that never happened. */
+  /** Rules that never happened; of rules that differ by an exchange, all or none. */
   get unfired(): readonly string[] {
-    return this.world.rules.filter((_, index) => this.fired[index] === 0).map(({ name }) => name);
+    const { rules, definition } = this.world;
+    const groups = this.result.expander.canonicalizer === null ? [] : (definition.symmetry?.groups ?? []);
+    const kind = ({ send, row, with: parameters = [] }: Rule): string => {
+      const group = groups.findIndex((of) => of.machines.includes(send.split('/')[0]!) && of.rows.includes(row));
+      return `${send} ${group < 0 ? row : `of group ${group}`} ${parameters.join()}`;
+    };
+    const happened = new Set(rules.filter((_, index) => this.fired[index]! > 0).map(kind));
+    return rules.filter((rule) => !happened.has(kind(rule))).map(({ name }) => name);
   }
 
   /** @throws Error with the shortest paths, when a property doesn't hold or the search did not get to its end */
@@ -103,6 +111,18 @@ export class Found {
     throw new Error(
       `world '${name}': out of memory after ${this.states} states and ${this.transitions} transitions; nothing is known of the rest`,
     );
+  }
+
+  /** States that those found stand for, when rows that can be exchanged were: the sum of their orbits' sizes. */
+  get orbitSum(): number {
+    const { expander, store } = this.result;
+    const state = new Int32Array(this.layout.words);
+    let sum = 0;
+    for (let number = 0; number < store.count; number++) {
+      store.load(number, state, 0);
+      sum += expander.canonicalizer?.orbit(state, 0) ?? 1;
+    }
+    return sum;
   }
 
   /** A verdict with its path: events, and what each changed. */
@@ -173,13 +193,18 @@ export function* exploreInSteps(
   const { memoryMax = MEMORY_MAX, threads = 1, stopWhenBroken = false, prepare } = options;
   const begun = performance.now();
   const fair = properties.some(({ kind }) => kind === 'leadsTo') && !stopWhenBroken;
+  const reductions: Reductions = {
+    dead: (options.reductions?.dead ?? false) && prepare === undefined,
+    symmetry: (options.reductions?.symmetry ?? false) && !fair && prepare === undefined,
+  };
+  const { symmetry } = definition;
   const task: SearchTask = {
     definition: portable(definition),
-    asked: properties,
-    reductions: {
-      dead: (options.reductions?.dead ?? false) && prepare === undefined,
-      symmetry: (options.reductions?.symmetry ?? false) && !fair,
-    },
+    asked:
+      reductions.symmetry && symmetry !== undefined
+        ? properties.map((property) => (property.kind === 'leadsTo' ? property : symmetric(property, symmetry)))
+        : properties,
+    reductions,
     edges: fair,
   };
   if (definition.rules.length > 0xffff) throw new RangeError(`world '${definition.name}' has more than 65,535 rules`);

@@ -1,8 +1,319 @@
-/** Symmetry: rows that can be exchanged. */
+/**
+ * Symmetry: rows that can be exchanged, and one state for all that differ by an exchange.
+ *
+ * Theory of operation: a world declares groups of elements, each of one row in some machines, that it treats alike, and
+ * which fields hold such rows. An exchange moves an element's cells and renames it wherever a field names it. Elements
+ * are sorted by all that can be told of one: its cells, and the fields elsewhere that name it. Two that are alike in all
+ * this are alike altogether, so the sorted state stands for its orbit, whose size is a product of multinomials.
+ *
+ * That the world does treat them alike is not taken on trust: rules are compared when a search begins, and a test sums
+ * the orbits' sizes up, which must give the number of states of the search without exchanges.
+ */
 
-import type { Layout } from './layout.ts';
+import { all, any, choose, equal, type Formula, given } from './formula.ts';
+import type { Cell, Layout } from './layout.ts';
+import type { Property } from './properties.ts';
+import type { WorldDefinition } from './world.ts';
+
+/** Elements that can be exchanged: element e is row `rows[e]` of each of the machines. */
+export interface Exchangeable {
+  readonly machines: readonly string[];
+  readonly rows: readonly number[];
+}
+
+/** A field that holds the number of a row of machine `of`, as long as field `count` of its own row is above `above`. */
+export interface Reference {
+  readonly of: string;
+  readonly while?: { readonly count: string; readonly above: number };
+}
+
+/** What a world says of its symmetry. */
+export interface Symmetry {
+  readonly groups: readonly Exchangeable[];
+  /** By `machine/field`. */
+  readonly references: Readonly<Record<string, Reference>>;
+}
+
+/** Images of a formula that are judged at most. */
+const IMAGES_MAX = 64;
+
+interface OutsideReference {
+  readonly cell: Cell;
+  readonly count: Cell | null;
+  readonly above: number;
+}
+
+interface PreparedGroup {
+  readonly rows: readonly number[];
+  /** Cells of each element, in one order. */
+  readonly cells: readonly (readonly Cell[])[];
+  readonly references: readonly OutsideReference[];
+  /** Scratch: numbers of one element, and of all. */
+  readonly width: number;
+  readonly keys: Int32Array;
+  readonly order: Int32Array;
+}
+
+/** Puts states into the form that stands for all that differ by an exchange. */
+export class Canonicalizer {
+  readonly #groups: readonly PreparedGroup[];
+
+  /** @throws Error when the world does not treat the elements of a group alike, as far as its rules tell */
+  constructor(layout: Layout, symmetry: Symmetry) {
+    checkRules(layout.world.definition, symmetry);
+    const grouped = new Set(
+      symmetry.groups.flatMap(({ machines, rows }) =>
+        machines.flatMap((machine) => rows.map((row) => `${machine} ${row}`)),
+      ),
+    );
+    const cellsOf = (machine: string, row: number): readonly Cell[] =>
+      layout.cells.filter(({ of }) => of === `${machine} ${row}`);
+    this.#groups = symmetry.groups.map(({ machines, rows }) => {
+      const cells = rows.map((row) =>
+        machines.flatMap((machine) => cellsOf(machine, row)).filter(({ mask }) => mask > 0),
+      );
+      if (cells.some((mine) => mine.length !== cells[0]!.length))
+        throw new Error('exchangeable rows of unlike machines');
+      const references: OutsideReference[] = [];
+      for (const [name, { of, while: live }] of Object.entries(symmetry.references)) {
+        if (!machines.includes(of)) continue;
+        const [machine, field] = name.split('/') as [string, string];
+        for (const [row, { fields }] of layout.rows.get(machine)!.entries()) {
+          if (grouped.has(`${machine} ${row}`))
+            throw new Error(`'${name}' of an exchangeable row names exchangeable rows`);
+          const cell = fields.get(field);
+          if (cell === undefined) throw new Error(`machine '${machine}' has no field '${field}'`);
+          if (cell.values !== null || cell.low !== 0) throw new Error(`'${name}' does not hold rows from 0 on`);
+          references.push({
+            cell,
+            count: live === undefined ? null : fields.get(live.count)!,
+            above: live?.above ?? 0,
+          });
+        }
+      }
+      if (references.length > 31) throw new Error('more than 31 fields name exchangeable rows');
+      const width = cells[0]!.length + 1;
+      return {
+        rows,
+        cells,
+        references,
+        width,
+        keys: new Int32Array(rows.length * width),
+        order: new Int32Array(rows.length),
+      };
+    });
+  }
+
+  /** Puts the state behind `words[at]` into its form. */
+  apply(words: Int32Array, at: number): void {
+    for (const group of this.#groups) {
+      if (!this.#sort(group, words, at)) continue;
+      const { rows, cells, references, width, keys, order } = group;
+      for (const { cell, count, above } of references) {
+        if (count !== null && codeOf(count, words, at) + count.low <= above) continue;
+        const element = rows.indexOf(codeOf(cell, words, at));
+        if (element >= 0) put(cell, rows[order.indexOf(element)]!, words, at);
+      }
+      for (let place = 0; place < order.length; place++) {
+        const element = order[place]!;
+        if (element === place) continue;
+        const mine = cells[place]!;
+        for (let index = 0; index < mine.length; index++) put(mine[index]!, keys[element * width + index]!, words, at);
+      }
+    }
+  }
+
+  /** Number of states that the one behind `words[at]` stands for. */
+  orbit(words: Int32Array, at: number): number {
+    let size = 1;
+    for (const group of this.#groups) {
+      this.#sort(group, words, at);
+      const { order } = group;
+      let alike = 1;
+      for (let place = 1; place < order.length; place++) {
+        alike = this.#compare(group, order[place - 1]!, order[place]!) === 0 ? alike + 1 : 1;
+        size *= (place + 1) / alike;
+      }
+    }
+    return Math.round(size);
+  }
+
+  /** Fills keys and order. @returns whether anything has to move */
+  #sort(group: PreparedGroup, words: Int32Array, at: number): boolean {
+    const { rows, cells, references, width, keys, order } = group;
+    for (let element = 0; element < rows.length; element++) {
+      const mine = cells[element]!;
+      const base = element * width;
+      for (let index = 0; index < mine.length; index++) keys[base + index] = codeOf(mine[index]!, words, at);
+      let names = 0;
+      for (let index = 0; index < references.length; index++) {
+        const { cell, count, above } = references[index]!;
+        if (count !== null && codeOf(count, words, at) + count.low <= above) continue;
+        if (codeOf(cell, words, at) === rows[element]) names |= 1 << index;
+      }
+      keys[base + width - 1] = names;
+    }
+    let moved = false;
+    for (let place = 0; place < rows.length; place++) {
+      let to = place;
+      while (to > 0 && this.#compare(group, order[to - 1]!, place) > 0) {
+        order[to] = order[to - 1]!;
+        to--;
+        moved = true;
+      }
+      order[to] = place;
+    }
+    return moved;
+  }
+
+  #compare({ width, keys }: PreparedGroup, left: number, right: number): number {
+    for (let index = 0, l = left * width, r = right * width; index < width; index++, l++, r++) {
+      if (keys[l] !== keys[r]) return keys[l]! - keys[r]!;
+    }
+    return 0;
+  }
+}
+
+const codeOf = ({ word, shift, mask }: Cell, words: Int32Array, at: number): number =>
+  (words[at + word]! >>> shift) & mask;
+function put({ word, shift, mask }: Cell, code: number, words: Int32Array, at: number): void {
+  words[at + word] = (words[at + word]! & ~(mask << shift)) | (code << shift);
+}
 
 /** Puts the state behind `words[at]` into the form that stands for all that differ by an exchange; null without any. */
-export function canonicalizer(_layout: Layout): ((words: Int32Array, at: number) => void) | null {
-  return null;
+export function canonicalizer(layout: Layout): Canonicalizer | null {
+  const { symmetry } = layout.world.definition;
+  return symmetry === undefined || symmetry.groups.length === 0 ? null : new Canonicalizer(layout, symmetry);
+}
+
+/** Exchanges of two neighbours, of which all others are made. */
+function* exchanges({ groups }: Symmetry): Generator<{ group: Exchangeable; swap: (row: number) => number }> {
+  for (const group of groups) {
+    for (let element = 1; element < group.rows.length; element++) {
+      const [one, other] = [group.rows[element - 1]!, group.rows[element]!];
+      yield { group, swap: (row) => (row === one ? other : row === other ? one : row) };
+    }
+  }
+}
+
+/** @throws Error when an exchange makes a rule into one that the world does not have */
+function checkRules({ name, rules }: WorldDefinition, symmetry: Symmetry): void {
+  const text = (send: string, row: number, parameters: readonly number[] = []) => `${send} ${row} ${parameters.join()}`;
+  const known = new Set(rules.map(({ send, row, with: parameters }) => text(send, row, parameters)));
+  for (const { group, swap } of exchanges(symmetry)) {
+    for (const rule of rules) {
+      const machine = rule.send.split('/')[0]!;
+      if (!group.machines.includes(machine) || known.has(text(rule.send, swap(rule.row), rule.with))) continue;
+      throw new Error(`world '${name}': no rule is to row ${swap(rule.row)} what '${rule.name}' is to ${rule.row}`);
+    }
+  }
+}
+
+/** `formula` of a state in which two elements are exchanged. */
+function exchanged(
+  formula: Formula,
+  group: Exchangeable,
+  swap: (row: number) => number,
+  references: Symmetry['references'],
+): Formula {
+  const of = (part: Formula): Formula => exchanged(part, group, swap, references);
+  if (typeof formula === 'number') return formula;
+  switch (formula.op) {
+    case 'field':
+    case 'in':
+    case 'owner':
+    case 'place':
+    case 'pins': {
+      const read = group.machines.includes(formula.machine) ? { ...formula, row: swap(formula.row) } : formula;
+      const holds = read.op === 'field' ? references[`${read.machine}/${read.name}`]?.of : undefined;
+      if (holds === undefined || !group.machines.includes(holds)) return read;
+      return group.rows.reduce<Formula>(
+        (rest, row) => (swap(row) === row ? rest : choose(equal(read, row), swap(row), rest)),
+        read,
+      );
+    }
+    case 'named':
+      return formula;
+    case 'not':
+      return { op: 'not', of: of(formula.of) };
+    case 'if':
+      return choose(of(formula.test), of(formula.yes), of(formula.no));
+    default:
+      return { op: formula.op, left: of(formula.left), right: of(formula.right) };
+  }
+}
+
+/** Text that is the same for formulas that differ in the order of operands alone. */
+function textOf(formula: Formula): string {
+  if (typeof formula === 'number') return String(formula);
+  switch (formula.op) {
+    case '&&':
+    case '||':
+    case '+': {
+      const parts: string[] = [];
+      const collect = (part: Formula): void => {
+        if (typeof part !== 'number' && part.op === formula.op)
+          for (const side of [part.left, part.right]) collect(side);
+        else parts.push(textOf(part));
+      };
+      collect(formula);
+      return `(${parts.sort().join(` ${formula.op} `)})`;
+    }
+    case 'not':
+      return `not ${textOf(formula.of)}`;
+    case 'if':
+      return `(${textOf(formula.test)} ? ${textOf(formula.yes)} : ${textOf(formula.no)})`;
+    case 'field':
+    case 'in':
+    case 'owner':
+    case 'place':
+    case 'pins':
+    case 'named':
+      return JSON.stringify(formula);
+    default:
+      return `(${textOf(formula.left)} ${formula.op} ${textOf(formula.right)})`;
+  }
+}
+
+/** All that exchanges make of some formulas together, each once. @throws Error when they are too many */
+function images(formulas: readonly Formula[], symmetry: Symmetry, name: string): (readonly Formula[])[] {
+  const found = new Map<string, readonly Formula[]>([[formulas.map(textOf).join(), formulas]]);
+  for (const image of found.values()) {
+    for (const { group, swap } of exchanges(symmetry)) {
+      const next = image.map((formula) => exchanged(formula, group, swap, symmetry.references));
+      const text = next.map(textOf).join();
+      if (!found.has(text)) found.set(text, next);
+      if (found.size > IMAGES_MAX) {
+        throw new Error(`'${name}' says different things of rows that can be exchanged; search without symmetry`);
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+/** `property` of all states that one stands for. @throws Error for leads-to, and for what has too many images */
+export function symmetric(property: Property, symmetry: Symmetry): Property {
+  const { name } = property;
+  const of = (...formulas: readonly Formula[]) => images(formulas, symmetry, name);
+  switch (property.kind) {
+    case 'always':
+    case 'transition':
+      return { ...property, holds: all(...of(property.holds).map(([holds]) => holds!)) };
+    case 'sometimes':
+      return { ...property, holds: any(...of(property.holds).map(([holds]) => holds!)) };
+    case 'deadlock':
+      return { ...property, terminal: all(...of(property.terminal).map(([terminal]) => terminal!)) };
+    case 'implies': {
+      const pairs = of(property.left, property.right) as unknown as readonly (readonly [Formula, Formula])[];
+      const [only] = pairs;
+      if (pairs.length === 1) return { ...property, left: only![0], right: only![1] };
+      return {
+        ...property,
+        left: any(...pairs.map(([left]) => left)),
+        right: all(...pairs.map(([left, right]) => given(left, right))),
+      };
+    }
+    case 'leadsTo':
+      throw new Error(`'${name}' is judged without symmetry`);
+  }
 }

@@ -23,6 +23,7 @@ import {
   type Routes,
   System,
 } from '../../machines/index.ts';
+import type { Symmetry } from './symmetry.ts';
 
 /** A number that a performance takes: a constant, `'self'` for the asking row, an argument of the effect, or its image. */
 export type Source = number | string | { readonly of: string; readonly map: readonly number[] };
@@ -66,6 +67,8 @@ export interface WorldDefinition {
   readonly rules: readonly Rule[];
   /** What leads to the initial state. */
   readonly start?: readonly Omit<Rule, 'name' | 'class' | 'fair'>[];
+  /** Rows that can be exchanged, for a search that takes such states for one. */
+  readonly symmetry?: Symmetry;
   /** Instead of production's routes, to break them on purpose. */
   readonly routes?: Routes;
   /** Instead of production's tables, to break them on purpose. */

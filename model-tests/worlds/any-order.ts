@@ -1,0 +1,212 @@
+/**
+ * Two connected sockets whose switches call their requests in any order; so requests of one kind can be exchanged.
+ *
+ * Theory of operation: the pair of `connected-pair.ts`, but that each request is called by a row of its own, and the wire
+ * is as long as there are requests. The symmetry is in what the world does, not in a trick: the queues still keep the
+ * order of the calls, and whatever names a request is declared.
+ */
+
+import { setup } from 'xstate';
+import {
+  add,
+  all,
+  choose,
+  equal,
+  type Expression,
+  field,
+  type Field,
+  implementations,
+  initialContext,
+  language,
+  less,
+  type MachineDefinition,
+  range,
+  subtract,
+} from '../../machines/index.ts';
+import type { Property, Reference, WorldDefinition } from '../explorer/index.ts';
+import { connectedPair, type PairRequest } from './connected-pair.ts';
+import { closingProperties, requestProperties } from './requirements.ts';
+
+export interface AnyOrderOptions {
+  readonly name: string;
+  /** Sends, and receives, of each side; the adapter has room for all. */
+  readonly sends: number;
+  readonly receives: number;
+  /** Sockets can be closed; the network can fail. */
+  readonly closing?: boolean;
+  readonly failing?: boolean;
+}
+
+/** Requests of `options`: A's sends, A's receives, B's sends, B's receives. */
+function requestsOf({ sends, receives }: AnyOrderOptions): PairRequest[] {
+  const some = (socket: 0 | 1, kind: PairRequest['kind'], count: number): PairRequest[] =>
+    Array.from({ length: count }, (_, place) => ({ socket, kind, place }));
+  return ([0, 1] as const).flatMap((socket) => [...some(socket, 'send', sends), ...some(socket, 'receive', receives)]);
+}
+
+/** A request that the switch will make, once, unless its socket is closed first. */
+function starter(): MachineDefinition {
+  const contract = {
+    context: {},
+    events: { start: {}, close: {} },
+    effects: { calling: {}, pin: {}, call: {}, returned: {} },
+  } as const;
+  const { effect } = language(contract);
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'starter',
+    context: initialContext(contract),
+    initial: 'open',
+    states: {
+      open: {
+        on: {
+          start: {
+            target: 'over',
+            actions: [effect('calling', {}), effect('pin', {}), effect('call', {}), effect('returned', {})],
+          },
+          close: 'over',
+        },
+      },
+      over: { on: { close: { target: 'over' } } },
+    },
+  });
+  return { contract, machine };
+}
+
+/** As the pair's own, with as many places as there are requests. */
+function channel(requests: number, depth: number): MachineDefinition {
+  const request = range(0, Math.max(requests - 1, 4));
+  const places = Array.from({ length: depth }, (_, place) => place);
+  const names = (letter: string) => places.map((place) => `${letter}${place}`);
+  const contract = {
+    context: Object.fromEntries([
+      ...[...names('m'), ...names('r')].map((name) => [name, field(request)]),
+      ...['messages', 'receives', 'taken'].map((name) => [name, field(range(0, depth))]),
+    ]) as Record<string, Field>,
+    events: { send: { request }, receive: { request }, deliver: {}, clear: {} },
+    effects: { acknowledged: { request }, landed: { request, message: range(0, 4) } },
+  } as const;
+  const { event, when, update, effect } = language(contract);
+  const context = (name: string): Expression => ({ op: 'context', name });
+  const put = (letter: string, count: string) =>
+    Object.fromEntries([
+      ...names(letter).map((name, at) => [name, choose(equal(context(count), at), event('request'), context(name))]),
+      [count, add(context(count), 1)],
+    ]);
+  const take = (letter: string, count: string) =>
+    Object.fromEntries([
+      ...names(letter).map((name, at) => [name, at + 1 < depth ? context(`${letter}${at + 1}`) : 0]),
+      [count, subtract(context(count), 1)],
+    ]);
+  const clear = Object.fromEntries(Object.keys(contract.context).map((name) => [name, 0]));
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'channel',
+    context: initialContext(contract),
+    initial: 'open',
+    states: {
+      open: {
+        on: {
+          send: { actions: update(put('m', 'messages')) },
+          receive: { actions: update(put('r', 'receives')) },
+          deliver: {
+            guard: when(all(less(0, context('messages')), less(0, context('receives')))),
+            actions: [
+              effect('landed', { request: context('r0'), message: add(context('taken'), 1) }),
+              effect('acknowledged', { request: context('m0') }),
+              update({ ...take('m', 'messages'), ...take('r', 'receives'), taken: add(context('taken'), 1) }),
+            ],
+          },
+          clear: { target: 'closed', actions: update(clear) },
+        },
+      },
+      closed: { on: { send: { target: 'closed' }, clear: { target: 'closed' } } },
+    },
+  });
+  return { contract, machine };
+}
+
+/** The world of `options`. */
+export function anyOrder(options: AnyOrderOptions): WorldDefinition {
+  const { name, sends, receives, closing = false, failing = false } = options;
+  const requests = requestsOf(options);
+  const depth = Math.max(sends, receives);
+  const pair = connectedPair({
+    name,
+    requests,
+    polled: [1],
+    closing,
+    failing,
+    limits: { queueDepth: depth, overflowMax: 1 },
+  });
+  const self = (of: (request: PairRequest) => number) => ({ of: 'self', map: requests.map(of) }) as const;
+  const numbers = requests.map((_, request) => request);
+  const references: Record<string, Reference> = Object.fromEntries(
+    ['m', 'r'].flatMap((letter) =>
+      Array.from({ length: depth }, (_, place) => [
+        `channel/${letter}${place}`,
+        { of: 'overlappedRequest', while: { count: letter === 'm' ? 'messages' : 'receives', above: place } },
+      ]),
+    ),
+  );
+  return {
+    ...pair,
+    environment: { ...pair.environment!, channel: channel(requests.length, depth), starter: starter() },
+    rows: { ...pair.rows, starter: requests.length },
+    rules: [
+      ...requests.map(({ socket, kind, place }, request) => ({
+        name: `${socket === 0 ? 'A' : 'B'} ${kind} ${place + 1}: called`,
+        send: 'starter/start' as const,
+        row: request,
+        class: 'switch',
+      })),
+      ...pair.rules.filter(({ send }) => send !== 'caller/send' && send !== 'caller/receive'),
+    ],
+    performs: {
+      ...pair.performs,
+      'starter/calling': [{ send: 'overlapped/calling', to: 'self', with: [1] }],
+      'starter/pin': [{ send: 'registeredBuffer/request.pinned', to: self(({ socket }) => socket), with: ['self'] }],
+      'starter/call': [
+        {
+          send: 'socket/spi.send',
+          to: self(({ socket, kind }) => (kind === 'send' ? socket : -1)),
+          with: ['self', 1, 0, 1, 0],
+        },
+        {
+          send: 'socket/spi.recv',
+          to: self(({ socket, kind }) => (kind === 'receive' ? socket : -1)),
+          with: ['self', 1, 0, 1, 0],
+        },
+      ],
+      'starter/returned': [{ send: 'overlapped/returned', to: 'self' }],
+      'caller/close': [
+        ...pair.performs['caller/close']!,
+        ...numbers.map((request) => ({
+          send: 'starter/close' as const,
+          to: { of: 'self', map: [0, 1].map((socket) => (requests[request]!.socket === socket ? request : -1)) },
+        })),
+      ],
+    },
+    symmetry: {
+      groups: [0, 1]
+        .flatMap((socket) =>
+          ['send', 'receive'].map((kind) =>
+            numbers.filter((request) => requests[request]!.socket === socket && requests[request]!.kind === kind),
+          ),
+        )
+        .filter(({ length }) => length > 1)
+        .map((rows) => ({ machines: ['overlappedRequest', 'overlapped', 'work', 'starter'], rows })),
+      references,
+    },
+  };
+}
+
+/** What is asked of it: of every request alike, whatever its place. */
+export function anyOrderProperties(options: AnyOrderOptions): Property[] {
+  const requests = requestsOf(options);
+  const asked = /^(S-03|S-04|S-05|S-07|16\.2|S-35):/;
+  return [
+    ...requestProperties(requests).filter(({ name }) => asked.test(name)),
+    ...(options.closing === true
+      ? closingProperties(requests).filter(({ name }) => /^(S-08: a switch|S-09|S-10)/.test(name))
+      : []),
+  ];
+}
