@@ -10,6 +10,8 @@ import net from 'node:net';
 import type { Adapter } from './adapter.ts';
 import { IwarpAdapter, type IwarpOptions } from './iwarp.ts';
 import { SimulatedNetwork, type SimulatedNetworkOptions } from './simulated.ts';
+import { VerbsAdapter } from './verbs.ts';
+import { diagnose, findingText } from './verbs/diagnosis.ts';
 
 /** What every adapter that reaches other processes understands. */
 export interface AdapterOptions {
@@ -30,6 +32,12 @@ interface Entry {
    * @throws nothing
    */
   unavailable(): string | null;
+  /**
+   * What doesn't keep it from working but may trouble it, each with what to do about it.
+   *
+   * @throws nothing
+   */
+  notes?(): readonly string[];
 }
 
 /** An adapter whose hosts all live in one process. */
@@ -56,6 +64,20 @@ export const adapterRegistry: readonly AdapterEntry[] = [
     what: 'RDMA in software over TCP, to any machine',
     unavailable: () => (net.BoundSocket === undefined ? 'needs Node.js 24.19 or newer' : null),
     create: (options: IwarpOptions = {}) => new IwarpAdapter(options),
+  },
+  {
+    name: 'verbs',
+    reach: 'network',
+    what: 'RDMA devices (InfiniBand, RoCE, iWARP) through librdmacm and libibverbs',
+    unavailable() {
+      const fatal = diagnose().find(({ isFatal }) => isFatal);
+      return fatal === undefined ? null : findingText(fatal);
+    },
+    notes: () =>
+      diagnose()
+        .filter(({ isFatal }) => !isFatal)
+        .map(findingText),
+    create: () => new VerbsAdapter(),
   },
   {
     name: 'simulated',

@@ -40,7 +40,8 @@ export function adaptersCommand({ write }: Terminal): Command {
       const rows = adapterRegistry.map((entry) => {
         const { name, what, reach } = entry;
         const reason = entry.unavailable();
-        return { name, usable: reason === null, reach, what, reason, default: name === DEFAULT_ADAPTER };
+        const notes = entry.notes?.() ?? [];
+        return { name, usable: reason === null, reach, what, reason, notes, default: name === DEFAULT_ADAPTER };
       });
       if (json === true) {
         write(`${JSON.stringify(rows, null, 2)}\n`);
@@ -51,5 +52,6 @@ export function adaptersCommand({ write }: Terminal): Command {
         table.push([name, usable ? 'yes' : 'no', reason === null ? what : `${what} (${reason})`]);
       }
       write(tableText(table));
+      for (const { name, notes } of rows) for (const note of notes) write(`${name}: ${note}\n`);
     });
 }

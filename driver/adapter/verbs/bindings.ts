@@ -6,11 +6,20 @@
  * library of another version is refused.
  */
 
-import koffi from 'koffi';
+import { createRequire } from 'node:module';
 
 import { addressBytes, addressText } from '../../spi.ts';
 import type { SocketAddress } from '../adapter.ts';
 import { COMPLETION_WORDS, WORK_REQUEST_WORDS } from '../adapter.ts';
+
+type Koffi = typeof import('koffi');
+let loaded: Koffi | null = null;
+
+/** Loaded at the first use: who doesn't use the adapter needs none of it. */
+function koffi(): Koffi {
+  loaded ??= createRequire(import.meta.url)('koffi') as Koffi;
+  return loaded;
+}
 
 const ABI = 1;
 /** Descriptors of each of the two rings. */
@@ -103,7 +112,7 @@ export type Shim = {
 
 /** @throws Error when the file isn't the library that this version needs */
 export function loadShim(file: string): Shim {
-  const library = koffi.load(file);
+  const library = koffi().load(file);
   const shim = Object.fromEntries(
     Object.entries(prototypes).map(([name, [result, parameters]]) => [
       name,
@@ -131,12 +140,12 @@ export function loadShim(file: string): Shim {
 export function addressOf(memory: Uint8Array): number {
   // Asked for its buffer, a small array's bytes leave the heap for good.
   const { buffer, byteOffset } = memory;
-  return Number(koffi.address(new Uint8Array(buffer))) + byteOffset;
+  return Number(koffi().address(new Uint8Array(buffer))) + byteOffset;
 }
 
 /** Calls `ready` in a turn of Node.js's event loop whenever `fd` is readable; keeps no process alive. */
 export function watch(fd: number, ready: () => void): { close(): void } {
-  const handle = koffi.node.poll(fd, { readable: true }, ready);
+  const handle = koffi().node.poll(fd, { readable: true }, ready);
   handle.unref();
   return handle;
 }
@@ -192,7 +201,7 @@ export class Shared {
   readonly #bytes: Uint8Array;
 
   constructor(address: number) {
-    this.#buffer = koffi.view(BigInt(address), SHARED_BYTES);
+    this.#buffer = koffi().view(BigInt(address), SHARED_BYTES);
     this.#view = new DataView(this.#buffer);
     this.#bytes = new Uint8Array(this.#buffer);
     this.workRequests = new Uint32Array(this.#buffer, 0, BATCH * WORK_REQUEST_WORDS);
