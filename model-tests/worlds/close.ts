@@ -11,6 +11,7 @@ import { all, any, type Formula, leadsTo, type Property, row, sometimes } from '
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairOptions, type PairRequest } from './connected-pair.ts';
+import { lifecycle } from './lifecycle.ts';
 import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
 
 export const requests: readonly PairRequest[] = [
@@ -94,7 +95,7 @@ export const close: readonly CatalogWorld[] = [
     bounds: `${bounds}, all pending from the start`,
     effort: 'quick',
     definition: pending,
-    properties: [...closeProperties, ...agreement(pending)],
+    properties: [...closeProperties, ...lifecycle(pending), ...agreement(pending)],
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-08'],
     size: { states: 16_707, transitions: 82_218, depth: 14 },
@@ -105,7 +106,7 @@ export const close: readonly CatalogWorld[] = [
     bounds: `${bounds}, all pending from the start; each end of the link can fail`,
     effort: 'quick',
     definition: failing,
-    properties: [...closeProperties, ...agreement(failing)],
+    properties: [...closeProperties, ...lifecycle(failing), ...agreement(failing)],
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-08'],
     size: { states: 46_650, transitions: 254_420, depth: 17 },
@@ -116,7 +117,11 @@ export const close: readonly CatalogWorld[] = [
     bounds: `${bounds}, called when it comes, all notified`,
     effort: 'quick',
     definition: calling,
-    properties: [...closeProperties.filter(({ kind }) => kind !== 'leadsTo'), ...agreement(calling)],
+    properties: [
+      ...closeProperties.filter(({ kind }) => kind !== 'leadsTo'),
+      ...lifecycle(calling),
+      ...agreement(calling),
+    ],
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-08'],
     size: { states: 106_257, transitions: 486_656, depth: 22 },

@@ -10,6 +10,7 @@ import { all, equal, leadsTo, type Property, row, sometimes } from '../explorer/
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
+import { lifecycle } from './lifecycle.ts';
 import { isPending, isTold, requestProperties } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
@@ -68,6 +69,7 @@ export const data: readonly CatalogWorld[] = [
     definition: one,
     properties: [
       ...properties,
+      ...lifecycle(one),
       ...agreement(one),
       sometimes('a request is held', row('overlappedRequest', 3).in('held')),
     ],
@@ -83,6 +85,7 @@ export const data: readonly CatalogWorld[] = [
     definition: two,
     properties: [
       ...properties,
+      ...lifecycle(two),
       ...agreement(two),
       sometimes(
         'the second completes first',

@@ -9,6 +9,7 @@ import { all, equal, implies, leadsTo, not, row, sometimes } from '../explorer/i
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
+import { lifecycle } from './lifecycle.ts';
 import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
@@ -56,6 +57,7 @@ export const firstMessage: readonly CatalogWorld[] = [
         row('firstMessage', 1).in('held'),
         not(row('caller', 1).field('receives')),
       ),
+      ...lifecycle(open),
       ...agreement(open),
       sometimes('the first receive waits for the message', row('firstMessage', 1).in('waiting')),
     ],
@@ -80,6 +82,7 @@ export const firstMessage: readonly CatalogWorld[] = [
         row('handle', 1).in('closed'),
         [...completions, ...flushes, ...upcalls],
       ),
+      ...lifecycle(closing),
       ...agreement(closing),
       sometimes('the private receive is flushed', row('firstMessage', 1).in('draining')),
     ],

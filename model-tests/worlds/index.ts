@@ -1,12 +1,21 @@
 /** The catalogue of worlds: what is asked, within which bounds, under which assumptions. */
 
 import { close } from './close.ts';
+import { connectingSide } from './connecting.ts';
 import { data } from './data.ts';
 import { firstMessage } from './first-message.ts';
 import { listener } from './listener.ts';
+import { startUp } from './starting.ts';
 import type { CatalogWorld } from './catalog.ts';
 
 export * from './catalog.ts';
 
 /** Every world, by family. */
-export const worlds: readonly CatalogWorld[] = [...data, ...firstMessage, ...close, ...listener];
+export const worlds: readonly CatalogWorld[] = [
+  ...data,
+  ...firstMessage,
+  ...close,
+  ...listener,
+  ...connectingSide,
+  ...startUp,
+];

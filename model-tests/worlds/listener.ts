@@ -9,11 +9,13 @@
 import {
   all,
   any,
-  atMost,
   always,
+  atMost,
+  before,
   choose,
   each,
   equal,
+  iff,
   implies,
   leadsTo,
   less,
@@ -22,19 +24,26 @@ import {
   row,
   some,
   sometimes,
+  transition,
   given,
 } from '../explorer/index.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
+import { lifecycle } from './lifecycle.ts';
 import { listening as listeningWorld } from './listening.ts';
 
 const socket = row('socket', 0);
 const record = row('networkEvents', 0);
 const acceptor = row('acceptor', 0);
+const recorded = record.field('acceptRecorded');
+const enabled = record.field('acceptEnabled');
 const eventObject = row('eventObject', 0);
 const listening = socket.in('listening');
 const undeferred = all(listening, less(socket.field('offered'), socket.field('queued')), not(socket.field('deferred')));
 const waiting = (peer: number) => row('peer', peer).in('waiting');
+
+/** The deferred request has left the queue undecided. */
+const undeferring = all(before(socket.field('deferred')), not(socket.field('deferred')));
 
 export function listenerProperties(peers: number): Property[] {
   const everyone = Array.from({ length: peers }, (_, peer) => peer);
@@ -71,6 +80,24 @@ export function listenerProperties(peers: number): Property[] {
       'S-27: FD_ACCEPT is recorded only while it is selected',
       record.field('acceptRecorded'),
       record.field('acceptSelected'),
+    ),
+    // D-06: when a deferred request is withdrawn or refused, those behind it count as new.
+    // A record is cleared by an enumeration, which reports it, or by a selection.
+    transition(
+      'S-27: FD_ACCEPT is recorded once, until WSPAccept or WSPEventSelect enables it again',
+      all(
+        given(
+          all(not(before(recorded)), recorded),
+          all(not(enabled), any(before(enabled), not(acceptor.field('reported')), undeferring)),
+        ),
+        given(all(listening, not(before(enabled)), enabled), any(not(acceptor.field('reported')), undeferring)),
+      ),
+    ),
+    always('S-24: the condition function is called inside WSPAccept, once', not(acceptor.field('stray'))),
+    always('S-23, S-34: each call is answered once, and with what it may be', not(acceptor.field('wrong'))),
+    always(
+      'S-02: the adapter listens for a socket that does, and for no other',
+      iff(row('port', 0).in('open'), listening),
     ),
     implies(
       'L-05, S-28: a request that may be accepted is on record, or was reported',
@@ -115,6 +142,7 @@ export const listener: readonly CatalogWorld[] = [
     definition: three,
     properties: [
       ...listenerProperties(3),
+      ...lifecycle(three),
       ...agreement(three),
       sometimes(
         'a peer is one too many',

@@ -9,8 +9,12 @@
 import { setup } from 'xstate';
 import {
   add,
+  all,
+  any,
   type CompiledMachine,
   choose,
+  equal,
+  type Expression,
   explorationLimits,
   field,
   flag,
@@ -20,6 +24,7 @@ import {
   type Limits,
   less,
   type MachineDefinition,
+  not,
   range,
   type Routes,
   unequal,
@@ -104,6 +109,14 @@ function acceptor(): MachineDefinition {
       reported: field(flag),
       /** The one descriptor for accepted sockets is free. */
       free: field(flag, 1),
+      /** What the condition function has decided, while WSPAccept comes to its end: 1 to 4; 0 at all other times. */
+      verdict: field(range(0, 4)),
+      /** The call that is running has been answered, or an accepted socket's was. */
+      replied: field(flag),
+      /** The condition function was called outside of a WSPAccept, or twice in one. */
+      stray: field(flag),
+      /** A call returned what it never may, or nothing. */
+      wrong: field(flag),
     },
     events: {
       accept: { full: flag },
@@ -119,8 +132,16 @@ function acceptor(): MachineDefinition {
       close: {},
       occupied: {},
       freed: {},
+      /** The listener's socket has answered a call. */
+      replied: { error: range(0, 11_002) },
+      /** The request or the accepted socket has answered. */
+      answered: { error: range(0, 11_002) },
+      returned: {},
+      concluded: {},
     },
     effects: {
+      returned: {},
+      concluded: {},
       accept: { full: flag },
       accepted: { request },
       rejected: { request },
@@ -133,9 +154,46 @@ function acceptor(): MachineDefinition {
     },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
+  const is = (...errors: readonly number[]) =>
+    any(...(errors.map((error) => equal(event('error'), error)) as [Expression, ...Expression[]]));
+  const wrong = update({ wrong: 1 });
+  const none = { actions: update({}) };
+  const stray = { asked: { actions: update({ stray: 1 }) } };
+  // Calls other than WSPAccept always work here.
+  const works = { replied: [{ guard: when(unequal(event('error'), 0)), actions: wrong }, none] };
   const descriptors = {
     occupied: { actions: update({ free: 0 }) },
     freed: { actions: update({ free: 1 }) },
+    ...works,
+    answered: none,
+    ...stray,
+  };
+  const gone = [WSA.WSAECONNRESET, WSA.WSAENOTSOCK];
+  const verdicts = ['accepted', 'rejected', 'deferred', 'invalid'] as const;
+  const results = [0, WSA.WSAECONNREFUSED, WSA.WSATRY_AGAIN, WSA.WSAEINVAL];
+  // Once, and with what follows from the verdict; but the peer or the listener may be gone by now.
+  const concluding = {
+    answered: [
+      {
+        guard: when(
+          any(
+            all(unequal(c.verdict, 0), c.replied),
+            ...results.map((error, index) => all(equal(c.verdict, index + 1), not(is(error, ...gone)))),
+          ),
+        ),
+        actions: wrong,
+      },
+      // The accept that ends re-enables FD_ACCEPT, unless it is to try again.
+      {
+        guard: when(unequal(c.verdict, 0)),
+        actions: update({ replied: 1, reported: choose(is(WSA.WSATRY_AGAIN), c.reported, 0) }),
+      },
+      none,
+    ],
+    concluded: [
+      { guard: when(c.replied), actions: update({ verdict: 0, replied: 0 }) },
+      { actions: update({ verdict: 0, wrong: 1 }) },
+    ],
   };
   const calls = {
     ...descriptors,
@@ -144,13 +202,13 @@ function acceptor(): MachineDefinition {
     reported: { actions: update({ reported: choose(event('accept'), 1, c.reported) }) },
     listen: { actions: effect('listen', { backlog: event('backlog') }) },
   };
-  const decide = (type: 'accepted' | 'rejected' | 'deferred' | 'invalid', target: string) => ({
+  const decide = (type: (typeof verdicts)[number], target: string) => ({
     target,
-    // The accept that ends re-enables FD_ACCEPT, unless it is to try again.
     actions: [
-      ...(type === 'deferred' ? [] : [update({ reported: 0 })]),
+      update({ verdict: verdicts.indexOf(type) + 1 }),
       effect(type, { request: c.current }),
       update({ current: 0 }),
+      effect('concluded', {}),
     ],
   });
   const decisions = (target: string) => ({
@@ -167,12 +225,31 @@ function acceptor(): MachineDefinition {
       idle: {
         on: {
           ...calls,
+          ...concluding,
           accept: {
             guard: when(unequal(event('full'), c.free)),
-            actions: [update({ reported: 0 }), effect('accept', { full: event('full') })],
+            target: 'accepting',
+            actions: [update({ reported: 0 }), effect('accept', { full: event('full') }), effect('returned', {})],
           },
-          asked: { target: 'deciding', actions: update({ current: event('request') }) },
           close: { target: 'closed', actions: effect('close', {}) },
+        },
+      },
+      // Inside WSPAccept: it takes a request, or says at once why not.
+      accepting: {
+        on: {
+          ...descriptors,
+          replied: [
+            { guard: when(any(c.replied, not(is(WSA.WSAEWOULDBLOCK, WSA.WSAEMFILE)))), actions: wrong },
+            { actions: update({ replied: 1 }) },
+          ],
+          asked: [
+            { guard: when(c.replied), actions: wrong },
+            { target: 'deciding', actions: update({ current: event('request') }) },
+          ],
+          returned: [
+            { guard: when(c.replied), target: 'idle', actions: update({ replied: 0 }) },
+            { target: 'idle', actions: wrong },
+          ],
         },
       },
       // Inside the condition function.
@@ -180,18 +257,19 @@ function acceptor(): MachineDefinition {
         on: {
           ...calls,
           ...decisions('idle'),
+          returned: { target: 'deciding' },
           close: { target: 'decidingClosed', actions: effect('close', {}) },
         },
       },
-      decidingClosed: { on: { ...descriptors, ...decisions('closed') } },
-      closed: { on: descriptors },
+      decidingClosed: { on: { ...descriptors, returned: { target: 'decidingClosed' }, ...decisions('closed') } },
+      closed: { on: { ...descriptors, ...concluding } },
     },
   });
   return { contract, machine };
 }
 
 /** The event object that the switch selected. */
-function eventObject(): MachineDefinition {
+export function eventObject(): MachineDefinition {
   const contract = {
     context: { late: field(flag) },
     events: { set: {}, reset: {}, socketClosed: {} },
@@ -294,6 +372,11 @@ export function listening(options: ListeningOptions): WorldDefinition {
         { send: 'eventObject/reset', to: 0 },
       ],
       'connectionRequest/callConditionFunction': [{ send: 'acceptor/asked', to: 0, with: ['self'] }],
+      'socket/answer': [
+        { send: 'acceptor/replied', to: { of: 'self', map: [0, -1] }, with: ['error'] },
+        { send: 'acceptor/answered', to: { of: 'self', map: [-1, 0] }, with: ['error'] },
+      ],
+      'connectionRequest/answer': [{ send: 'acceptor/answered', to: 0, with: ['error'] }],
       'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],
 
       'peer/ask': [{ send: 'port/arrive', to: 0, with: ['self'] }],
@@ -303,6 +386,8 @@ export function listening(options: ListeningOptions): WorldDefinition {
       'port/opened': [{ send: 'socket/adapter.listening', to: LISTENER }],
       'port/arrived': [{ send: 'socket/adapter.connectRequest', to: LISTENER, with: ['request'] }],
       'port/refuse': [{ send: 'peer/refused', to: 'request' }],
+      'acceptor/returned': [{ send: 'acceptor/returned', to: 0 }],
+      'acceptor/concluded': [{ send: 'acceptor/concluded', to: 0 }],
       'acceptor/accept': [{ send: 'socket/spi.accept', to: LISTENER, with: [ACCEPTED, 'full'] }],
       'acceptor/accepted': [{ send: 'connectionRequest/condition.accepted', to: 'request' }],
       'acceptor/rejected': [{ send: 'connectionRequest/condition.rejected', to: 'request' }],
@@ -317,7 +402,8 @@ export function listening(options: ListeningOptions): WorldDefinition {
       ],
     },
     drops: [
-      'answer',
+      'provider/answer',
+      'networkEvents/answer',
       'socket/freeBuffers',
       'socket/disconnect',
       'socket/destroyConnector',
@@ -335,6 +421,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
       'socket/rejectReattach',
       'socket/writeMailbox',
       'requestQueue/pairRequest',
+      'requestQueue/answer',
       'firstMessage/copyFirstMessage',
     ],
     rules,
