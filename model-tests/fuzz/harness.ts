@@ -22,6 +22,7 @@ import {
 import { Connection, Lifecycles, type Shell } from '../../driver/adapter/iwarp/connection.ts';
 import { MemoryTable } from '../../driver/adapter/iwarp/memory.ts';
 import { roomFor } from '../../driver/adapter/iwarp/stream.ts';
+import { reasonOf } from '../../driver/adapter/iwarp/terminate.ts';
 import {
   decodeHeader,
   decodeReadRequest,
@@ -501,9 +502,11 @@ class Harness implements Shell {
       assert.ok(vendorStatus === 0 || (RIGHTS[invalidated]! & remoteInvalidate) !== 0, 'a key was ended without right');
       if (invalidated >= 0) this.#shut(invalidated);
     }
-    this.#feature(
-      `completed ${opcode} ${status} ${status === CompletionStatus.success ? vendorStatus > 0 : vendorStatus}`,
-    );
+    // Of what a peer makes up only that it did: 65,536 reasons are no news.
+    const isKnown =
+      reasonOf({ layer: vendorStatus >> 12, type: (vendorStatus >> 8) & 15, code: vendorStatus & 255 }) !== null;
+    const detail = status === CompletionStatus.success ? vendorStatus > 0 : isKnown ? vendorStatus : 'unknown';
+    this.#feature(`completed ${opcode} ${status} ${detail}`);
     this.#reported.push(opcode);
   }
 
