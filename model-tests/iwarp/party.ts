@@ -58,7 +58,9 @@ export class Party implements Shell {
     return `${this.connection.startupState}/${this.connection.streamState}`;
   }
 
-  register(bytes: Uint8Array, access: number = ALL): Memory {
+  register(content: Uint8Array, access: number = ALL): Memory {
+    // Of its own: a small Buffer lies somewhere in a larger one, and addresses would tell where.
+    const bytes = Uint8Array.from(content);
     const region = this.memory.register(this.domain, bytes, access);
     assert.ok(typeof region !== 'number');
     return { ...region, bytes };
@@ -233,7 +235,6 @@ export class Wire {
     this.#closed[side] = true;
     this.#parties[side]!.wire = null;
     this.#parties[side]!.connection.tcpLost();
-    this.#parties[side]!.stopTimer();
   }
 
   /** Ends at once, with the loss of what is on its way; told to both that have a socket. */
@@ -243,7 +244,6 @@ export class Wire {
       if (party.wire !== this) continue;
       party.wire = null;
       party.connection.tcpLost();
-      party.stopTimer();
     }
     this.#closed.fill(true);
     this.#pipes.fill(Buffer.alloc(0));
