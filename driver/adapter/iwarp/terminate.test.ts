@@ -343,6 +343,21 @@ describe('a Terminate message [RFC 5040 4.8]', () => {
     );
     assert.equal(reasonOf({ layer: 3, type: 0, code: 0 }), null);
   });
+
+  // As Linux 6.12 sent it for a read with a key that it didn't know.
+  test("of Linux's siw is understood", () => {
+    const ddpHeader = '414100000000000000010000002000000000';
+    const request = '3d6ede31000000000000000000000020e77e34ff0000000040439010';
+    const { layer, type, code } = Terminate.readInvalidStag;
+    assert.deepEqual(decodeTerminate(Buffer.from(`100007000000${ddpHeader}${request}`, 'hex')), {
+      layer,
+      type,
+      code,
+      ddpHeader: new Uint8Array(Buffer.from(ddpHeader, 'hex')),
+      segmentLength: 0,
+      readRequest: new Uint8Array(Buffer.from(request, 'hex')),
+    });
+  });
 });
 
 describe('a send that invalidates [RFC 5040 3.1] [RFC 5040 5.3]', () => {

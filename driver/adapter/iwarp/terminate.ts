@@ -314,11 +314,18 @@ export function encodeTerminate(message: TerminateMessage): Buffer {
   return bytes;
 }
 
-/** @returns null when `payload` is no Terminate message */
+/**
+ * Reads a Terminate message, also from Linux's siw: on little-endian hosts that has layer and type in each other's place
+ * and the three bits in reverse at the other end of their byte, which is zero from everybody else.
+ *
+ * @returns null when `payload` is no Terminate message
+ */
 export function decodeTerminate(payload: Buffer): TerminateMessage | null {
   if (payload.byteLength < 4) return null;
-  const control = { layer: payload[0]! >> 4, type: payload[0]! & 15, code: payload[1]! };
-  const has = payload[2]!;
+  const [first, code, bits] = [payload[0]!, payload[1]!, payload[2]!];
+  const isMirrored = bits < HAS_RDMAP && (bits & 7) !== 0;
+  const [layer, type] = isMirrored ? [first & 15, first >> 4] : [first >> 4, first & 15];
+  const has = isMirrored ? ((bits & 1) << 7) | ((bits & 2) << 5) | ((bits & 4) << 3) : bits;
   const none = new Uint8Array(0);
   let at = 4;
   let segmentLength = 0;
@@ -340,5 +347,5 @@ export function decodeTerminate(payload: Buffer): TerminateMessage | null {
     if (payload.byteLength < at + READ_REQUEST_BYTES) return null;
     readRequest = new Uint8Array(payload.subarray(at, at + READ_REQUEST_BYTES));
   }
-  return { ...control, ddpHeader, segmentLength, readRequest };
+  return { layer, type, code, ddpHeader, segmentLength, readRequest };
 }
