@@ -2,9 +2,12 @@
  * Runs the cases of a suite, in the guest: `node in-guest.ts MODULE-URL CASE...`.
  *
  * Theory of operation: one case at a time, in the module's order, each with a time limit and each followed by the end of
- * every program that it started. A result is one line of standard output; see {@link CaseResult}.
+ * every program that it started. A result is one line of standard output; see {@link CaseResult}. After a case that ran
+ * out of time the others run in a new process, as it may still hold ports and devices.
  */
 
+import { spawnSync } from 'node:child_process';
+import { writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import type { GuestCase } from './guest.ts';
@@ -19,14 +22,18 @@ export interface CaseResult {
   readonly error?: string;
 }
 
-async function runCase({ name, timeoutMs = 60_000, run }: GuestCase): Promise<CaseResult> {
+class TimeOut extends Error {}
+
+/** @returns how it went, and whether the case has ended; one that ran out of time may go on for ever */
+async function runCase({ name, timeoutMs = 60_000, run }: GuestCase): Promise<{ result: CaseResult; isOver: boolean }> {
   const timer = Promise.withResolvers<never>();
-  const timeout = setTimeout(() => timer.reject(new Error(`not done after ${timeoutMs / 1000} s`)), timeoutMs);
+  const timeout = setTimeout(() => timer.reject(new TimeOut(`not done after ${timeoutMs / 1000} s`)), timeoutMs);
   try {
     await Promise.race([run(), timer.promise]);
-    return { name };
+    return { result: { name }, isOver: true };
   } catch (error) {
-    return { name, error: `${error instanceof Error ? error.stack : error}\n${await endPrograms()}` };
+    const what = error instanceof Error ? error.stack : error;
+    return { result: { name, error: `${what}\n${await endPrograms()}` }, isOver: !(error instanceof TimeOut) };
   } finally {
     clearTimeout(timeout);
     await endPrograms();
@@ -36,11 +43,15 @@ async function runCase({ name, timeoutMs = 60_000, run }: GuestCase): Promise<Ca
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [url, ...names] = process.argv.slice(2);
   const { cases } = (await import(url!)) as { readonly cases: readonly GuestCase[] };
-  for (const each of cases) {
-    if (!names.includes(each.name)) continue;
-    const result = await runCase(each);
-    process.stdout.write(`${RESULT_MARK}${JSON.stringify(result)}\n`);
+  const chosen = cases.filter(({ name }) => names.includes(name));
+  for (const [index, each] of chosen.entries()) {
+    const { result, isOver } = await runCase(each);
+    // Written at once, whatever becomes of this process.
+    writeSync(1, `${RESULT_MARK}${JSON.stringify(result)}\n`);
+    if (isOver) continue;
+    const rest = chosen.slice(index + 1).map(({ name }) => name);
+    const again = [fileURLToPath(import.meta.url), url!, ...rest];
+    process.exit(rest.length === 0 ? 0 : spawnSync(process.execPath, again, { stdio: 'inherit' }).status);
   }
-  // A case that failed may have left something that would keep this process.
   process.exit(0);
 }

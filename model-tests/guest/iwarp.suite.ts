@@ -5,29 +5,12 @@
 
 import assert from 'node:assert/strict';
 
-import type { SocketAddress } from '../../driver/adapter/adapter.ts';
-import { IwarpAdapter } from '../../driver/adapter/iwarp.ts';
 import type { GuestCase } from './guest.ts';
-import { Application } from './peers/application.ts';
 import { pingRping, serveRping } from './peers/rping.ts';
+import { type Family, ours, oursAt, siw, siwAt, withApplication } from './peers/siw.ts';
 import { deviceListens, start } from './programs.ts';
 
-/** Addresses of siw's host and ours. */
-const siw = { IPv4: '10.78.0.1', IPv6: 'fd78::1' } as const;
-const ours = { IPv4: '10.78.0.2', IPv6: 'fd78::2' } as const;
-type Family = SocketAddress['family'];
 const RPING_PORT = 7174;
-
-async function withApplication(use: (application: Application) => Promise<void>): Promise<void> {
-  const adapter = new IwarpAdapter();
-  const application = new Application(adapter);
-  try {
-    await use(application);
-  } finally {
-    await application.stop();
-  }
-  assert.deepEqual(adapter.inventory(), { regions: 0, connectors: 0, listeners: 0, sockets: 0 });
-}
 
 const rping = (role: '-s' | '-c', address: string, size: number, count: number) =>
   start(['rping', role, '-v', '-V', '-S', `${size}`, '-C', `${count}`, '-a', address], { within: 'h1' });
@@ -37,7 +20,7 @@ const rpingCases = (family: Family, size: number, count: number): readonly Guest
     name: `rping, ${count} of ${size} bytes over ${family}: wsdirect listens`,
     run: () =>
       withApplication(async (application) => {
-        const listener = application.listen({ family, address: ours[family], port: RPING_PORT });
+        const listener = application.listen(oursAt(RPING_PORT, family));
         const client = rping('-c', ours[family], size, count);
         const connection = await application.accept(listener);
         const texts = await serveRping(connection, size, count);
@@ -55,11 +38,7 @@ const rpingCases = (family: Family, size: number, count: number): readonly Guest
       withApplication(async (application) => {
         const server = rping('-s', siw[family], size, count);
         await deviceListens(server, RPING_PORT);
-        const connection = await application.connect(ours[family], {
-          family,
-          address: siw[family],
-          port: RPING_PORT,
-        });
+        const connection = await application.connect(ours[family], siwAt(RPING_PORT, family));
         await pingRping(connection, size, count);
         connection.close();
         const output = await server.succeeds();
