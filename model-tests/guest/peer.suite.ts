@@ -5,7 +5,8 @@
 
 import assert from 'node:assert/strict';
 
-import { CompletionStatus, Opcode } from '../../driver/adapter/adapter.ts';
+import { CompletionStatus, Opcode, WORK_REQUEST_INVALIDATE } from '../../driver/adapter/adapter.ts';
+import { Terminate, vendorStatusOf } from '../../driver/adapter/iwarp/terminate.ts';
 import type { GuestCase } from './guest.ts';
 import type { Connection, RemoteMemory } from './peers/application.ts';
 import type { Raw } from './peers/raw.ts';
@@ -225,13 +226,13 @@ const transferCases: readonly GuestCase[] = [
 
 // ---------------------------------------------------------------- keys that are none
 
-async function connected(raw: Raw, actions: readonly string[]) {
+async function connected(raw: Raw, actions: readonly string[], invalidate = false) {
   const listener = raw.listen(oursAt(PORT));
   const peer = await verbsPeer('connect', ours.IPv4, PORT, ['send:1', 'learn', ...actions]);
   await raw.request();
   raw.adapter.stopListening(listener);
   const memory = new Uint8Array(4096);
-  const region = raw.register(memory);
+  const region = raw.register(memory, invalidate);
   const messages = raw.register(new Uint8Array(4096));
   for (const at of [0, 1024, 2048]) raw.post(Opcode.receive, messages, at, 1024);
   raw.accept(new Uint8Array(0));
@@ -248,8 +249,8 @@ async function connected(raw: Raw, actions: readonly string[]) {
 }
 
 /** What siw offers at the other end, and how it is told apart from what it doesn't. */
-async function connecting(raw: Raw) {
-  const peer = await verbsPeer('listen', siw.IPv4, PORT, ['offer', 'wait']);
+async function connecting(raw: Raw, actions: readonly string[] = []) {
+  const peer = await verbsPeer('listen', siw.IPv4, PORT, ['offer', ...actions, 'wait']);
   raw.connect(oursAt(0), siwAt(PORT), new Uint8Array(0));
   const messages = new Uint8Array(64);
   const region = raw.register(messages);
@@ -305,6 +306,49 @@ const badKeyCases: readonly GuestCase[] = [
   },
 ];
 
+const invalidateCases: readonly GuestCase[] = [
+  {
+    name: 'a send of siw that invalidates ends the key: its next write ends the stream',
+    run: () =>
+      withRaw(async (raw) => {
+        const { peer, memory, region } = await connected(raw, ['send-invalidate:8', 'write:8:1', 'wait'], true);
+        const { status, bytes, vendorStatus } = await raw.completion();
+        assert.deepEqual({ status, bytes, vendorStatus }, { status: 0, bytes: 8, vendorStatus: region.remoteKey });
+        await raw.event('disconnected');
+        assert.ok(memory.every((byte) => byte === 0));
+        await peer.succeeds();
+      }),
+  },
+  {
+    name: 'a send of siw that invalidates what it may not ends the stream',
+    run: () =>
+      withRaw(async (raw) => {
+        const { peer } = await connected(raw, ['send-invalidate:8', 'wait']);
+        const { status, vendorStatus } = await raw.completion();
+        assert.equal(status, CompletionStatus.flushed);
+        assert.equal(vendorStatus, vendorStatusOf(Terminate.cannotInvalidate));
+        await raw.event('disconnected');
+        await peer.succeeds();
+      }),
+  },
+  {
+    name: 'a send of wsdirect that invalidates ends the key: its next write ends the stream',
+    run: () =>
+      withRaw(async (raw) => {
+        const { peer, target } = await connecting(raw, ['receive:8']);
+        const region = raw.register(pattern(8));
+        raw.post(Opcode.rdmaWrite, region, 0, 8, target);
+        raw.post(Opcode.send, region, 0, 8, target, WORK_REQUEST_INVALIDATE);
+        raw.post(Opcode.rdmaWrite, region, 0, 8, target);
+        for (let index = 0; index < 3; index++) {
+          assert.equal((await raw.completion()).status, CompletionStatus.success);
+        }
+        await raw.event('disconnected');
+        await peer.succeeds();
+      }),
+  },
+];
+
 export const cases: readonly GuestCase[] = [
   {
     name: 'the program compiles without a warning, with gcc and with clang',
@@ -318,4 +362,5 @@ export const cases: readonly GuestCase[] = [
   ...[0, 56].flatMap(rejectCases),
   ...transferCases,
   ...badKeyCases,
+  ...invalidateCases,
 ];

@@ -33,7 +33,8 @@ export interface Target {
 type EventOf<Type extends ConnectionEvent['type']> = Extract<ConnectionEvent, { readonly type: Type }>;
 
 const DEPTHS = { send: 16, receive: 16 };
-const ACCESS = MemoryAccess.localWrite | MemoryAccess.remoteRead | MemoryAccess.remoteWrite;
+const { localWrite, remoteRead, remoteWrite, remoteInvalidate } = MemoryAccess;
+const ACCESS = localWrite | remoteRead | remoteWrite;
 
 export class Raw {
   readonly adapter: Adapter;
@@ -44,10 +45,11 @@ export class Raw {
   #connector = -1;
   #nextContext = 1;
 
-  constructor(adapter: Adapter) {
+  /** @param local - address of its connections */
+  constructor(adapter: Adapter, local: string) {
     this.adapter = adapter;
     assert.equal(adapter.open(), 0);
-    this.protectionDomain = adapter.allocateProtectionDomain();
+    this.protectionDomain = adapter.allocateProtectionDomain(local);
   }
 
   /** Frees everything in the order that the adapter wants. */
@@ -61,9 +63,10 @@ export class Raw {
     this.adapter.close();
   }
 
-  /** Memory that the peer may read and write. */
-  register(memory: Uint8Array): MemoryRegion {
-    const region = this.adapter.registerMemory(this.protectionDomain, memory, ACCESS);
+  /** Memory that the peer may read and write, and whose key it may end if `invalidate` says so. */
+  register(memory: Uint8Array, invalidate = false): MemoryRegion {
+    const access = invalidate ? ACCESS | remoteInvalidate : ACCESS;
+    const region = this.adapter.registerMemory(this.protectionDomain, memory, access);
     if (typeof region === 'number') throw new Error(`registerMemory: ${region}`);
     this.#regions.push(region.id);
     return region;
@@ -116,8 +119,8 @@ export class Raw {
     return event as EventOf<Type>;
   }
 
-  /** Posts one work request with one element. @returns its context */
-  post(opcode: Opcode, region: MemoryRegion, from: number, length: number, target?: Target): number {
+  /** Posts one work request with one element and `WORK_REQUEST_…` flags. @returns its context */
+  post(opcode: Opcode, region: MemoryRegion, from: number, length: number, target?: Target, flags = 0): number {
     const words = this.adapter.workRequests;
     const context = this.#nextContext++;
     const address = region.address + from;
@@ -126,6 +129,7 @@ export class Raw {
     words[WorkRequestField.opcode] = opcode;
     words[WorkRequestField.connector] = this.#connector;
     words[WorkRequestField.context] = context;
+    words[WorkRequestField.flags] = flags;
     words[WorkRequestField.elementCount] = 1;
     words[WorkRequestField.remoteKey] = target?.key ?? 0;
     words[WorkRequestField.remoteAddressLow] = remote % 2 ** 32;

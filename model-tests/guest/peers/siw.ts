@@ -37,7 +37,7 @@ export async function withApplication(
 /** Gives `use` a new adapter itself. */
 export async function withRaw(use: (raw: Raw) => Promise<void>, options?: IwarpOptions): Promise<void> {
   const adapter = new IwarpAdapter(options);
-  const raw = new Raw(adapter);
+  const raw = new Raw(adapter, ours.IPv4);
   try {
     await use(raw);
   } finally {
