@@ -23,7 +23,7 @@
 
 import { setup } from 'xstate';
 import { field, flag, implementations, initialContext, language, oneOf, range } from './contract.ts';
-import { add, all, equal, less, not, subtract, unequal } from './expression.ts';
+import { add, all, choose, type Expression, equal, less, subtract, unequal } from './expression.ts';
 import type { Limits } from './limits.ts';
 import { connectResult } from './network-events.ts';
 import { rowNumber } from './request-queue.ts';
@@ -67,8 +67,8 @@ const contract = (limits: Limits) => {
       queued: field(range(0, limits.backlogMax)),
       /** Requests that a condition function is deciding on. */
       offered: field(range(0, limits.backlogMax)),
-      /** The oldest queued request has been deferred: it raises no event. */
-      deferred: field(flag),
+      /** Queued requests that have been deferred, the oldest ones: while there are any, no event is raised. */
+      deferred: field(range(0, limits.backlogMax)),
       /** The connection request that this socket is made of. */
       request: field(rowNumber),
       /**
@@ -242,8 +242,9 @@ export const createSocketMachine = (limits: Limits) => {
     fence: event('fence'),
     pieces: event('pieces'),
   };
-  const ready = all(less(c.offered, c.queued), not(c.deferred));
-  const select = (isReady: Parameters<typeof not>[0]) => ({
+  const ready = all(less(c.offered, c.queued), equal(c.deferred, 0));
+  const oneDeferredLess = update({ deferred: choose(less(0, c.deferred), subtract(c.deferred, 1), 0) });
+  const select = (isReady: Expression) => ({
     actions: [
       effect('selectEvents', { accept: event('accept'), connect: event('connect'), ready: isReady }),
       answer(0),
@@ -311,7 +312,7 @@ export const createSocketMachine = (limits: Limits) => {
     actions: [act('stopTimer'), act('disconnect'), ...detach, act('handOverReceives'), lose('WSAECONNABORTED')],
   };
   const partAndDrain = { ...part, target: '#socket.closing.draining' };
-  const endAcceptCall = (accepted: 0 | Parameters<typeof not>[0]) => effect('acceptEnded', { accepted, ready });
+  const endAcceptCall = (accepted: 0 | Expression) => effect('acceptEnded', { accepted, ready });
 
   // Data transfer while connected (also while the connection moves).
   const refused = { guard: when(unequal(event('refusal'), 0)), actions: answerWith('refusal') };
@@ -554,12 +555,13 @@ export const createSocketMachine = (limits: Limits) => {
             { guard: when(event('full')), actions: [endAcceptCall(0), answer('WSAEMFILE')] },
             {
               actions: [
-                update({ offered: add(c.offered, 1), deferred: 0 }),
+                update({ offered: add(c.offered, 1) }),
+                oneDeferredLess,
                 effect('offerOldest', { socket: event('socket') }),
               ],
             },
           ],
-          'request.deferred': { actions: update({ offered: subtract(c.offered, 1), deferred: 1 }) },
+          'request.deferred': { actions: update({ offered: subtract(c.offered, 1), deferred: add(c.deferred, 1) }) },
           'request.left': [
             {
               guard: when(event('offered')),
@@ -570,9 +572,9 @@ export const createSocketMachine = (limits: Limits) => {
             },
             { actions: update({ queued: subtract(c.queued, 1) }) },
           ],
-          // The deferred request that kept FD_ACCEPT back is gone: the others count again.
+          // When it was the last that kept FD_ACCEPT back, the others count again.
           'request.deferredLeft': {
-            actions: [update({ queued: subtract(c.queued, 1), deferred: 0 }), endAcceptCall(0)],
+            actions: [update({ queued: subtract(c.queued, 1), deferred: subtract(c.deferred, 1) }), endAcceptCall(0)],
           },
           ...neverConnected,
           'spi.eventSelect': select(ready),

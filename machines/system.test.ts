@@ -830,6 +830,26 @@ describe('listening', () => {
     ]);
   });
 
+  test('of two deferred requests, by accepts inside one another, each keeps the event back', () => {
+    const story = begin().listening(0, 3);
+    for (const request of [40, 41, 42]) story.socket(0, 'adapter.connectRequest', { request });
+    story.socket(0, 'spi.accept', { socket: 1 });
+    story.socket(0, 'spi.accept', { socket: 2 });
+    story.peer(41, 'condition.deferred');
+    story.peer(40, 'condition.deferred');
+    story.socket(0, 'spi.eventSelect', { accept: 1 });
+    story.socket(0, 'spi.accept', { socket: 1 });
+    const refused = ['connectionRequest 40: rejectConnection reason=2', 'connectionRequest 40: forget'];
+    assert.deepEqual(story.peer(40, 'condition.rejected'), [
+      ...refused,
+      'connectionRequest 40: answer WSAECONNREFUSED',
+    ]);
+    assert.deepEqual(story.peer(41, 'adapter.withdrawn'), [
+      'networkEvents 0: setEvent',
+      'connectionRequest 41: forget',
+    ]);
+  });
+
   test('beyond the backlog arrivals are refused; a smaller backlog refuses the newest', () => {
     const story = begin().listening(0, 2);
     story.socket(0, 'adapter.connectRequest', { request: 40 });

@@ -40,18 +40,18 @@ export const environments: Readonly<Record<MachineName, readonly Rule[]>> = {
   socket: [
     // Two queues and the first message; each is drained once after it was halted, and the socket is free after the third.
     { event: 'queue.drained', states: ['broken', 'dormant', 'closing'], when: less(context('drained'), 3) },
-    // A request that leaves was queued. One that leaves from inside a WSPAccept was offered; any other wasn't.
+    // A request that leaves was queued. One that leaves from inside a WSPAccept was offered; any other was neither
+    // offered nor deferred.
     {
       event: 'request.left',
       when: choose(
         parameter('offered'),
         all(less(0, context('offered')), less(0, context('queued'))),
-        less(context('offered'), context('queued')),
+        less(add(context('offered'), context('deferred')), context('queued')),
       ),
     },
     { event: 'request.deferred', when: less(0, context('offered')) },
-    // A deferred request is queued and not offered.
-    { event: 'request.deferredLeft', when: less(context('offered'), context('queued')) },
+    { event: 'request.deferredLeft', when: less(0, context('deferred')) },
   ],
   networkEvents: [],
   connectionRequest: [],
