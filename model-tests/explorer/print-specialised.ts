@@ -77,10 +77,7 @@ export class SpecialisedPrinter {
 
   /** Statements that let a rule happen. */
   rule(index: number): string {
-    const { procedure, args } = this.#program.rules[index]!;
-    return [this.#apply(procedure, args, nothing), this.#block(this.#program.afterwards, nothing, new Set())].join(
-      '\n',
-    );
+    return this.#block(this.#program.rules[index]!.body, nothing, assignedIn(this.#program.rules[index]!.body));
   }
 
   /** A term over the state alone, as a condition. */

@@ -39,11 +39,12 @@ import {
   type Term,
   type Variable,
 } from './program.ts';
+import { direct } from './program-direct.ts';
 import type { Performance, Source, World } from './world.ts';
 
 /** The program of `world`, which is in its initial state. */
 export function programOf(world: World): Program {
-  return new Translator(world).program();
+  return direct(new Translator(world).program());
 }
 
 const ROW = 'row';
@@ -133,40 +134,23 @@ class Translator {
         class: rule.class,
         fair: rule.fair ?? null,
         guard: this.#acceptance(machine, event, args),
-        procedure,
-        args,
+        body: [{ do: 'apply', procedure, args }, ...this.#afterwards()],
       };
     });
-    return {
-      name: this.#world.definition.name,
-      variables: this.#variables,
-      procedures: this.#procedures,
-      rules,
-      // Whose list a row was in last counts only while it is in use.
-      afterwards: Object.values(this.#lists).flatMap((lists): Statement[] => {
-        if (lists === null) return [];
-        const { owner, place, members, state } = lists;
-        const member = this.#local();
-        return [
-          {
-            do: 'for',
-            name: member,
-            count: members,
-            body: [
-              {
-                do: 'if',
-                test: conjunction([
-                  binary('==', readOf(state, local(member)), 0),
-                  binary('==', readOf(place, local(member)), 0),
-                ]),
-                yes: [{ do: 'set', variable: owner, row: local(member), value: -1 }],
-                no: [],
-              },
-            ],
-          },
-        ];
-      }),
-    };
+    return { name: this.#world.definition.name, variables: this.#variables, procedures: this.#procedures, rules };
+  }
+
+  /** Whose list a row was in last counts only while it is in use. */
+  #afterwards(): readonly Statement[] {
+    return Object.values(this.#lists).flatMap((lists): Statement[] => {
+      if (lists === null) return [];
+      const { owner, place, members, state } = lists;
+      const name = this.#local();
+      const member = local(name);
+      const test = conjunction([binary('==', readOf(state, member), 0), binary('==', readOf(place, member), 0)]);
+      const forget: Statement = { do: 'set', variable: owner, row: member, value: -1 };
+      return [{ do: 'for', name, count: members, body: [{ do: 'if', test, yes: [forget], no: [] }] }];
+    });
   }
 
   #local(): string {
@@ -241,7 +225,7 @@ class Translator {
     if (event < 0) throw new Error(`machine '${machine}' has no event '${name}'`);
     const parameters = tables.events[event]!.parameters.map((parameter) => parameter.name);
     return this.#procedure({ kind: 'event', machine, name }, parameters.length, () => {
-      const { state, fields } = this.#machines[number]!;
+      const { state } = this.#machines[number]!;
       const configurations = new Map<number, number[]>();
       for (let configuration = 0; configuration < tables.configurations.length; configuration++) {
         const start = tables.dispatch[configuration * tables.events.length + event]!;
@@ -251,31 +235,7 @@ class Translator {
       const cases = [...configurations]
         .filter(([start]) => tables.code[start] !== Op.reject)
         .map(([start, values]) => ({ values, body: this.#run(number, start, parameters, refusal) }));
-      const over = [...tables.final.keys()].filter((configuration) => tables.final[configuration] === 1);
-      return [
-        { do: 'switch', on: readOf(state, row), cases, otherwise: [refusal] },
-        ...(over.length === 0
-          ? []
-          : [
-              {
-                do: 'if',
-                test: disjunction(over.map((configuration) => binary('==', readOf(state, row), configuration))),
-                // A row whose machine is over is new again.
-                yes: [
-                  { do: 'set', variable: state, row, value: 0 },
-                  ...fields.map(
-                    (variable, index): Statement => ({
-                      do: 'set',
-                      variable,
-                      row,
-                      value: tables.fields[index]!.initial,
-                    }),
-                  ),
-                ],
-                no: [],
-              } as const,
-            ]),
-      ];
+      return [{ do: 'switch', on: readOf(state, row), cases, otherwise: [refusal] }];
     });
   }
 
@@ -327,8 +287,18 @@ class Translator {
             causes.push({ do: 'call', procedure: cause, args: [row, ...values] });
             break;
           }
-          case Op.goto:
-            return [...statements, { do: 'set', variable: state, row, value: operand }, ...causes];
+          case Op.goto: {
+            const moved: Statement = { do: 'set', variable: state, row, value: operand };
+            if (tables.final[operand] === 0) return [...statements, moved, ...causes];
+            // A row whose machine is over is new again; until then it expects nothing, so nobody has changed it.
+            const renewed = [
+              { do: 'set', variable: state, row, value: 0 } as const,
+              ...fields.map(
+                (variable, index): Statement => ({ do: 'set', variable, row, value: tables.fields[index]!.initial }),
+              ),
+            ];
+            return [...statements, moved, ...causes, ...renewed];
+          }
           default:
             return [...statements, refusal];
         }

@@ -95,9 +95,8 @@ export interface ProgramRule {
   readonly fair: string | null;
   /** Over the state alone. */
   readonly guard: Term;
-  /** What happens: this event of this row is applied. */
-  readonly procedure: Procedure;
-  readonly args: readonly number[];
+  /** What happens: an event of a row is applied, and what nobody can read any more becomes alike. */
+  readonly body: readonly Statement[];
 }
 
 /** A world as data. */
@@ -107,8 +106,6 @@ export interface Program {
   readonly procedures: readonly Procedure[];
   /** In the order of the world's. */
   readonly rules: readonly ProgramRule[];
-  /** What is done after each rule: what nobody can read any more becomes alike. */
-  readonly afterwards: readonly Statement[];
 }
 
 export const binary = (op: TermOperator, left: Term, right: Term): Term => simplify({ op, left, right });
