@@ -64,6 +64,8 @@ export interface IwarpOptions {
   readonly outputBytes?: number;
   /** What bounds waits; the system's timers unless a test brings others. */
   readonly timers?: Timers;
+  /** Told in words, for users, why an attempt to connect came to nothing. */
+  readonly onConnectFailed?: (why: string) => void;
 }
 
 /** Starts and stops timers: `setTimeout` and `clearTimeout`, or a test's. A timer holds no event loop open. */
@@ -88,6 +90,7 @@ const defaults = {
   startupsMax: 256,
   outputBytes: 262_144,
   timers: systemTimers,
+  onConnectFailed: () => {},
 } as const;
 
 const BATCH_MAX = 64;
@@ -128,6 +131,8 @@ class Link implements Shell {
   #blocked = false;
   #ending = false;
   #closing = false;
+  /** What ended TCP, if it wasn't this end. */
+  #trouble: string | null = null;
 
   constructor(adapter: IwarpAdapter, id: number, listener: number) {
     this.#adapter = adapter;
@@ -145,12 +150,15 @@ class Link implements Shell {
     let code: string | undefined;
     socket.on('error', (error: NodeJS.ErrnoException) => {
       code = error.code;
+      this.#trouble ??= code ?? error.message;
     });
     socket.on('connect', () => {
       if (this.connection.startupState === 'connecting') this.connection.tcpConnected();
     });
     socket.on('end', () => {
-      if (this.socket === socket) this.connection.peerEnded();
+      if (this.socket !== socket) return;
+      this.#trouble ??= 'the peer ended the connection instead of answering';
+      this.connection.peerEnded();
     });
     socket.on('close', () => {
       // The connection may have gone on to another one.
@@ -237,6 +245,7 @@ class Link implements Shell {
     const { startupMs, closeMs, stallMs, timers } = this.#adapter.options;
     this.#timer = timers.start({ startup: startupMs, closing: closeMs, stalled: stallMs }[phase], () => {
       this.#timer = null;
+      this.#trouble ??= `no answer in ${startupMs} ms`;
       this.connection.timeExpired();
       // Nothing more is waited for, not even for what was written.
       this.socket?.destroy();
@@ -249,6 +258,9 @@ class Link implements Shell {
   }
 
   raise(event: ConnectionEvent): void {
+    if (event.type === 'connectFailed' && this.listener < 0) {
+      this.#adapter.options.onConnectFailed(this.#trouble ?? 'what answers there does not speak iWARP');
+    }
     if (!this.isDetached) this.#adapter.raise(event);
   }
 

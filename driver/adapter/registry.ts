@@ -7,7 +7,7 @@
 
 import net from 'node:net';
 
-import type { Adapter } from './adapter.ts';
+import type { Adapter, SocketAddress } from './adapter.ts';
 import { IwarpAdapter, type IwarpOptions } from './iwarp.ts';
 import { SimulatedNetwork, type SimulatedNetworkOptions } from './simulated.ts';
 import { VerbsAdapter } from './verbs.ts';
@@ -19,6 +19,8 @@ export interface AdapterOptions {
   readonly loopback?: boolean;
   /** Ask for checksums, where that can be chosen. Default true. */
   readonly crc?: boolean;
+  /** Told in words, for users, why an attempt to connect came to nothing, where the adapter knows. */
+  readonly onConnectFailed?: (why: string) => void;
 }
 
 interface Entry {
@@ -52,9 +54,32 @@ export interface NetworkAdapterEntry extends Entry {
   readonly reach: 'network';
   /** Makes an adapter that isn't open yet. @throws Error when it can't, as {@link Entry.unavailable} says */
   create(options?: AdapterOptions): Adapter;
+  /**
+   * Looks whether one could listen at `local` now. It can be taken before one does.
+   *
+   * @param local - port 0 stands for any that is free
+   * @returns the port, or in words why not
+   */
+  probe(local: SocketAddress): number | string;
 }
 
 export type AdapterEntry = ProcessAdapterEntry | NetworkAdapterEntry;
+
+const bindErrors: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the port is in use',
+  EACCES: 'permission denied: ports below 1024 need privileges',
+  EADDRNOTAVAIL: 'it is no address of this computer',
+};
+
+function probeTcp({ address, port }: SocketAddress): number | string {
+  try {
+    using bound = new net.BoundSocket({ host: address, port, ipv6Only: net.isIPv6(address) });
+    return bound.address().port;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return bindErrors[code ?? ''] ?? message;
+  }
+}
 
 /** All of them; the first that reaches the network is the commands' default. */
 export const adapterRegistry: readonly AdapterEntry[] = [
@@ -64,6 +89,7 @@ export const adapterRegistry: readonly AdapterEntry[] = [
     what: 'RDMA in software over TCP, to any machine',
     unavailable: () => (net.BoundSocket === undefined ? 'needs Node.js 24.19 or newer' : null),
     create: (options: IwarpOptions = {}) => new IwarpAdapter(options),
+    probe: probeTcp,
   },
   {
     name: 'verbs',

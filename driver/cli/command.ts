@@ -5,30 +5,38 @@ import path from 'node:path';
 
 import { InvalidArgumentError } from 'commander';
 
-/** Exit codes; every command's help says what they mean there. */
-export const Exit = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+/** Exit codes; every command's help says what they mean there. Signals end as a shell reports them: 128 and the number. */
+export const Exit = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
 
 /** Something that the user can put right: one line, no stack. */
 export class UserError extends Error {
   override readonly name = 'UserError';
   readonly exitCode: number;
 
-  constructor(message: string, exitCode: number = Exit.usage) {
-    super(message);
+  constructor(message: string, exitCode: number = Exit.usage, cause?: unknown) {
+    super(message, { cause });
     this.exitCode = exitCode;
   }
 }
 
-/** The user has pressed Ctrl-C. */
+/** The user has pressed Ctrl-C, or asked otherwise for the end. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
+  readonly exitCode: number;
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super(signal === 'SIGINT' ? 'interrupted' : 'terminated');
+    this.exitCode = signal === 'SIGINT' ? Exit.interrupted : Exit.terminated;
+  }
 }
 
 /** Where commands write, and how they learn that they are to end. */
 export interface Terminal {
   /** Standard output: what was asked for. */
   write(text: string): void;
-  /** Aborted by Ctrl-C. */
+  /** Standard error: how it goes. */
+  report(text: string): void;
+  /** Aborted by Ctrl-C or SIGTERM, with an {@link Interrupted}. */
   readonly interrupted: AbortSignal;
 }
 
@@ -55,13 +63,14 @@ const reasons: Readonly<Record<string, string>> = {
   EEXIST: 'a file is there',
   EROFS: 'the file system is read-only',
   ENOSPC: 'no space is left',
+  EDQUOT: 'no space is left for this user',
   ENAMETOOLONG: 'its name is too long',
 };
 
 /** `error` of the file system in a user's words. Anything else is thrown again: it is our defect. */
 export function fileError(what: string, error: unknown): UserError {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') throw error;
-  return new UserError(`${what}: ${reasons[error.code] ?? error.message}`);
+  return new UserError(`${what}: ${reasons[error.code] ?? error.message}`, Exit.usage, error);
 }
 
 /** `action`, with errors of the file system told as `what`. */

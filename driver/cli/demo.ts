@@ -24,7 +24,6 @@ import {
   counted,
   durationText,
   Exit,
-  Interrupted,
   packageFolder,
   rateText,
   tableStyle,
@@ -91,11 +90,10 @@ async function demo(terminal: Terminal, file: string, options: Options): Promise
     try {
       return await run(terminal, input, output, folder, options);
     } catch (error) {
-      output.discard();
       if (error instanceof EndpointError || error instanceof SpiError) throw new UserError(error.message, Exit.failed);
       throw error;
     } finally {
-      output.close();
+      output.discard();
     }
   } finally {
     input.close();
@@ -152,7 +150,6 @@ async function run(
     far.close();
     server.close(listener);
     await simulation.end();
-    output.close();
 
     const moved = { byMessage: near.counts.bytesSent, byRdmaRead: far.counts.bytesRead };
     say(
@@ -276,7 +273,7 @@ class Simulation {
       if (performance.now() < pauseMs) continue;
       nowAndThen();
       await nextTurn();
-      if (this.#interrupted.aborted) throw new Interrupted();
+      this.#interrupted.throwIfAborted();
       pauseMs = performance.now() + TURN_MS;
     }
   }

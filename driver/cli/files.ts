@@ -1,6 +1,7 @@
-/** Files as the demo reads and writes them: piece by piece, so that they may be larger than memory. */
+/** Files as the commands read and write them: piece by piece, so that they may be larger than memory. */
 
-import { closeSync, fstatSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
 import type { FileSink, FileSource } from '../client/file-transfer.ts';
@@ -14,11 +15,16 @@ export class InputFile implements FileSource {
   readonly #descriptor: number;
   #offset = 0;
 
-  /** @throws {@link UserError} when there is no such file, or it isn't one that has a size */
-  constructor(file: string) {
+  /**
+   * @param flags - more of `fs.constants` than reading
+   * @throws {@link UserError} when there is no such file, or it isn't one that has a size
+   */
+  constructor(file: string, flags = 0) {
     this.file = file;
     this.name = path.basename(file);
-    this.#descriptor = withFile(`cannot read ${file}`, () => openSync(file, 'r'));
+    // Opening a pipe would wait for its writer.
+    const how = constants.O_RDONLY | constants.O_NONBLOCK | flags;
+    this.#descriptor = withFile(`cannot read ${file}`, () => openSync(file, how));
     const stat = fstatSync(this.#descriptor);
     this.size = stat.size;
     if (stat.isFile()) return;
@@ -43,15 +49,31 @@ export class InputFile implements FileSource {
   }
 }
 
-/** A file that is made or replaced. */
+const PART_PREFIX = '.wsdirect-';
+const PART_SUFFIX = '.part';
+/** Whether this is the name of a file that isn't whole yet. */
+export const isPartName = (name: string): boolean => name.startsWith(PART_PREFIX) && name.endsWith(PART_SUFFIX);
+
+/**
+ * A file that is made or replaced: written beside its place under another name, and renamed when it is whole. So what
+ * was there stays until then, and nobody takes a part of a file for the whole.
+ */
 export class OutputFile implements FileSink {
   readonly file: string;
+  readonly #part: string;
   #descriptor: number | null;
 
-  /** @throws {@link UserError} when it can't be written */
+  /** @throws {@link UserError} when it can't be written, or something else than a file is there */
   constructor(file: string) {
     this.file = path.resolve(file);
-    this.#descriptor = withFile(`cannot write ${file}`, () => openSync(file, 'w'));
+    const what = `cannot write ${file}`;
+    const there = withFile(what, () => statSync(this.file, { throwIfNoEntry: false }));
+    if (there !== undefined && !there.isFile()) {
+      throw new UserError(`${what}: ${there.isDirectory() ? 'it is a folder' : 'it is no regular file'}`);
+    }
+    const name = `${PART_PREFIX}${randomBytes(8).toString('hex')}${PART_SUFFIX}`;
+    this.#part = path.join(path.dirname(this.file), name);
+    this.#descriptor = withFile(what, () => openSync(this.#part, 'wx'));
   }
 
   begin(): void {}
@@ -64,14 +86,21 @@ export class OutputFile implements FileSink {
     });
   }
 
-  close(): void {
-    if (this.#descriptor !== null) closeSync(this.#descriptor);
-    this.#descriptor = null;
+  /** Puts the file in its place, or removes it when it isn't what was sent. */
+  end(isEqual: boolean): void {
+    if (!isEqual) return this.discard();
+    this.#close();
+    withFile(`cannot write ${this.file}`, () => renameSync(this.#part, this.file));
   }
 
-  /** Removes what was written: a part of a file that looks like the whole is worse than none. */
+  /** Removes what was written; no effect on a file that has its place. */
   discard(): void {
-    this.close();
-    rmSync(this.file, { force: true });
+    this.#close();
+    rmSync(this.#part, { force: true });
+  }
+
+  #close(): void {
+    if (this.#descriptor !== null) closeSync(this.#descriptor);
+    this.#descriptor = null;
   }
 }

@@ -5,12 +5,16 @@ import { Command, CommanderError } from 'commander';
 import { adaptersCommand } from './adapters.ts';
 import { Exit, Interrupted, packageVersion, type Terminal, UserError } from './command.ts';
 import { demoCommand } from './demo.ts';
+import { getCommand } from './get.ts';
 import { machinesCommand } from './machines.ts';
+import { pingCommand } from './ping.ts';
+import { putCommand } from './put.ts';
 import { replayCommand } from './replay.ts';
+import { serveCommand } from './serve.ts';
 
 const abort = new AbortController();
 // Once: a second Ctrl-C ends the process as it would any other.
-process.once('SIGINT', () => abort.abort());
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(new Interrupted(signal)));
 // A reader that has seen enough, as `head` does, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
@@ -19,6 +23,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const terminal: Terminal = {
   write: (text) => void process.stdout.write(text),
+  report: (text) => void process.stderr.write(text),
   interrupted: abort.signal,
 };
 
@@ -33,9 +38,20 @@ async function main(): Promise<number> {
     .showHelpAfterError("(try 'wsdirect help' or 'wsdirect help COMMAND')")
     .addHelpText(
       'after',
-      '\nExit codes: 0 success, 1 something is unequal or failed, 2 wrong usage or unusable input, 130 ended by Ctrl-C.',
+      '\nExit codes: 0 success, 1 something is unequal or failed, 2 wrong usage or unusable input,' +
+        '\n130 ended by Ctrl-C, 143 by SIGTERM.',
     );
-  for (const command of [demoCommand, replayCommand, machinesCommand, adaptersCommand]) {
+  const commands = [
+    demoCommand,
+    serveCommand,
+    getCommand,
+    putCommand,
+    pingCommand,
+    replayCommand,
+    machinesCommand,
+    adaptersCommand,
+  ];
+  for (const command of commands) {
     program.addCommand(command(terminal, finish).copyInheritedSettings(program));
   }
   for (const command of [program, ...program.commands]) command.exitOverride();
@@ -46,8 +62,8 @@ async function main(): Promise<number> {
     // Commander has said already what is wrong.
     if (error instanceof CommanderError) return error.exitCode === 0 ? Exit.ok : Exit.usage;
     if (error instanceof Interrupted) {
-      process.stderr.write('wsdirect: interrupted\n');
-      return Exit.interrupted;
+      process.stderr.write(`wsdirect: ${error.message}\n`);
+      return error.exitCode;
     }
     if (!(error instanceof UserError)) throw error;
     process.stderr.write(`wsdirect: ${error.message}\n`);

@@ -113,6 +113,7 @@ function moveFile(pair: Pair, data: Uint8Array, chunkBytes: number): Uint8Array 
       received.set(bytes, at);
       at += bytes.length;
     },
+    end: (isEqual) => assert.equal(isEqual, true),
   });
   pair.until(
     () => sender.isEqual !== null && receiver.isDone,

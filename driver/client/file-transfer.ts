@@ -16,8 +16,8 @@ import { createHash } from 'node:crypto';
 
 import { sameBytes } from '../handshake.ts';
 import { type Endpoint, EndpointError, type Incoming, type Transfer } from './endpoint.ts';
+import { Kind, throwIfRefused, withKind } from './file-service.ts';
 
-const Kind = { header: 1, data: 2, digest: 3, verdict: 4 } as const;
 /** Chunks on their way at once; memory at either end is so many chunks. */
 const WINDOWS = 4;
 /** Largest chunk that is taken, so that a peer can't ask for any amount of memory. */
@@ -57,6 +57,10 @@ export class FileSender {
   get isEqual(): boolean | null {
     return this.#isEqual;
   }
+  /** Bytes of the file that were handed to the endpoint. */
+  get sent(): number {
+    return this.#offset;
+  }
   /** SHA-256 of what was sent, 32 bytes; null before all was. */
   get digest(): Uint8Array | null {
     return this.#digest;
@@ -66,7 +70,8 @@ export class FileSender {
    * One turn.
    *
    * @returns how much was done
-   * @throws {@link EndpointError} when the connection is lost or the peer breaks the protocol; else as the source
+   * @throws {@link EndpointError} when the connection is lost or the peer breaks the protocol; a Refusal when the
+   *   taker refuses the file; else as the source
    */
   step(): number {
     let done = this.#endpoint.step();
@@ -133,6 +138,7 @@ export class FileSender {
   }
 
   #verdict(next: Incoming): boolean {
+    throwIfRefused(next);
     const digest = next.type === 'data' && next.payload[0] === Kind.verdict ? next.payload.subarray(1) : null;
     if (digest === null || this.#digest === null)
       throw new EndpointError('the taker said something else than its verdict');
@@ -146,6 +152,8 @@ export interface FileSink {
   begin(name: string, size: number): void;
   /** Takes the bytes that follow; `bytes` is the transfer's memory. */
   write(bytes: Uint8Array): void;
+  /** Told last, before the giver is: whether all that came is what the giver sent. */
+  end(isEqual: boolean): void;
 }
 
 /** Takes a file from the peer. */
@@ -188,7 +196,8 @@ export class FileReceiver {
    * One turn.
    *
    * @returns how much was done
-   * @throws {@link EndpointError} when the connection is lost or the peer breaks the protocol; else as the sink
+   * @throws {@link EndpointError} when the connection is lost or the peer breaks the protocol; a Refusal when the
+   *   giver gives up; else as the sink
    */
   step(): number {
     let done = this.#endpoint.step();
@@ -217,6 +226,7 @@ export class FileReceiver {
     }
     // What follows large chunks in the file waits for them.
     if (this.#chunks.length > 0) return false;
+    throwIfRefused(next);
     const body = next.payload.subarray(1);
     switch (next.payload[0]) {
       case Kind.header: {
@@ -262,6 +272,7 @@ export class FileReceiver {
     }
     this.#digest = new Uint8Array(this.#hash.digest());
     this.#isEqual = sameBytes(this.#digest, theirs);
+    this.#sink.end(this.#isEqual);
     this.#endpoint.send(withKind(Kind.verdict, this.#digest));
   }
 }
@@ -272,11 +283,4 @@ function headerMessage({ name, size }: FileSource): Uint8Array {
   new DataView(body.buffer).setBigUint64(0, BigInt(size), true);
   body.set(text, 8);
   return withKind(Kind.header, body);
-}
-
-function withKind(kind: number, body: Uint8Array): Uint8Array {
-  const message = new Uint8Array(1 + body.length);
-  message[0] = kind;
-  message.set(body, 1);
-  return message;
 }

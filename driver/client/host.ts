@@ -10,6 +10,8 @@
 import {
   AF_INET,
   AF_INET6,
+  CF_ACCEPT,
+  CF_REJECT,
   FD_ACCEPT,
   FD_ACCEPT_BIT,
   FD_CONNECT,
@@ -34,6 +36,9 @@ import {
   tcpProtocolInfo,
 } from '../spi.ts';
 
+/** Errors of WSPAccept that concern the connection alone. */
+const noConnection: ReadonlySet<number> = new Set([WSA.WSAEWOULDBLOCK, WSA.WSAECONNRESET, WSA.WSAECONNREFUSED]);
+
 /** An SPI call that failed, as an exception for applications. */
 export class SpiError extends Error {
   override readonly name = 'SpiError';
@@ -55,6 +60,7 @@ export class Host {
   readonly #signaled = new Set<WsaEvent>();
   readonly #eventOf = new Map<Socket, WsaEvent>();
   readonly #handles = new Set<Socket>();
+  readonly #open = new Set<Socket>();
   #nextHandle = 0x1000n;
   /** Event objects are opaque, but for their low bit, which means something in WSAOVERLAPPED. */
   #nextEvent = 0x100n;
@@ -101,6 +107,7 @@ export class Host {
   stop(): void {
     this.#check('WSPCleanup', this.provider.WSPCleanup(this.errno));
     this.#eventOf.clear();
+    this.#open.clear();
   }
 
   /** One turn of the provider. @returns how much it did; 0 when there was nothing to do */
@@ -111,6 +118,11 @@ export class Host {
   /** Switch handles that are open: one for each socket. */
   get handleCount(): number {
     return this.#handles.size;
+  }
+
+  /** Sockets that were made here and not closed. */
+  get openSockets(): number {
+    return this.#open.size;
   }
 
   /** A socket that listens at `local`. @throws {@link SpiError} */
@@ -140,17 +152,30 @@ export class Host {
     return true;
   }
 
-  /** Takes the oldest connection that waits at `listener`. @returns its socket and peer, or null @throws {@link SpiError} */
-  accept(listener: Socket): { readonly socket: Socket; readonly remote: SocketAddress } | null {
+  /**
+   * Takes the oldest connection that waits at `listener`.
+   *
+   * @param admits - whether it is wanted; otherwise its peer is refused
+   * @returns its socket and peer, or null when there is none or it was refused
+   * @throws {@link SpiError}
+   */
+  accept(
+    listener: Socket,
+    admits: () => boolean = () => true,
+  ): { readonly socket: Socket; readonly remote: SocketAddress } | null {
     const events = this.#takeEvents(listener);
     if (events === null || (events.lNetworkEvents & FD_ACCEPT) === 0) return null;
     const failed = events.iErrorCode[FD_ACCEPT_BIT]!;
     if (failed !== 0) throw new SpiError('FD_ACCEPT', failed);
     const peer = new Uint8Array(sockaddrBytes('IPv6'));
-    const socket = this.provider.WSPAccept(listener, peer, out(peer.length), null, null, this.errno);
-    if (socket !== INVALID_SOCKET) return { socket, remote: fromSockaddr(peer)! };
-    // The peer withdrew what was queued.
-    if (this.errno.value === WSA.WSAEWOULDBLOCK || this.errno.value === WSA.WSAECONNRESET) return null;
+    const condition = (): number => (admits() ? CF_ACCEPT : CF_REJECT);
+    const socket = this.provider.WSPAccept(listener, peer, out(peer.length), condition, null, this.errno);
+    if (socket !== INVALID_SOCKET) {
+      this.#open.add(socket);
+      return { socket, remote: fromSockaddr(peer)! };
+    }
+    // The peer withdrew what was queued, or was refused.
+    if (noConnection.has(this.errno.value)) return null;
     throw this.#error('WSPAccept');
   }
 
@@ -159,6 +184,7 @@ export class Host {
     const event = this.#eventOf.get(socket);
     if (event !== undefined) this.#signaled.delete(event);
     this.#eventOf.delete(socket);
+    this.#open.delete(socket);
     this.#check('WSPCloseSocket', this.provider.WSPCloseSocket(socket, this.errno));
   }
 
@@ -175,6 +201,7 @@ export class Host {
       errno,
     );
     if (socket === INVALID_SOCKET) throw this.#error('WSPSocket');
+    this.#open.add(socket);
     const name = toSockaddr(local);
     this.#check('WSPBind', provider.WSPBind(socket, name, name.length, errno), addressText(local));
     return socket;
@@ -203,5 +230,6 @@ export class Host {
   }
 }
 
-const addressText = ({ family, address, port }: SocketAddress): string =>
+/** An address as URLs and users write it. */
+export const addressText = ({ family, address, port }: SocketAddress): string =>
   family === 'IPv4' ? `${address}:${port}` : `[${address}]:${port}`;

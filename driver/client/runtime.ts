@@ -1,0 +1,136 @@
+/**
+ * Runtime: a started host over an adapter to other processes, and the loop that turns it.
+ *
+ * Theory of operation: one {@link EventLoop} polls the host and then lets everybody who waits work and look. A wait that
+ * finds something ends in that turn, its owner goes on before the next one, and the loop doesn't sleep in between; so
+ * code between two waits may make any call without telling the loop.
+ */
+
+import type { Adapter } from '../adapter/adapter.ts';
+import { SystemClock } from '../clock.ts';
+import { EventLoop } from '../event-loop.ts';
+import type { ProviderOptions } from '../provider.ts';
+import { Host } from './host.ts';
+
+export interface RuntimeOptions extends Omit<ProviderOptions, 'adapter' | 'clock' | 'host'> {
+  readonly adapter: Adapter;
+  /** Name of this host in the journal. */
+  readonly name?: string;
+}
+
+export interface WaitOptions {
+  /** Ends the wait with the signal's reason; within about 100 ms. */
+  readonly signal?: AbortSignal;
+  /** Longest time in which nothing is done, in milliseconds; then {@link IdleError}. Kept to about 100 ms. */
+  readonly idleMs?: number;
+  /** Works in each turn. @returns how much was done; 0 when there was nothing to do */
+  readonly work?: () => number;
+}
+
+/** Nothing was done for too long. */
+export class IdleError extends Error {
+  override readonly name = 'IdleError';
+}
+
+/** Somebody who waits. @returns how much was done */
+type Waiter = () => number;
+
+export class Runtime {
+  readonly host: Host;
+  readonly #waiters = new Set<Waiter>();
+  readonly #failures = new Set<(error: unknown) => void>();
+  readonly #loop: EventLoop;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  #stopped: Promise<void> | null = null;
+  #broken: { readonly error: unknown } | null = null;
+
+  /** Starts host and loop. @throws {@link SpiError} when the provider doesn't start */
+  constructor({ adapter, name, ...options }: RuntimeOptions) {
+    const clock = new SystemClock();
+    this.host = new Host({ ...options, adapter, clock, ...(name === undefined ? {} : { host: name }) });
+    this.host.start();
+    this.#loop = new EventLoop({ poll: () => this.#turn(), wakeUp: adapter.wakeUp, clock });
+    this.#running = this.#loop.run(this.#stop.signal).catch((error: unknown) => {
+      // The provider is broken, or its journal: nobody waits any longer.
+      this.#broken = { error };
+      for (const fail of this.#failures) fail(error);
+    });
+  }
+
+  /**
+   * Waits until `look` finds something; it is asked at once and then in each turn.
+   *
+   * @returns what it found
+   * @throws what `look` and `options.work` throw; the signal's reason; {@link IdleError}
+   */
+  until<T>(look: () => T | null, { signal, idleMs = Infinity, work }: WaitOptions = {}): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#broken !== null) throw this.#broken.error;
+      let lastMs = performance.now();
+      const end = (): void => {
+        this.#waiters.delete(turn);
+        this.#failures.delete(fail);
+      };
+      const fail = (error: unknown): void => {
+        end();
+        reject(error);
+      };
+      const turn = (): number => {
+        try {
+          signal?.throwIfAborted();
+          const done = work?.() ?? 0;
+          const found = look();
+          if (found !== null) {
+            end();
+            resolve(found);
+            return done + 1;
+          }
+          if (idleMs !== Infinity) {
+            const nowMs = performance.now();
+            if (done > 0) lastMs = nowMs;
+            else if (nowMs - lastMs > idleMs) throw new IdleError(`nothing happened for ${idleMs} ms`);
+          }
+          return done;
+        } catch (error) {
+          fail(error);
+          return 1;
+        }
+      };
+      this.#waiters.add(turn);
+      this.#failures.add(fail);
+      turn();
+      this.#loop.nudge();
+    });
+  }
+
+  /**
+   * Lets closed sockets finish, then stops host and loop and closes the journal. Connections that are open are ended.
+   * The adapter may hold the process a little longer, until its peers have ended their part, too.
+   *
+   * @throws what had broken the loop
+   */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#finish();
+    return this.#stopped;
+  }
+
+  async #finish(): Promise<void> {
+    const { host } = this;
+    try {
+      // Each takes no longer than the provider's closeMs.
+      await this.until(() => (host.provider.inventory().sockets <= host.openSockets ? true : null));
+      host.stop();
+      host.provider.closeJournal();
+    } finally {
+      this.#stop.abort();
+      await this.#running;
+    }
+  }
+
+  #turn(): number {
+    let done = this.host.poll();
+    for (const waiter of this.#waiters) done += waiter();
+    return done;
+  }
+}
