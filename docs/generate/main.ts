@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { machinePages } from './pages.ts';
+import { demoOutput, readmeFile, withOutput } from './readme.ts';
 import { coveragePage } from './spi-coverage.ts';
 
 const docs = fileURLToPath(new URL('..', import.meta.url));
@@ -14,4 +15,10 @@ for (const [name, text] of [...(await machinePages()), ['spi-coverage.md', cover
   mkdirSync(path.dirname(file), { recursive: true });
   writeFileSync(file, text);
   console.log(`docs/${name}`);
+}
+const readme = readFileSync(readmeFile, 'utf8');
+const changed = withOutput(readme, demoOutput());
+if (changed !== readme) {
+  writeFileSync(readmeFile, changed);
+  console.log('README.md');
 }

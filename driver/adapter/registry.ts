@@ -104,6 +104,8 @@ export const adapterRegistry: readonly AdapterEntry[] = [
         .filter(({ isFatal }) => !isFatal)
         .map(findingText),
     create: () => new VerbsAdapter(),
+    // Its ports are a space of their own, of which nothing can be asked; a free one of TCP's is a good guess.
+    probe: (local) => (local.port === 0 ? probeTcp(local) : local.port),
   },
   {
     name: 'simulated',

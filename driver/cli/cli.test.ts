@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -46,25 +55,43 @@ describe('demo', () => {
     assert.match(diagram, /switch->>provider: WSPConnect socket 0\n/);
   });
 
-  test.each([0, 1, 4096, 4097, 3_000_000])('a file of %i bytes', (size) => {
-    const file = path.join(folder, `file-${size}`);
-    writeFileSync(
-      file,
-      new Uint8Array(size).map((_, index) => index % 251),
-    );
-    const { code, out, err } = wsdirect('demo', file, '--out', 'sizes', '--receive-file', 'received', '--notify');
-    assert.equal(code, 0, err);
-    assert.match(out, /\nsha256 equal\nreplay: equal\n$/);
-    assert.ok(readFileSync(path.join(folder, 'received')).equals(readFileSync(file)));
+  test.each([
+    ['iwarp', [0, 1, 67_108_864]],
+    ['simulated', [0, 1, 4096, 4097, 3_000_000]],
+  ] as const)('over %s, files of %j bytes', (adapter, sizes) => {
+    for (const size of sizes) {
+      const file = path.join(folder, `file-${size}`);
+      writeFileSync(
+        file,
+        new Uint8Array(size).map((_, index) => index % 251),
+      );
+      const out = ['--out', 'sizes', '--receive-file', 'received', '--notify'];
+      const { code, out: said, err } = wsdirect('demo', file, '--adapter', adapter, ...out);
+      assert.equal(code, 0, err);
+      assert.match(said, /\nsha256 equal\nreplay: equal\n$/);
+      assert.ok(readFileSync(path.join(folder, 'received')).equals(readFileSync(file)));
+      rmSync(file);
+    }
   });
 
   test('the same seed gives the same journals', () => {
     const [first, second] = ['a', 'b'].map((name) => {
-      const { code, out } = wsdirect('demo', '--seed', '7', '--chunk', '8K', '--out', name, '--json');
+      const { code, out } = wsdirect(
+        'demo',
+        '--adapter',
+        'simulated',
+        '--seed',
+        '7',
+        '--chunk',
+        '8K',
+        '--out',
+        name,
+        '--json',
+      );
       assert.equal(code, 0);
-      const { seed, chunkBytes, isEqual, moved, hosts } = JSON.parse(out);
+      const { seed, chunkBytes, isEqual, taken, hosts } = JSON.parse(out);
       assert.deepEqual({ seed, chunkBytes, isEqual }, { seed: 7, chunkBytes: 8192, isEqual: true });
-      assert.equal(moved.reads, 15);
+      assert.equal(taken.reads, 15);
       assert.deepEqual(
         hosts.map(({ verdict }: { verdict: { type: string } }) => verdict.type),
         ['equal', 'equal'],
@@ -87,28 +114,43 @@ describe('demo', () => {
     assertRefused(['demo', 'same/client.wsdj', '--out', 'same'], /would replace the file that is sent/);
     assert.equal(readFileSync(path.join(folder, 'same/client.wsdj'), 'utf8'), 'an old journal');
     assertRefused(['demo', '--seed', 'x'], /whole number from 0/);
+    assertRefused(['demo', '--seed', '1'], /--seed is for a simulation/);
+    assertRefused(['demo', '--adapter', 'x'], /no adapter 'x': one of iwarp, /);
     assertRefused(['demo', '--chunk', '0'], /bytes from 1 to/);
     assertRefused(['demo', '--frobnicate'], /unknown option '--frobnicate'/);
   });
 
-  test('Ctrl-C ends it with 130, and leaves no part of a file', async () => {
-    const file = path.join(folder, 'long');
-    writeFileSync(file, new Uint8Array(50_000_000));
-    const child = spawn(process.execPath, [program, 'demo', file, '--out', 'cut', '--chunk', '100'], { cwd: folder });
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (text) => {
-      said += text;
-    });
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      if (text.includes('connected')) child.kill('SIGINT');
-    });
-    const code = await new Promise((resolve) => child.on('close', resolve));
-    assert.equal(code, 130);
-    assert.equal(said, 'wsdirect: interrupted\n');
-    assert.deepEqual(readdirSync(path.join(folder, 'cut')).sort(), ['client.wsdj', 'server.wsdj']);
-    // What was done until then is on record.
-    assert.match(wsdirect('replay', 'cut/client.wsdj').out, /replay: equal\n$/);
-  });
+  test.each(['iwarp', 'simulated'])(
+    'over %s, Ctrl-C ends it with 130, and leaves no part of a file',
+    async (adapter) => {
+      const file = path.join(folder, 'long');
+      const out = path.join(folder, `cut-${adapter}`);
+      writeFileSync(file, new Uint8Array(200_000_000));
+      const args = ['demo', file, '--adapter', adapter, '--out', out, '--chunk', '4K'];
+      const child = spawn(process.execPath, [program, ...args], { cwd: folder });
+      const ended = new Promise((resolve) => child.on('close', resolve));
+      let said = '';
+      child.stderr.setEncoding('utf8').on('data', (text) => {
+        said += text;
+      });
+      const hasBegun = () =>
+        existsSync(out) &&
+        readdirSync(out).some((name) => name.endsWith('.part') && statSync(path.join(out, name)).size > 0);
+      while (!hasBegun()) {
+        assert.equal(child.exitCode, null, said);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      child.kill('SIGINT');
+      assert.equal(await ended, 130);
+      assert.equal(said, 'wsdirect: interrupted\n');
+      assert.deepEqual(readdirSync(out).sort(), ['client.wsdj', 'server.wsdj']);
+      // What was done until then is on record.
+      for (const journal of ['client.wsdj', 'server.wsdj']) {
+        assert.match(wsdirect('replay', path.join(out, journal)).out, /replay: equal\n$/);
+      }
+      rmSync(file);
+    },
+  );
 });
 
 describe('replay', () => {
@@ -119,7 +161,7 @@ describe('replay', () => {
   test('an undamaged journal is equal', () => {
     const { code, out } = wsdirect('replay', 'replayed/client.wsdj');
     assert.equal(code, 0);
-    assert.match(out, /^journal of client over the simulated adapter: \d+ records, seed 1\n/);
+    assert.match(out, /^journal of client over the iwarp adapter: \d+ records\n/);
     assert.match(out, /\nreplay: equal\n$/);
   });
 
@@ -233,7 +275,7 @@ test('adapters: which can be used, and why not the others', () => {
 
 describe('the command itself', () => {
   test('help of every command says its exit codes', () => {
-    for (const name of ['', 'demo', 'replay', 'machines', 'adapters']) {
+    for (const name of ['', 'demo', 'serve', 'get', 'put', 'ping', 'replay', 'machines', 'adapters']) {
       const { code, out } = wsdirect(...(name === '' ? [] : [name]), '--help');
       assert.equal(code, 0);
       assert.match(out, /Exit code/);

@@ -1,24 +1,22 @@
-/** `wsdirect demo`: two hosts on the simulated adapter move a file, and their journals are replayed. */
+/** `wsdirect demo`: two hosts move a file, and their journals are replayed. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command } from 'commander';
 
 import { machineNames } from '../../machines/index.ts';
-import { SimulatedNetwork } from '../adapter/simulated.ts';
-import { Endpoint, EndpointError } from '../client/endpoint.ts';
-import { CHUNK_BYTES_MAX, FileReceiver, FileSender } from '../client/file-transfer.ts';
-import { Host, SpiError } from '../client/host.ts';
+import type { AdapterEntry } from '../adapter/registry.ts';
+import { EndpointError, type EndpointCounts } from '../client/endpoint.ts';
+import { CHUNK_BYTES_MAX } from '../client/file-transfer.ts';
+import { SpiError } from '../client/host.ts';
 import { toSequenceDiagram } from '../diagram.ts';
-import { openJournalFile, readJournalFile } from '../journal/file.ts';
+import { readJournalFile } from '../journal/file.ts';
 import { replayJournal, type Verdict, verdictText } from '../replay.ts';
-import type { Socket } from '../spi.ts';
+import { chosenAdapter, DEFAULT_ADAPTER } from './adapters.ts';
 import {
   byteCount,
   counted,
@@ -33,10 +31,14 @@ import {
   wholeNumber,
   withFile,
 } from './command.ts';
+import { moveBetweenProcesses } from './demo-processes.ts';
+import { moveOnSimulatedNetwork } from './demo-simulated.ts';
 import { InputFile, OutputFile } from './files.ts';
+import type { TransferResult } from './transfer-result.ts';
 
 interface Options {
-  readonly seed: number;
+  readonly adapter: string;
+  readonly seed?: number;
   readonly chunk?: number;
   readonly out?: string;
   readonly receiveFile?: string;
@@ -44,21 +46,44 @@ interface Options {
   readonly json?: boolean;
 }
 
+/** What is to be moved, and where everything goes. */
+export interface DemoPlan {
+  readonly input: InputFile;
+  readonly receivedFile: string;
+  readonly journals: { readonly client: string; readonly server: string };
+  readonly chunkBytes: number;
+  readonly notify: boolean;
+  readonly quiet: boolean;
+  readonly seed: number;
+  readonly interrupted: AbortSignal;
+}
+
+/** How it went. */
+export interface DemoRun {
+  /** Who talked to whom. */
+  readonly connected: string;
+  /** As the giving end, the client, has it. */
+  readonly result: TransferResult;
+  /** What the taking end, the server, has moved. */
+  readonly taken: EndpointCounts;
+  /** Time on a simulated network; null on a real one. */
+  readonly virtualSeconds: number | null;
+}
+
 /** What the demo moves when it is given nothing else: the specification, which the package ships. */
 const SHIPPED_FILE = 'docs/spec/wsd.md';
-const CLIENT = { address: '10.0.0.1', port: 49_000 };
-const SERVER = { address: '10.0.0.2', port: 7000 };
-/** Of the simulated link: 100 Gbit/s. */
-const BANDWIDTH = 12.5e9;
-/** How long we may keep the process from hearing Ctrl-C. */
-const TURN_MS = 20;
 const DIAGRAM_STEPS = 120;
 
 export function demoCommand(terminal: Terminal, finish: (exitCode: number) => void): Command {
   return new Command('demo')
-    .description('Move a file between two hosts on the simulated adapter, then replay what they did.')
+    .description('Move a file from one host to another, then replay what they did.')
     .argument('[file]', 'file to move; by default the specification that comes with the package')
-    .option('--seed <number>', 'seed of the simulation', wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
+    .option(
+      '--adapter <name>',
+      'as listed by: wsdirect adapters; with simulated both hosts are in one process, and a run can be repeated',
+      DEFAULT_ADAPTER,
+    )
+    .option('--seed <number>', 'seed of the simulation (default: 1)', wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option(
       '--chunk <bytes>',
       'bytes that are moved at once, as 65536, 64K or 1M (default: an eighth of the file, 16K to 1M)',
@@ -73,7 +98,7 @@ export function demoCommand(terminal: Terminal, finish: (exitCode: number) => vo
       '\nThe folder gets the journals of both hosts (client.wsdj, server.wsdj) and a Mermaid sequence diagram of the first' +
         '\nsteps (client.mmd). See them with: wsdirect replay FOLDER/client.wsdj' +
         '\nExit codes: 0 all equal, 1 something is unequal or the connection was lost, 2 wrong usage or unusable files,' +
-        '\n130 ended by Ctrl-C.',
+        '\n130 ended by Ctrl-C, 143 by SIGTERM.',
     )
     .action(async (file: string | undefined, options: Options) => {
       finish(await demo(terminal, file ?? path.join(packageFolder(), SHIPPED_FILE), options));
@@ -81,221 +106,125 @@ export function demoCommand(terminal: Terminal, finish: (exitCode: number) => vo
 }
 
 async function demo(terminal: Terminal, file: string, options: Options): Promise<number> {
+  const { chunk, notify, json, seed = 1 } = options;
+  const entry = chosenAdapter(options.adapter);
+  if (options.seed !== undefined && entry.reach !== 'process') {
+    throw new UserError(`--seed is for a simulation, and the ${entry.name} adapter is none`);
+  }
   const input = new InputFile(file);
   try {
     const folder = outputFolder(options.out);
     const receivedFile = options.receiveFile ?? path.join(folder, `received-${path.basename(file)}`);
     refuseToReplace(file, receivedFile, folder);
-    const output = new OutputFile(receivedFile);
-    try {
-      return await run(terminal, input, output, folder, options);
-    } catch (error) {
-      if (error instanceof EndpointError || error instanceof SpiError) throw new UserError(error.message, Exit.failed);
-      throw error;
-    } finally {
-      output.discard();
+    // Whether it can be written is better known before anything happens.
+    new OutputFile(receivedFile).discard();
+    const [client, server] = ['client', 'server'].map((name) => path.join(folder, `${name}.wsdj`)) as [string, string];
+    withFile('cannot replace a journal', () => [client, server].map((journal) => rmSync(journal, { force: true })));
+    const plan: DemoPlan = {
+      input,
+      receivedFile,
+      journals: { client, server },
+      chunkBytes: chunk ?? Math.min(Math.max(Math.ceil(input.size / 8 / 4096) * 4096, 16_384), 1_048_576),
+      notify: notify === true,
+      quiet: json === true,
+      seed,
+      interrupted: terminal.interrupted,
+    };
+    const how = entry.reach === 'process' ? ` (seed ${seed})` : '';
+    if (json !== true) {
+      const what = `${input.name}, ${counted(input.size, 'byte')}, over the ${entry.name} adapter${how}`;
+      terminal.write(`wsdirect demo: ${what}\n\n`);
     }
+    const run = await move(entry, plan, terminal);
+    return report(terminal, entry, plan, run, path.join(folder, 'client.mmd'));
+  } catch (error) {
+    if (error instanceof EndpointError || error instanceof SpiError) throw new UserError(error.message, Exit.failed);
+    throw error;
   } finally {
     input.close();
   }
 }
 
-async function run(
-  { write, interrupted }: Terminal,
-  input: InputFile,
-  output: OutputFile,
-  folder: string,
-  { seed, chunk, notify, json }: Options,
-): Promise<number> {
-  const say = json === true ? () => {} : write;
-  const chunkBytes = chunk ?? Math.min(Math.max(Math.ceil(input.size / 8 / 4096) * 4096, 16_384), 1_048_576);
-  say(`wsdirect demo: ${input.name}, ${counted(input.size, 'byte')}, over the simulated adapter (seed ${seed})\n\n`);
+const move = (entry: AdapterEntry, plan: DemoPlan, terminal: Terminal): Promise<DemoRun> =>
+  entry.reach === 'process' ? moveOnSimulatedNetwork(entry, plan) : moveBetweenProcesses(entry, plan, terminal);
 
-  const simulation = new Simulation(seed, folder, interrupted);
-  const { client, server, network } = simulation;
-  try {
-    const listener = server.listen({ family: 'IPv4', ...SERVER });
-    const connecting = client.connect({ family: 'IPv4', ...CLIENT }, { family: 'IPv4', ...SERVER });
-    let accepted: Socket | null = null;
-    await simulation.until(
-      () => {
-        accepted ??= server.accept(listener)?.socket ?? null;
-        return client.isConnected(connecting) && accepted !== null;
-      },
-      () => client.poll() + server.poll(),
-    );
-    say(`connected     ${CLIENT.address}:${CLIENT.port} to ${SERVER.address}:${SERVER.port}\n`);
+/** Replays both journals, and tells all. @returns the exit code */
+function report(
+  { write }: Terminal,
+  entry: AdapterEntry,
+  { input, receivedFile, journals, chunkBytes, quiet, seed }: DemoPlan,
+  { connected, result, taken, virtualSeconds }: DemoRun,
+  diagram: string,
+): number {
+  const say = quiet ? () => {} : write;
+  const { seconds, counts: given } = result;
+  const simulated =
+    virtualSeconds === null
+      ? ''
+      : ` (on the simulated network ${durationText(virtualSeconds)}, ${rateText(input.size, virtualSeconds)})`;
+  say(
+    `connected     ${connected}\n` +
+      `moved         in ${durationText(seconds)}, ${rateText(input.size, seconds)}${simulated}\n` +
+      `  messages    ${counted(given.bytesSent, 'byte')} in ${counted(given.messagesSent, 'message')}\n` +
+      `  RDMA reads  ${counted(taken.bytesRead, 'byte')} in ${counted(taken.reads, 'read')}\n` +
+      `received      ${path.resolve(receivedFile)}\n\n`,
+  );
 
-    const near = new Endpoint(client, connecting, { role: 'connecting', notify: notify === true });
-    const far = new Endpoint(server, accepted!, { role: 'accepting', notify: notify === true });
-    const sender = new FileSender(near, input, chunkBytes);
-    const receiver = new FileReceiver(far, output);
-    const bar = progressBar(input.size, json === true);
-    const startMs = performance.now();
-    const startNs = network.nowNs;
-    try {
-      await simulation.until(
-        () => sender.isEqual !== null && receiver.isDone,
-        () => sender.step() + receiver.step(),
-        () =>
-          bar?.update(receiver.received, { rate: rateText(receiver.received, (performance.now() - startMs) / 1e3) }),
-      );
-      bar?.update(input.size);
-    } finally {
-      bar?.stop();
-    }
-    const seconds = (performance.now() - startMs) / 1e3;
-    const virtualSeconds = (network.nowNs - startNs) / 1e9;
-    near.close();
-    far.close();
-    server.close(listener);
-    await simulation.end();
-
-    const moved = { byMessage: near.counts.bytesSent, byRdmaRead: far.counts.bytesRead };
-    say(
-      `moved         in ${durationText(seconds)}, ${rateText(input.size, seconds)}` +
-        ` (on the simulated network ${durationText(virtualSeconds)}, ${rateText(input.size, virtualSeconds)})\n` +
-        `  messages    ${counted(moved.byMessage, 'byte')} in ${counted(near.counts.messagesSent, 'message')}\n` +
-        `  RDMA reads  ${counted(moved.byRdmaRead, 'byte')} in ${counted(far.counts.reads, 'read')}\n` +
-        `received      ${output.file}\n\n`,
-    );
-
-    const hosts = (['client', 'server'] as const).map((name) => {
-      const journal = simulation.journalFile(name);
-      const contents = readJournalFile(journal);
-      const { verdict, steps, machineSteps } = replayJournal(contents);
-      const journalBytes = statSync(journal).size;
-      return { name, contents, journal, journalBytes, records: contents.records.count, verdict, steps, machineSteps };
-    });
-    const table = new Table({
-      head: ['steps', ...hosts.map(({ name }) => name)],
-      colAligns: ['left', 'right', 'right'],
-      ...tableStyle,
-    });
-    for (const machine of machineNames) table.push([machine, ...hosts.map((host) => host.machineSteps[machine])]);
-    say(`${tableText(table)}\n`);
-    for (const { name, journal, journalBytes, records } of hosts) {
-      say(`journal       ${journal}, ${counted(journalBytes, 'byte')}, ${counted(records, 'record')} of the ${name}\n`);
-    }
-    const diagram = path.join(folder, 'client.mmd');
-    withFile(`cannot write ${diagram}`, () =>
-      writeFileSync(diagram, toSequenceDiagram(hosts[0]!.contents, { steps: DIAGRAM_STEPS })),
-    );
-    say(`diagram       ${diagram}\n\n`);
-
-    // What counts is what the disk holds, on either side.
-    const [sent, received] = [sha256(input.file), sha256(output.file)];
-    const isEqual = sent === received && sender.isEqual === true;
-    const verdicts = hosts.map(({ verdict }) => verdict);
-    const replayed = verdicts.every(({ type }) => type === 'equal');
-    say(`sha256        ${received}\n`);
-    for (const { name, verdict, steps } of hosts)
-      say(`replay        ${name}: ${counted(steps, 'event')}, ${verdictText(verdict)}\n`);
-    say(`\nsha256 ${isEqual ? 'equal' : `unequal: sent ${sent}`}\nreplay: ${replayed ? 'equal' : worst(verdicts)}\n`);
-    if (json === true) {
-      const result = {
-        file: input.file,
-        size: input.size,
-        seed,
-        chunkBytes,
-        received: output.file,
-        sha256: received,
-        isEqual,
-        seconds,
-        virtualSeconds,
-        moved: { ...moved, messages: near.counts.messagesSent, reads: far.counts.reads },
-        hosts: hosts.map(({ contents: _, ...host }) => host),
-        diagram,
-      };
-      write(`${JSON.stringify(result, null, 2)}\n`);
-    }
-    return isEqual && replayed ? Exit.ok : Exit.failed;
-  } finally {
-    simulation.closeJournals();
+  const hosts = (['client', 'server'] as const).map((name) => {
+    const journal = journals[name];
+    const contents = readJournalFile(journal);
+    const { verdict, steps, machineSteps } = replayJournal(contents);
+    const journalBytes = statSync(journal).size;
+    return { name, contents, journal, journalBytes, records: contents.records.count, verdict, steps, machineSteps };
+  });
+  const table = new Table({
+    head: ['steps', ...hosts.map(({ name }) => name)],
+    colAligns: ['left', 'right', 'right'],
+    ...tableStyle,
+  });
+  for (const machine of machineNames) table.push([machine, ...hosts.map((host) => host.machineSteps[machine])]);
+  say(`${tableText(table)}\n`);
+  for (const { name, journal, journalBytes, records } of hosts) {
+    say(`journal       ${journal}, ${counted(journalBytes, 'byte')}, ${counted(records, 'record')} of the ${name}\n`);
   }
+  withFile(`cannot write ${diagram}`, () =>
+    writeFileSync(diagram, toSequenceDiagram(hosts[0]!.contents, { steps: DIAGRAM_STEPS })),
+  );
+  say(`diagram       ${diagram}\n\n`);
+
+  // What counts is what the disk holds, on either side.
+  const [sent, received] = [sha256(input.file), sha256(receivedFile)];
+  const isEqual = sent === received && result.isEqual;
+  const verdicts = hosts.map(({ verdict }) => verdict);
+  const replayed = verdicts.every(({ type }) => type === 'equal');
+  say(`sha256        ${received}\n`);
+  for (const { name, verdict, steps } of hosts) {
+    say(`replay        ${name}: ${counted(steps, 'event')}, ${verdictText(verdict)}\n`);
+  }
+  say(`\nsha256 ${isEqual ? 'equal' : `unequal: sent ${sent}`}\nreplay: ${replayed ? 'equal' : worst(verdicts)}\n`);
+  if (quiet) {
+    const told = {
+      adapter: entry.name,
+      file: input.file,
+      size: input.size,
+      ...(entry.reach === 'process' ? { seed } : {}),
+      chunkBytes,
+      received: path.resolve(receivedFile),
+      sha256: received,
+      isEqual,
+      seconds,
+      virtualSeconds,
+      given,
+      taken,
+      hosts: hosts.map(({ contents: _, ...host }) => host),
+      diagram,
+    };
+    write(`${JSON.stringify(told, null, 2)}\n`);
+  }
+  return isEqual && replayed ? Exit.ok : Exit.failed;
 }
 
 const worst = (verdicts: readonly Verdict[]): string => verdictText(verdicts.find(({ type }) => type !== 'equal')!);
-
-/** Two started hosts, each with a journal in a file. */
-class Simulation {
-  readonly network: SimulatedNetwork;
-  readonly client: Host;
-  readonly server: Host;
-  readonly #folder: string;
-  readonly #interrupted: AbortSignal;
-  #closed = false;
-
-  constructor(seed: number, folder: string, interrupted: AbortSignal) {
-    this.#folder = folder;
-    this.#interrupted = interrupted;
-    this.network = new SimulatedNetwork({ seed, bandwidth: BANDWIDTH });
-    this.client = this.#host('client', CLIENT.address, seed);
-    this.server = this.#host('server', SERVER.address, seed);
-  }
-
-  journalFile(host: string): string {
-    return path.join(this.#folder, `${host}.wsdj`);
-  }
-
-  #host(name: string, address: string, seed: number): Host {
-    const adapter = this.network.host({ addresses: [address] });
-    const file = this.journalFile(name);
-    const sink = withFile(`cannot write ${file}`, () => openJournalFile(file, { overwrite: true }));
-    let drawn = 0;
-    const host = new Host({
-      adapter,
-      clock: adapter.clock,
-      host: name,
-      seed,
-      journal: { mode: 'file', sink },
-      // Numbers that anybody can guess, so that a run can be repeated; nothing leaves this process.
-      random: (bytes) => {
-        const digest = createHash('sha256').update(`${seed} ${name} ${drawn++}`).digest();
-        bytes.set(digest.subarray(0, bytes.length));
-      },
-    });
-    host.start();
-    return host;
-  }
-
-  /** Turns until `condition`. `now and then` is called as often as Ctrl-C is looked for. */
-  async until(condition: () => boolean, turn: () => number, nowAndThen: () => void = () => {}): Promise<void> {
-    let idle = false;
-    let pauseMs = performance.now() + TURN_MS;
-    while (!condition()) {
-      if (turn() > 0) idle = false;
-      // Polling moves time as well, so what it brought may wait at a host that was polled before.
-      else if (!this.network.advance()) {
-        if (idle) throw new Error('the hosts wait for each other, and nothing more happens');
-        idle = true;
-      }
-      if (performance.now() < pauseMs) continue;
-      nowAndThen();
-      await nextTurn();
-      this.#interrupted.throwIfAborted();
-      pauseMs = performance.now() + TURN_MS;
-    }
-  }
-
-  /** Lets the closed sockets finish, and stops both hosts. */
-  async end(): Promise<void> {
-    const hosts = [this.client, this.server];
-    await this.until(
-      () => hosts.every(({ provider }) => provider.inventory().sockets === 0),
-      () => this.client.poll() + this.server.poll(),
-    );
-    for (const host of hosts) host.stop();
-    this.closeJournals();
-  }
-
-  /** Ends both journals, wherever the hosts are. */
-  closeJournals(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const { provider } of [this.client, this.server]) provider.closeJournal();
-  }
-}
 
 function outputFolder(given: string | undefined): string {
   if (given === undefined) {
@@ -336,17 +265,4 @@ function sha256(file: string): string {
   } finally {
     input.close();
   }
-}
-
-/** A bar on a terminal; null elsewhere. */
-function progressBar(size: number, quiet: boolean): SingleBar | null {
-  if (quiet || !process.stderr.isTTY || size === 0) return null;
-  const bar = new SingleBar({
-    format: 'moving        [{bar}] {percentage}% {rate}',
-    stream: process.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-  });
-  bar.start(size, 0, { rate: '' });
-  return bar;
 }

@@ -6,7 +6,7 @@ import { Command } from 'commander';
 
 import { EndpointError } from '../client/endpoint.ts';
 import { encodeRequest, expectReady, Kind, throwIfRefused, withKind } from '../client/file-service.ts';
-import { addressText } from '../client/host.ts';
+import { endpointText } from '../client/host.ts';
 import { sameBytes } from '../handshake.ts';
 import { byteCount, counted, type Terminal, wholeNumber } from './command.ts';
 import {
@@ -50,7 +50,7 @@ async function ping(terminal: Terminal, target: Target, options: Options): Promi
       endpoint.send(encodeRequest({ operation: 'ping', path: '', size: 0 }));
       const step = (): number => endpoint.step();
       expectReady(await until(() => endpoint.take(), step));
-      say(`ping ${addressText(address)} over ${adapter}: ${counted(size, 'byte')}\n`);
+      say(`ping ${endpointText(address)} over ${adapter}: ${counted(size, 'byte')}\n`);
       const message = withKind(Kind.ping, new Uint8Array(size - 1));
       for (let round = 1; round <= count; round++) {
         if (round > 1 && interval > 0)
@@ -67,7 +67,7 @@ async function ping(terminal: Terminal, target: Target, options: Options): Promi
           throw new EndpointError('what came back is not what was sent');
         }
         microseconds.push(us);
-        say(`${counted(size, 'byte')} from ${addressText(address)}: round ${round}, ${us.toFixed(0)} us\n`);
+        say(`${counted(size, 'byte')} from ${endpointText(address)}: round ${round}, ${us.toFixed(0)} us\n`);
       }
     });
   } finally {

@@ -12,7 +12,7 @@ import type { SocketAddress } from '../adapter/adapter.ts';
 import type { NetworkAdapterEntry } from '../adapter/registry.ts';
 import { Endpoint, EndpointError } from '../client/endpoint.ts';
 import { Refusal } from '../client/file-service.ts';
-import { addressText, SpiError } from '../client/host.ts';
+import { SpiError } from '../client/host.ts';
 import { IdleError, Runtime, type WaitOptions } from '../client/runtime.ts';
 import { openJournalFile } from '../journal/file.ts';
 import { chosenNetworkAdapter, DEFAULT_ADAPTER } from './adapters.ts';
@@ -32,6 +32,7 @@ export interface RemoteOptions {
   readonly adapter: string;
   readonly journal?: string;
   readonly crc: boolean;
+  readonly notify?: boolean;
   readonly json?: boolean;
 }
 
@@ -40,6 +41,7 @@ export const withRemoteOptions = (command: Command): Command =>
   command
     .option('--adapter <name>', 'as listed by: wsdirect adapters', DEFAULT_ADAPTER)
     .option('--no-crc', 'do not ask for checksums (they are used when either end asks)')
+    .option('--notify', 'have completions told by up-call instead of asking for them')
     .option('--journal <file>', "record every step in a new file, for 'wsdirect replay'")
     .option('--json', 'print the result as JSON');
 
@@ -186,7 +188,7 @@ export async function withRemote<T>(
     } catch (error) {
       throw error instanceof SpiError ? connectError(error, target, failure()) : error;
     }
-    const endpoint = new Endpoint(host, socket, { role: 'connecting' });
+    const endpoint = new Endpoint(host, socket, { role: 'connecting', notify: options.notify === true });
     try {
       await until(
         () => (endpoint.canSend ? true : null),
@@ -229,5 +231,3 @@ export function remoteError(error: unknown, target: Target): unknown {
   }
   return error;
 }
-
-export { addressText };

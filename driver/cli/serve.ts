@@ -8,7 +8,7 @@ import type { SocketAddress } from '../adapter/adapter.ts';
 import { Endpoint, EndpointError } from '../client/endpoint.ts';
 import { decodeRequest, encodeRefusal, type FileRequest, readyMessage, Refusal } from '../client/file-service.ts';
 import { FileReceiver, FileSender } from '../client/file-transfer.ts';
-import { addressText, SpiError } from '../client/host.ts';
+import { endpointText, SpiError } from '../client/host.ts';
 import { IdleError, type Runtime } from '../client/runtime.ts';
 import type { Socket } from '../spi.ts';
 import { byteCount, Exit, type Terminal, UserError, wholeNumber } from './command.ts';
@@ -98,10 +98,10 @@ class Server {
     const { runtime, entry } = startRuntime('server', this.#options);
     try {
       const port = entry.probe(wanted);
-      if (typeof port === 'string') throw new UserError(`cannot listen at ${addressText(wanted)}: ${port}`);
+      if (typeof port === 'string') throw new UserError(`cannot listen at ${endpointText(wanted)}: ${port}`);
       const local = { ...wanted, port };
       const listener = listenAt(runtime, local);
-      const url = `wsd://${addressText(local)}/`;
+      const url = `wsd://${endpointText(local)}/`;
       const where = { type: 'listening', url, address: local.address, port, folder: this.#folder.root, adapter };
       this.#tell(where, `serving ${this.#folder.root} at ${url} over ${entry.name}`);
       try {
@@ -110,7 +110,7 @@ class Server {
           const { socket, remote } = await runtime.until(() => runtime.host.accept(listener, admits), {
             signal: this.#signal,
           });
-          const client = this.#serve(runtime, socket, addressText(remote));
+          const client = this.#serve(runtime, socket, endpointText(remote));
           this.#clients.add(client);
           void client.finally(() => this.#clients.delete(client)).catch(() => {});
           if (once !== true) {
@@ -139,7 +139,10 @@ class Server {
     let endpoint: Endpoint | null = null;
     let outcome: Outcome;
     try {
-      endpoint = new Endpoint(runtime.host, socket, { role: 'accepting' });
+      endpoint = new Endpoint(runtime.host, socket, {
+        role: 'accepting',
+        notify: this.#options.notify === true,
+      });
       outcome = await this.#answer(runtime, endpoint, client);
     } catch (error) {
       if (error === this.#signal.reason) {
@@ -262,7 +265,7 @@ function listenAt(runtime: Runtime, local: SocketAddress): Socket {
   } catch (error) {
     if (!(error instanceof SpiError)) throw error;
     const hint = net.isIP(local.address) === 0 ? '' : ': is it an address of this computer, and is the port free?';
-    throw new UserError(`cannot listen at ${addressText(local)}: ${error.message}${hint}`);
+    throw new UserError(`cannot listen at ${endpointText(local)}: ${error.message}${hint}`);
   }
 }
 

@@ -216,14 +216,22 @@ export class Endpoint {
   step(): number {
     if (this.#failure !== null && this.#incoming.length === 0) throw this.#failure;
     let done = this.#host.poll();
+    // What has completed counts, though the connection was lost meanwhile: a peer may leave as soon as it has our last.
+    done += this.#attempt(() => this.#takeReceived());
+    done += this.#attempt(() => this.#takeCompleted());
+    if (this.#failure === null) done += this.#attempt(() => this.#startRdma() + this.#sendMessages());
+    return done;
+  }
+
+  /** Notes what the connection is lost by. @returns how much was done */
+  #attempt(work: () => number): number {
     try {
-      done += this.#takeReceived() + this.#takeCompleted() + this.#startRdma() + this.#sendMessages();
+      return work();
     } catch (error) {
       if (!(error instanceof EndpointError) && !(error instanceof SpiError)) throw error;
       this.#failure ??= error instanceof EndpointError ? error : new EndpointError(error.message, { cause: error });
-      done++;
+      return 1;
     }
-    return done;
   }
 
   /** Sends `payload`, at most {@link Endpoint.thresholdBytes}, as one message; copied. */

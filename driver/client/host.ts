@@ -139,7 +139,7 @@ export class Host {
     this.#select(socket, FD_CONNECT);
     const name = toSockaddr(remote);
     this.provider.WSPConnect(socket, name, name.length, null, null, null, null, this.errno);
-    if (this.errno.value !== WSA.WSAEWOULDBLOCK) throw this.#error('WSPConnect', addressText(remote));
+    if (this.errno.value !== WSA.WSAEWOULDBLOCK) throw this.#error('WSPConnect', endpointText(remote));
     return socket;
   }
 
@@ -203,7 +203,7 @@ export class Host {
     if (socket === INVALID_SOCKET) throw this.#error('WSPSocket');
     this.#open.add(socket);
     const name = toSockaddr(local);
-    this.#check('WSPBind', provider.WSPBind(socket, name, name.length, errno), addressText(local));
+    this.#check('WSPBind', provider.WSPBind(socket, name, name.length, errno), endpointText(local));
     return socket;
   }
 
@@ -231,5 +231,5 @@ export class Host {
 }
 
 /** An address as URLs and users write it. */
-export const addressText = ({ family, address, port }: SocketAddress): string =>
+export const endpointText = ({ family, address, port }: SocketAddress): string =>
   family === 'IPv4' ? `${address}:${port}` : `[${address}]:${port}`;
