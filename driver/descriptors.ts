@@ -7,6 +7,10 @@
 
 const ROW_BITS = 20;
 const ROWS = 2 ** ROW_BITS;
+const rowOf = (descriptor: bigint): number => Number(BigInt.asUintN(ROW_BITS, descriptor));
+
+/** Numbers given out so far by all tables: another provider's are strangers here. */
+let issued = 0;
 
 export class DescriptorTable<T> {
   readonly #values: (bigint | undefined)[] = [];
@@ -15,17 +19,15 @@ export class DescriptorTable<T> {
   /** The one looked up last: calls come in runs on one object. */
   #last = -1n;
   #lastObject: T | undefined;
-  /** Differs between tables, so that another provider's numbers are strangers here. */
-  #issued = nextBase();
 
   /** @returns a number for an object in `row` that no object has had */
   next(row: number): bigint {
-    this.#issued++;
-    return BigInt(this.#issued) * BigInt(ROWS) + BigInt(row % ROWS);
+    issued++;
+    return BigInt(issued) * BigInt(ROWS) + BigInt(row % ROWS);
   }
 
   set(descriptor: bigint, object: T): void {
-    const row = Number(descriptor) % ROWS;
+    const row = rowOf(descriptor);
     if (this.#values[row] !== undefined && this.#values[row] !== descriptor) {
       this.#overflow.set(descriptor, object);
       return;
@@ -38,7 +40,7 @@ export class DescriptorTable<T> {
   get(descriptor: bigint): T | undefined {
     if (typeof descriptor !== 'bigint') return undefined;
     if (descriptor === this.#last) return this.#lastObject;
-    const row = Number(descriptor) % ROWS;
+    const row = rowOf(descriptor);
     if (this.#values[row] === descriptor) {
       this.#last = descriptor;
       this.#lastObject = this.#objects[row];
@@ -50,7 +52,7 @@ export class DescriptorTable<T> {
   delete(descriptor: bigint): void {
     this.#last = -1n;
     this.#lastObject = undefined;
-    const row = Number(descriptor) % ROWS;
+    const row = rowOf(descriptor);
     if (this.#values[row] === descriptor) {
       this.#values[row] = undefined;
       this.#objects[row] = undefined;
@@ -66,11 +68,4 @@ export class DescriptorTable<T> {
     this.#objects.length = 0;
     this.#overflow.clear();
   }
-}
-
-let tables = 0;
-/** Numbers stay below 2^53: 20 bits of row, 6 of table, 27 of count. */
-function nextBase(): number {
-  tables = (tables % 63) + 1;
-  return tables * 2 ** 27;
 }
