@@ -6,11 +6,15 @@
 import assert from 'node:assert/strict';
 
 import type { GuestCase } from './guest.ts';
+import { Messages } from './peers/messages.ts';
+import { type Perftest, runPerftest, servePerftest } from './peers/perftest.ts';
 import { pingRping, serveRping } from './peers/rping.ts';
 import { type Family, ours, oursAt, siw, siwAt, withApplication } from './peers/siw.ts';
 import { deviceListens, start } from './programs.ts';
 
 const RPING_PORT = 7174;
+const EXAMPLE_PORT = 7471;
+const PERFTEST_PORT = 18_515;
 
 const rping = (role: '-s' | '-c', address: string, size: number, count: number) =>
   start(['rping', role, '-v', '-V', '-S', `${size}`, '-C', `${count}`, '-a', address], { within: 'h1' });
@@ -47,9 +51,87 @@ const rpingCases = (family: Family, size: number, count: number): readonly Guest
   },
 ];
 
+// ---------------------------------------------------------------- rdma_client, rdma_xclient and their servers
+
+const exampleCases = (suffix: string, options: readonly string[]): readonly GuestCase[] => [
+  {
+    name: `rdma_${suffix}client: wsdirect listens`,
+    run: () =>
+      withApplication(async (application) => {
+        const listener = application.listen(oursAt(EXAMPLE_PORT));
+        const client = start([`rdma_${suffix}client`, '-s', ours.IPv4, '-p', `${EXAMPLE_PORT}`, ...options], {
+          within: 'h1',
+        });
+        const connection = await application.accept(listener);
+        const messages = new Messages(connection);
+        assert.equal((await messages.next()).length, 16);
+        // The client of a shared receive queue waits for no answer.
+        if (suffix === '') await messages.send(new Uint8Array(16));
+        assert.match(await client.succeeds(), /end 0/);
+      }),
+  },
+  {
+    name: `rdma_${suffix}server: wsdirect connects`,
+    run: () =>
+      withApplication(async (application) => {
+        const where = suffix === '' ? ['-s', siw.IPv4] : [];
+        const command = [`rdma_${suffix}server`, ...where, '-p', `${EXAMPLE_PORT}`, ...options];
+        const server = start(command, { within: 'h1' });
+        await deviceListens(server, EXAMPLE_PORT);
+        const connection = await application.connect(ours.IPv4, siwAt(EXAMPLE_PORT));
+        const messages = new Messages(connection);
+        await messages.send(new Uint8Array(16));
+        if (suffix === '') assert.equal((await messages.next()).length, 16);
+        assert.match(await server.succeeds(), /end 0/);
+      }),
+  },
+];
+
+// ---------------------------------------------------------------- perftest
+
+const perftest = (test: Perftest, size: number, count: number, server?: string) =>
+  start(
+    [test, '-F', '-R', '-s', `${size}`, '-n', `${count}`, '-d', 'siw1', ...(server === undefined ? [] : [server])],
+    {
+      within: 'h1',
+    },
+  );
+
+const perftestCases = (test: Perftest, size: number, count: number): readonly GuestCase[] => [
+  {
+    name: `${test}, ${count} of ${size} bytes: wsdirect listens`,
+    run: () =>
+      withApplication(async (application) => {
+        const listener = application.listen(oursAt(PERFTEST_PORT));
+        const client = perftest(test, size, count, ours.IPv4);
+        await servePerftest(application, listener, test, size, count);
+        assert.match(await client.succeeds(), new RegExp(`^ ${size} +${count} `, 'm'));
+      }),
+  },
+  {
+    name: `${test}, ${count} of ${size} bytes: wsdirect connects`,
+    run: () =>
+      withApplication(async (application) => {
+        // It ends with 1.
+        const said = start([test, '--version']);
+        await said.ends();
+        const version = /Version: (\S+)/.exec(said.output)?.[1];
+        const server = perftest(test, size, count);
+        await deviceListens(server, PERFTEST_PORT);
+        await runPerftest(application, ours.IPv4, siwAt(PERFTEST_PORT), test, version!, size, count);
+        assert.match(await server.succeeds(), new RegExp(`^ ${size} +${count} `, 'm'));
+      }),
+  },
+];
+
 export const cases: readonly GuestCase[] = [
   ...rpingCases('IPv4', 64, 1),
   ...rpingCases('IPv4', 1000, 100),
   ...rpingCases('IPv4', 65_535, 20),
   ...rpingCases('IPv6', 1000, 10),
+  ...exampleCases('', []),
+  ...exampleCases('x', ['-c', 'r']),
+  ...perftestCases('ib_send_lat', 64, 200),
+  ...perftestCases('ib_write_bw', 4096, 100),
+  ...perftestCases('ib_read_bw', 4096, 100),
 ];

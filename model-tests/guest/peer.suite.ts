@@ -9,6 +9,7 @@ import { CompletionStatus, Opcode, WORK_REQUEST_INVALIDATE } from '../../driver/
 import { Terminate, vendorStatusOf } from '../../driver/adapter/iwarp/terminate.ts';
 import type { GuestCase } from './guest.ts';
 import type { Connection, RemoteMemory } from './peers/application.ts';
+import { decodeInfo, encodeInfo, INFO_BYTES } from './peers/messages.ts';
 import type { Raw } from './peers/raw.ts';
 import { ours, oursAt, siw, siwAt, withApplication, withRaw } from './peers/siw.ts';
 import { buildVerbsPeer, pattern, verbsPeer } from './peers/verbs.ts';
@@ -16,7 +17,6 @@ import { buildVerbsPeer, pattern, verbsPeer } from './peers/verbs.ts';
 const PORT = 7300;
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
-const INFO_BYTES = 16;
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
@@ -115,18 +115,13 @@ const rejectCases = (length: number): readonly GuestCase[] => [
 
 async function offer(connection: Connection, memory: RemoteMemory): Promise<void> {
   const message = connection.memory(INFO_BYTES);
-  const view = new DataView(message.buffer);
-  view.setBigUint64(0, BigInt(memory.address));
-  view.setUint32(8, memory.key);
-  view.setUint32(12, memory.length);
+  message.set(encodeInfo(memory));
   await connection.send(message);
 }
 
 async function learn(connection: Connection): Promise<RemoteMemory> {
   const message = connection.memory(INFO_BYTES);
-  assert.equal(await connection.receive(message), INFO_BYTES);
-  const view = new DataView(message.buffer);
-  return { address: Number(view.getBigUint64(0)), key: view.getUint32(8), length: view.getUint32(12) };
+  return decodeInfo(message.subarray(0, await connection.receive(message)));
 }
 
 const REGION = 16 * MIB;
@@ -234,11 +229,7 @@ async function connected(raw: Raw, actions: readonly string[], invalidate = fals
   raw.accept(new Uint8Array(0));
   await raw.event('established');
   assert.equal((await raw.completion()).bytes, 1);
-  const info = new Uint8Array(INFO_BYTES);
-  const view = new DataView(info.buffer);
-  view.setBigUint64(0, BigInt(region.address));
-  view.setUint32(8, region.remoteKey);
-  view.setUint32(12, memory.length);
+  const info = encodeInfo({ address: region.address, key: region.remoteKey, length: memory.length });
   raw.post(Opcode.send, raw.register(info), 0, INFO_BYTES);
   assert.equal((await raw.completion()).status, CompletionStatus.success);
   return { peer, memory, region };
@@ -253,8 +244,7 @@ async function connecting(raw: Raw, actions: readonly string[] = []) {
   raw.post(Opcode.receive, region, 0, INFO_BYTES);
   await raw.event('established');
   assert.equal((await raw.completion()).bytes, INFO_BYTES);
-  const view = new DataView(messages.buffer);
-  return { peer, region, target: { address: Number(view.getBigUint64(0)), key: view.getUint32(8) } };
+  return { peer, region, target: decodeInfo(messages.subarray(0, INFO_BYTES)) };
 }
 
 const badKeyCases: readonly GuestCase[] = [

@@ -8,63 +8,26 @@
  * Source: rping(1), and its traffic.
  */
 
-import type { Connection, RemoteMemory } from './application.ts';
+import type { Connection } from './application.ts';
+import { decodeInfo, encodeInfo, Messages } from './messages.ts';
 
-const INFO_BYTES = 16;
-
-/** Messages of 16 bytes, of which one more than needed has a receive posted. */
-class Messages {
-  readonly #connection: Connection;
-  readonly #sent: Uint8Array;
-  readonly #received: { readonly buffer: Uint8Array; done: Promise<number> }[];
-
-  constructor(connection: Connection) {
-    this.#connection = connection;
-    this.#sent = connection.memory(INFO_BYTES);
-    this.#received = [0, 1].map(() => {
-      const buffer = connection.memory(INFO_BYTES);
-      return { buffer, done: connection.receive(buffer) };
-    });
-    // What is still posted at the end is aborted then.
-    for (const { done } of this.#received) done.catch(() => {});
-  }
-
-  async next(): Promise<RemoteMemory> {
-    const oldest = this.#received.shift()!;
-    const length = await oldest.done;
-    if (length !== INFO_BYTES) throw new Error(`a message of ${length} bytes`);
-    const view = new DataView(oldest.buffer.buffer);
-    const memory = { address: Number(view.getBigUint64(0)), key: view.getUint32(8), length: view.getUint32(12) };
-    const done = this.#connection.receive(oldest.buffer);
-    done.catch(() => {});
-    this.#received.push({ buffer: oldest.buffer, done });
-    return memory;
-  }
-
-  async send({ address, key, length }: RemoteMemory): Promise<void> {
-    const view = new DataView(this.#sent.buffer);
-    view.setBigUint64(0, BigInt(address));
-    view.setUint32(8, key);
-    view.setUint32(12, length);
-    await this.#connection.send(this.#sent);
-  }
-}
+/** What a server's message names. */
+const GO = encodeInfo({ address: 0, key: 0, length: 0 });
 
 /** Serves until the client leaves. @returns the texts that it sent, without their zero byte */
 export async function serveRping(connection: Connection, sizeMax: number, count: number): Promise<readonly string[]> {
   const messages = new Messages(connection);
   const memory = connection.memory(sizeMax);
   const texts: string[] = [];
-  const go = { address: 0, key: 0, length: 0 };
   while (texts.length < count) {
-    const source = await messages.next();
+    const source = decodeInfo(await messages.next());
     const text = memory.subarray(0, source.length);
     await connection.read(text, source);
-    await messages.send(go);
-    const sink = await messages.next();
+    await messages.send(GO);
+    const sink = decodeInfo(await messages.next());
     const length = text.indexOf(0) + 1;
     await connection.write(text.subarray(0, length), sink);
-    await messages.send(go);
+    await messages.send(GO);
     texts.push(Buffer.from(text.subarray(0, length - 1)).toString('latin1'));
   }
   return texts;
@@ -75,8 +38,8 @@ export async function pingRping(connection: Connection, size: number, count: num
   const messages = new Messages(connection);
   const text = connection.memory(size);
   const echo = connection.memory(size);
-  const source = connection.expose(text, 'read');
-  const sink = connection.expose(echo, 'write');
+  const source = encodeInfo(connection.expose(text, 'read'));
+  const sink = encodeInfo(connection.expose(echo, 'write'));
   for (let ping = 0; ping < count; ping++) {
     for (let index = 0; index < size - 1; index++) text[index] = 0x41 + ((index + ping) % 26);
     await messages.send(source);
