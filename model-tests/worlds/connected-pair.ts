@@ -13,8 +13,8 @@ import { REQUESTS_MAX, caller, channel, handle, link, notifier, overlapped, time
 /** One request of the world; its number is its place in the list. */
 export interface PairRequest {
   readonly socket: 0 | 1;
-  readonly kind: 'send' | 'receive';
-  /** Among its socket's requests of its kind. */
+  readonly kind: 'send' | 'receive' | 'write' | 'read';
+  /** Among its socket's requests of its queue. */
   readonly place: number;
 }
 
@@ -270,7 +270,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'link/send': [
         {
           send: 'channel/send',
-          to: { of: 'request', map: works.map(({ kind, socket }) => (kind === 'send' ? 1 - socket : -1)) },
+          to: { of: 'request', map: works.map(({ kind, socket }) => (kind === 'receive' ? -1 : 1 - socket)) },
           with: ['request'],
         },
         {

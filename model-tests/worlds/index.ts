@@ -5,6 +5,7 @@ import { connectingSide } from './connecting.ts';
 import { data } from './data.ts';
 import { firstMessage } from './first-message.ts';
 import { listener } from './listener.ts';
+import { remote } from './remote.ts';
 import { startUp } from './starting.ts';
 import type { CatalogWorld } from './catalog.ts';
 
@@ -18,4 +19,5 @@ export const worlds: readonly CatalogWorld[] = [
   ...listener,
   ...connectingSide,
   ...startUp,
+  ...remote,
 ];

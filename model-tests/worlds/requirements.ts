@@ -41,7 +41,10 @@ export const isDone = (request: number): Formula => any(structure(request).in('d
 export function requestProperties(requests: readonly PairRequest[]): Property[] {
   const numbers = requests.map((_, request) => request);
   const predecessor = requests.map(({ socket, kind, place }) =>
-    requests.findIndex((other) => other.socket === socket && other.kind === kind && other.place === place - 1),
+    requests.findIndex(
+      (other) =>
+        other.socket === socket && (other.kind === 'receive') === (kind === 'receive') && other.place === place - 1,
+    ),
   );
   const followers = numbers.filter((request) => predecessor[request]! >= 0);
   const receives = numbers.filter((request) => requests[request]!.kind === 'receive');
@@ -109,7 +112,12 @@ export function requestProperties(requests: readonly PairRequest[]): Property[] 
           implies(
             'S-13: done in the order of the calls',
             some(followers, isDone),
-            each(followers, (request) => given(isDone(request), isDone(predecessor[request]!))),
+            each(followers, (request) =>
+              given(
+                isDone(request),
+                any(isDone(predecessor[request]!), structure(predecessor[request]!).in('refused')),
+              ),
+            ),
           ),
         ]),
     always(

@@ -10,6 +10,7 @@ import { closeProperties, everything } from './close.ts';
 import { connectedPair, type PairRequest, pairLimits } from './connected-pair.ts';
 import { listenerProperties } from './listener.ts';
 import { listening } from './listening.ts';
+import { deregisteringClosed, memoryProperties, reading as readingRequests } from './remote.ts';
 import { requestProperties } from './requirements.ts';
 
 /** The shortest way to break a property whose name begins so; at most 15 steps. */
@@ -68,6 +69,21 @@ describe('bugs put in on purpose are found', () => {
       ]),
     });
     assert.equal(find(early, closeProperties, '16.2: what the adapter still holds').length, 1);
+  });
+
+  test('a key still valid after deregistration while a read is in flight', () => {
+    // The region is given back with the socket only, as a cache of registrations would that serves remote ones too.
+    const kept: WorldDefinition = {
+      ...deregisteringClosed,
+      name: 'kept',
+      routes: { ...routes, registeredBuffer: { ...routes.registeredBuffer, deregisterRegion: [] } },
+    };
+    assert.deepEqual(find(kept, memoryProperties(readingRequests.slice(0, 2)), 'S-19: nobody reaches memory'), [
+      'B read 1: called, notified',
+      'the next reaches A',
+      'A: deregisters',
+      'A is read',
+    ]);
   });
 
   test('FD_ACCEPT lost between enumeration and accept', () => {

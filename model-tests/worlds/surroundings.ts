@@ -26,7 +26,7 @@ import {
 } from '../../machines/index.ts';
 
 /** Requests of a world, and messages of one direction, at most. */
-export const REQUESTS_MAX = 4;
+export const REQUESTS_MAX = 6;
 const request = range(0, REQUESTS_MAX);
 const message = range(0, REQUESTS_MAX);
 /** Counts up to 2, which is one too many of what may happen once. */
