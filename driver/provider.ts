@@ -818,6 +818,9 @@ export class Provider {
         finish(lpErrno, this.#dispatcher.refusal === 0 ? answer : this.#dispatcher.refusal);
         return INVALID_SOCKET;
       }
+      // By these the journals of both ends are put together.
+      if (record.local !== null) this.#detail(DetailKind.localAddress, record.row, record.local);
+      if (record.remote !== null) this.#detail(DetailKind.remoteAddress, record.row, record.remote);
       const accepted = this.#handOut(record, lpErrno);
       if (addr !== null && accepted !== INVALID_SOCKET) {
         addr.set(toSockaddr(call.remote!));

@@ -105,8 +105,8 @@ export type Verdict =
 export interface ReplayOptions {
   /** Sequence number of the record to stop before. */
   readonly until?: number;
-  /** Told of each step after it was found to be as recorded. */
-  readonly onRecord?: (record: ReplayedRecord) => void;
+  /** Told of each step after it was found to be as recorded, with the system as it is then, which is not to be changed. */
+  readonly onRecord?: (record: ReplayedRecord, system: System) => void;
   readonly onDetail?: (detail: ReplayedDetail) => void;
 }
 
@@ -211,19 +211,22 @@ export function replayJournal(contents: JournalContents, options: ReplayOptions 
       return diverges(text((word0 >>> 16) % 0x100, word0 >>> 24), text(state, effectCount % 0x100));
     }
     if (onRecord !== undefined) {
-      onRecord({
-        sequence,
-        step,
-        machine,
-        row,
-        event,
-        parameters: Object.fromEntries(types.map(({ name }, at) => [name, parameters[at]!])),
-        before,
-        after: rows.machine.configurations[state]!,
-        effects: describeEffects(system),
-        timeUs: records.word(index, 7),
-        socket: owners.socketOf(machine, row),
-      });
+      onRecord(
+        {
+          sequence,
+          step,
+          machine,
+          row,
+          event,
+          parameters: Object.fromEntries(types.map(({ name }, at) => [name, parameters[at]!])),
+          before,
+          after: rows.machine.configurations[state]!,
+          effects: describeEffects(system),
+          timeUs: records.word(index, 7),
+          socket: owners.socketOf(machine, row),
+        },
+        system,
+      );
     }
     effects.top = 0;
   }

@@ -91,12 +91,12 @@ export const wholeNumber =
     throw new InvalidArgumentError(`It has to be a whole number from ${low} to ${high}.`);
   };
 
-/** Parser of an option: bytes, as `65536`, `64K` or `1M`. */
+/** Parser of an option: bytes, as `65536`, `64K`, `1M` or `4G`. */
 export const byteCount =
   (low: number, high: number) =>
   (text: string): number => {
-    const match = /^(\d+)([KM]?)$/i.exec(text);
-    const unit = { '': 1, K: 1024, M: 1024 * 1024 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
+    const match = /^(\d+)([KMG]?)$/i.exec(text);
+    const unit = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }[match?.[2]?.toUpperCase() ?? ''] ?? 1;
     const value = Number(match?.[1]) * unit;
     if (value >= low && value <= high) return value;
     throw new InvalidArgumentError(`It has to be bytes from ${low} to ${high}, as 65536, 64K or 1M.`);

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { adaptersCommand } from './adapters.ts';
+import { checkCommand } from './check.ts';
 import { Exit, Interrupted, packageVersion, type Terminal, UserError } from './command.ts';
 import { demoCommand } from './demo.ts';
 import { getCommand } from './get.ts';
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
     putCommand,
     pingCommand,
     replayCommand,
+    checkCommand,
     machinesCommand,
     adaptersCommand,
   ];

@@ -1,0 +1,177 @@
+/**
+ * Trace validation: whether a journal, wherever it was recorded, is a behaviour of the machines, and breaks no statement.
+ *
+ * Theory of operation: a journal is folded over a new system, so every step is accepted, with the effects that follow from
+ * it, or the journal is rejected; beside it, {@link Statements} watches what switch and adapter were told. With the
+ * journals of both ends, connections are put together by their addresses, and what one end received is compared with what
+ * the other sent. The time is linear in the length of the journals.
+ */
+
+import { brokenInvariants } from '../../machines/index.ts';
+import type { SocketAddress } from '../adapter/adapter.ts';
+import type { JournalContents } from '../journal/reader.ts';
+import { replayJournal, type Verdict } from '../replay.ts';
+import { type Broken, judgedAlone, lifeKey, notJudged, Statements } from './statements.ts';
+
+/** How one statement came out. */
+export interface Judgement {
+  readonly statement: string;
+  /** `vacuous`: nothing in the journal could have broken it. */
+  readonly outcome: 'holds' | 'vacuous' | 'broken' | 'not judged';
+  /** Why not; or at how many places it was judged. */
+  readonly because: string;
+}
+
+/** One end of a connection, as a journal tells of it. */
+interface End {
+  readonly socket: number;
+  readonly life: number;
+  local: SocketAddress | null;
+  remote: SocketAddress | null;
+}
+
+/** What came of one journal. */
+export interface Trace {
+  /** Whether it is a behaviour of the machines. */
+  readonly verdict: Verdict;
+  readonly isBehaviour: boolean;
+  readonly records: number;
+  readonly broken: readonly Broken[];
+  readonly judgements: readonly Judgement[];
+  readonly ends: readonly End[];
+  readonly statements: Statements;
+  readonly isWhole: boolean;
+}
+
+/**
+ * Checks one side's journal.
+ *
+ * @throws ReplayError when other machines made it, or its limits or its snapshot make no system
+ */
+export function checkTrace(contents: JournalContents): Trace {
+  const statements = new Statements();
+  const ends: End[] = [];
+  const current = new Map<number, End>();
+  const { verdict, records, system } = replayJournal(contents, {
+    onRecord: (record, state) => statements.observe(record, state),
+    onDetail: ({ kind, socket, address }) => {
+      const life = statements.lifeOf(socket);
+      let end = current.get(socket);
+      if (end === undefined || end.life !== life) {
+        end = { socket, life, local: null, remote: null };
+        current.set(socket, end);
+        ends.push(end);
+      }
+      if (kind === 'localAddress') end.local = address;
+      if (kind === 'remoteAddress') end.remote = address;
+    },
+  });
+  const isBehaviour = verdict.type === 'equal' || verdict.type === 'notClosed';
+  // Of a journal that begins in the middle, what was before is unknown.
+  const isWhole = contents.snapshot === undefined;
+  if (isBehaviour) statements.end(system, isWhole);
+  const sequence = contents.records.firstSequence + Math.max(0, records - 1);
+  const disagreements = isBehaviour ? brokenInvariants(system) : [];
+  const broken = isWhole
+    ? [...statements.broken, ...disagreements.map((what) => ({ statement: 'the machines agree', sequence, what }))]
+    : disagreements.map((what) => ({ statement: 'the machines agree', sequence, what }));
+  return {
+    verdict,
+    isBehaviour,
+    records,
+    broken,
+    judgements: isWhole ? judge(statements) : judgedAlone.map(unjudged('the journal begins in the middle of a run')),
+    ends,
+    statements,
+    isWhole,
+  };
+}
+
+const unjudged =
+  (because: string) =>
+  (statement: string): Judgement => ({ statement, outcome: 'not judged', because });
+
+function judge({ broken, occasions }: Statements): Judgement[] {
+  const alone = judgedAlone.map((statement): Judgement => {
+    const found = broken.find((each) => each.statement === statement);
+    const count = occasions.get(statement) ?? 0;
+    if (found !== undefined)
+      return { statement, outcome: 'broken', because: `record ${found.sequence}: ${found.what}` };
+    if (count === 0) return { statement, outcome: 'vacuous', because: 'nothing could have broken it' };
+    return { statement, outcome: 'holds', because: `at ${count} places` };
+  });
+  const others = Object.entries(notJudged).map(([statement, because]) => unjudged(because)(statement));
+  return [...alone, ...others].sort((left, right) => (left.statement < right.statement ? -1 : 1));
+}
+
+/** What the journals of both ends say together. */
+export interface PairTrace {
+  /** Connections found in both. */
+  readonly connections: number;
+  readonly broken: readonly { readonly statement: string; readonly what: string }[];
+  readonly judgements: readonly Judgement[];
+}
+
+const key = (from: SocketAddress | null, to: SocketAddress | null): string | null =>
+  from === null || to === null ? null : `${from.address} ${from.port} > ${to.address} ${to.port}`;
+
+/** Compares what two ends say of their connections; both journals are behaviours. */
+export function checkPair(one: Trace, other: Trace): PairTrace {
+  const broken: { statement: string; what: string }[] = [];
+  const theirs = new Map<string, End[]>();
+  for (const end of other.ends) {
+    const name = key(end.remote, end.local);
+    if (name !== null) theirs.set(name, [...(theirs.get(name) ?? []), end]);
+  }
+  let connections = 0;
+  let messages = 0;
+  for (const end of one.ends) {
+    const name = key(end.local, end.remote);
+    if (name === null) continue;
+    const peer = theirs.get(name)?.shift();
+    if (peer === undefined) continue;
+    connections++;
+    for (const [from, to, sender, receiver] of [
+      [one, other, end, peer],
+      [other, one, peer, end],
+    ] as const) {
+      const sent = from.statements.sent.get(lifeKey(sender.socket, sender.life)) ?? [];
+      const received = to.statements.received.get(lifeKey(receiver.socket, receiver.life)) ?? [];
+      const started = from.statements.startedSends.get(lifeKey(sender.socket, sender.life)) ?? 0;
+      messages += received.length;
+      const where = `${name}, from socket ${sender.socket} to socket ${receiver.socket}`;
+      if (received.length > started) {
+        broken.push({ statement: 'S-12', what: `${where}: ${received.length} messages received of ${started} sent` });
+      }
+      const wrong = received.findIndex((message, at) => at < sent.length && message.bytes !== sent[at]!.bytes);
+      if (wrong >= 0) {
+        broken.push({
+          statement: 'S-12',
+          what: `${where}: message ${wrong + 1} is ${received[wrong]!.bytes} bytes (record ${received[wrong]!.sequence}), and ${sent[wrong]!.bytes} were sent`,
+        });
+      }
+    }
+  }
+  for (const [trace, what] of [
+    [one, 'first'],
+    [other, 'second'],
+  ] as const) {
+    if (connections === 0 && trace.statements.received.size > 0) {
+      broken.push({ statement: 'S-12', what: `the ${what} journal receives, and shares no connection with the other` });
+    }
+  }
+  const outcome = (statement: string, count: number, unit: string): Judgement => {
+    const found = broken.find((each) => each.statement === statement);
+    if (found !== undefined) return { statement, outcome: 'broken', because: found.what };
+    return { statement, outcome: count === 0 ? 'vacuous' : 'holds', because: `${count} ${unit}` };
+  };
+  return {
+    connections,
+    broken,
+    judgements: [
+      outcome('S-12', messages, `messages over ${connections} connections, by number, order and length`),
+      // The first message is one of them, whichever came first, it or its receive.
+      { ...outcome('S-12', messages, 'messages, the first ones included'), statement: 'S-33' },
+    ],
+  };
+}
