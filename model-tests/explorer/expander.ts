@@ -188,6 +188,30 @@ export class Expander {
     throw new Error('no way there: the search, or what it takes for one state, is wrong');
   }
 
+  /**
+   * The rule that is to the state `actual` what `rule` is to the state `number` of the store, which stands for it: the
+   * first that breaks the world, or property `property`, too. @throws Error for none
+   */
+  counterpart(actual: Int32Array, number: number, rule: number, property: number | null): number {
+    if (this.canonicalizer === null) return rule;
+    const question = property === null ? null : this.questions[property]!;
+    const view = new StateView(this.layout, new Int32Array(actual.length));
+    const before = new StateView(this.layout, actual);
+    const count = this.successors.enabled(actual, 0, this.#enabled);
+    for (let index = 0; index < count; index++) {
+      const candidate = this.#enabled[index]!;
+      try {
+        this.successors.fire(candidate, actual, 0, view.words, 0);
+      } catch (error) {
+        if (question === null && isBroken(error)) return candidate;
+        throw error;
+      }
+      this.#forget?.(view.words, 0);
+      if (question?.kind === 'transition' && !question.holds(view, before)) return candidate;
+    }
+    throw new Error(`state ${number} breaks by rule ${rule}, and the one that it stands for does not`);
+  }
+
   /** Expands the states of `block`, from its start to its end. */
   expand(block: Block): void {
     const { head, finds, fresh } = block;

@@ -242,7 +242,10 @@ function* verdictsOf(result: SearchResult): Generator<Verdict> {
     path: readonly number[],
     unknown = false,
   ): Verdict => ({ property, holds, unknown, because, path, cycle: [] });
-  const pathOf = ({ state, rule }: Hit): number[] => [...rulesTo(result, state), ...(rule < 0 ? [] : [rule])];
+  const pathOf = ({ state, rule }: Hit, property: number | null = null): number[] => {
+    const { rules, end } = pathTo(result, state);
+    return rule < 0 ? rules : [...rules, expander.counterpart(end, state, rule, property)];
+  };
   if (error === null) yield verdict(EVERY_EVENT, complete, complete ? 'holds' : UNKNOWN, [], !complete);
   else {
     const path = pathOf(error);
@@ -253,7 +256,7 @@ function* verdictsOf(result: SearchResult): Generator<Verdict> {
     const { name, kind } = question;
     const [bad, good] = [broken[index]!, shown[index]!];
     if (bad !== null) {
-      yield verdict(name, false, kind === 'deadlock' ? 'nothing can change any more' : 'broken', pathOf(bad));
+      yield verdict(name, false, kind === 'deadlock' ? 'nothing can change any more' : 'broken', pathOf(bad, index));
     } else if (kind === 'sometimes' && good !== null) yield verdict(name, true, 'shown', pathOf(good));
     else if (!complete || (kind === 'leadsTo' && result.edges === null)) yield verdict(name, false, UNKNOWN, [], true);
     else if (kind === 'leadsTo') yield judge(question, result);
@@ -264,19 +267,20 @@ function* verdictsOf(result: SearchResult): Generator<Verdict> {
   }
 }
 
-/** Rules that lead to `state`, or to one for which it stands: at each step the first that does. */
-function rulesTo({ expander, store }: SearchResult, state: number): number[] {
+/** Rules that lead to `state`, or to one for which it stands, which is `end`: at each step the first that does. */
+function pathTo({ expander, store }: SearchResult, state: number): { rules: number[]; end: Int32Array } {
   const { words } = expander.layout;
-  const here = new Int32Array(words);
-  expander.successors.initial(here, 0);
+  const end = new Int32Array(words);
+  expander.successors.initial(end, 0);
   const goal = new Int32Array(words);
-  return store
+  const rules = store
     .path(state)
     .slice(1)
     .map((next) => {
       store.load(next, goal, 0);
-      return expander.follow(here, goal);
+      return expander.follow(end, goal);
     });
+  return { rules, end };
 }
 
 type LeadsTo = Extract<Question, { kind: 'leadsTo' }>;
@@ -315,7 +319,7 @@ function judge(property: LeadsTo, result: SearchResult): Verdict {
   const assumed = fair.length === 0 ? 'without fairness' : `fair: ${fair.join(', ')}`;
   if (origin < 0) return verdict(false, 'its left side never holds', [], []);
   const lasso = findLasso(graph, isFrom, isTo, classOf, 2 ** fair.length - 1);
-  if (lasso === null) return verdict(true, assumed, rulesTo(result, origin), []);
+  if (lasso === null) return verdict(true, assumed, pathTo(result, origin).rules, []);
   const inside = new Set(lasso.set);
   const approach = walk(
     graph,
@@ -348,7 +352,7 @@ function judge(property: LeadsTo, result: SearchResult): Verdict {
   return verdict(
     false,
     `${cycle.length === 0 ? 'a run can stop before it' : 'a run can go on without it'} (${assumed})`,
-    [...rulesTo(result, lasso.origin), ...approach.rules],
+    [...pathTo(result, lasso.origin).rules, ...approach.rules],
     cycle,
   );
 }

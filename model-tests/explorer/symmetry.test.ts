@@ -4,7 +4,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
 import { anyOrder, anyOrderProperties, type AnyOrderOptions } from '../worlds/any-order.ts';
-import { always, each, explore, type Found, not, replay, row, sometimes } from './index.ts';
+import { always, each, explore, type Found, kept, not, replay, row, sometimes, transition } from './index.ts';
 
 const verdicts = (found: Found) => found.verdicts.map(({ property, holds, because }) => ({ property, holds, because }));
 const depths = (found: Found) => found.verdicts.map(({ path }) => path.length);
@@ -36,6 +36,13 @@ describe('orbits', () => {
     const fewer = explore(world, [], { reductions: { symmetry: true } });
     assert.ok(fewer.orbitSum >= 5 * fewer.states, `${fewer.states} for ${fewer.orbitSum}`);
   });
+
+  test('three of each: 100 times fewer', () => {
+    const world = anyOrder({ name: 'three of each', sends: 3, receives: 3 });
+    const fewer = explore(world, [], { reductions: { symmetry: true } });
+    assert.ok(fewer.complete);
+    assert.ok(fewer.orbitSum >= 100 * fewer.states, `${fewer.states} for ${fewer.orbitSum}`);
+  });
 });
 
 describe('what breaks', () => {
@@ -63,6 +70,31 @@ describe('what breaks', () => {
       ];
       const [full, fewer] = [false, true].map((symmetry) => explore(world, asked, { reductions: { symmetry } }));
       assert.deepEqual(verdicts(fewer!), verdicts(full!));
+    }
+  });
+
+  test('a step that breaks the world, or a transition, is found in the world itself', () => {
+    // The second message's number has no room, and shows when its receive waits for the first.
+    const two = anyOrder({ name: 'two of each', sends: 2, receives: 2 });
+    const small = { ...two, carried: { ...two.carried!, 'overlappedRequest/bytes': 1 } };
+    const asked = transition(
+      'no request is done',
+      each([0, 1, 2, 3, 4, 5], (of) => kept(row('overlapped', of).in('done'))),
+    );
+    for (const [definition, properties] of [
+      [small, []],
+      [world, [asked]],
+    ] as const) {
+      const [full, fewer] = [false, true].map((symmetry) =>
+        explore(definition, properties, { reductions: { symmetry } }),
+      );
+      const [of, like] = [full!, fewer!].map(
+        ({ verdicts: all }) => all.find(({ holds, unknown }) => !holds && !unknown)!,
+      );
+      assert.equal(like!.property, of!.property);
+      assert.equal(like!.path.length, of!.path.length);
+      const last = replay(definition, like!.path).at(-1)!;
+      assert.equal(last.error === undefined, properties.length > 0);
     }
   });
 

@@ -151,6 +151,7 @@ export function anyOrder(options: AnyOrderOptions): WorldDefinition {
     ...pair,
     environment: { ...pair.environment!, channel: channel(requests.length, depth), starter: starter() },
     rows: { ...pair.rows, starter: requests.length },
+    carried: { ...pair.carried!, 'overlappedRequest/bytes': depth },
     rules: [
       ...requests.map(({ socket, kind, place }, request) => ({
         name: `${socket === 0 ? 'A' : 'B'} ${kind} ${place + 1}: called`,
