@@ -47,7 +47,7 @@ function journals(size: number, notify: boolean): [JournalContents, JournalConte
   const taker = new Endpoint(far, accepted!, { role: 'accepting', notify });
   const source = { name: 'file', size, read: (target: Uint8Array) => void target.fill(7) };
   const sender = new FileSender(giver, source, 20_000);
-  const receiver = new FileReceiver(taker, { begin: () => {}, write: () => {} });
+  const receiver = new FileReceiver(taker, { begin: () => {}, write: () => {}, end: () => {} });
   until(
     () => sender.isEqual !== null && receiver.isDone,
     () => sender.step() + receiver.step(),
