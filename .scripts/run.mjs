@@ -40,6 +40,8 @@ const tasks = {
   ],
   bench: [{ nodeArgs: ['--expose-gc'], file: 'model-tests/bench/main.ts', args: [] }],
   fuzz: [{ file: 'model-tests/fuzz/main.ts', args: [] }],
+  // Mutants of the driver's own code; `-- --mutate driver/FILE.ts` for one file.
+  'mutate:driver': [{ program: ['@stryker-mutator/core', 'stryker'], args: ['run', '.config/stryker.json'] }],
   build: [{ program: ['typescript', 'tsc'], args: ['-p', '.config/tsconfig.build.json'] }],
 };
 

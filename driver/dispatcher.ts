@@ -16,6 +16,7 @@ import {
   snapshotOf,
   System,
   type CompiledMachine,
+  type Routes,
 } from '../machines/index.ts';
 import type { Journal } from './journal/journal.ts';
 
@@ -41,9 +42,15 @@ export class Dispatcher {
   /**
    * @param journal - gets one record for each event; not closed here
    * @param nowUs - microseconds for the records; only people read them
+   * @param routes - instead of production's
    */
-  constructor(machines: readonly CompiledMachine[], journal: (system: System) => Journal, nowUs: () => number) {
-    this.system = new System(machines);
+  constructor(
+    machines: readonly CompiledMachine[],
+    journal: (system: System) => Journal,
+    nowUs: () => number,
+    routes?: Routes,
+  ) {
+    this.system = new System(machines, routes === undefined ? {} : { routes });
     this.#journal = journal(this.system);
     this.#nowUs = nowUs;
   }
@@ -147,11 +154,16 @@ export class Dispatcher {
     this.#due.push(request);
   }
 
-  /** Makes due completion up-calls, oldest first; those of a socket that is in one stay. @returns how many were made */
-  deliver(): number {
+  /**
+   * Makes due completion up-calls, oldest first; those of a socket that is in one stay.
+   *
+   * @param max - most up-calls to make
+   * @returns how many were made
+   */
+  deliver(max = Number.POSITIVE_INFINITY): number {
     let made = 0;
     let waiting: number[] | null = null;
-    while (this.#dueHead < this.#due.length) {
+    while (made < max && this.#dueHead < this.#due.length) {
       const request = this.#due[this.#dueHead++]!;
       if (this.#dueHead === this.#due.length) {
         this.#due.length = 0;
@@ -163,7 +175,8 @@ export class Dispatcher {
         waiting.push(request);
       }
     }
-    if (waiting !== null) for (const request of waiting) this.#due.push(request);
+    // They are older than what is left behind them, or nothing is.
+    if (waiting !== null) this.#due.splice(this.#dueHead, 0, ...waiting);
     return made;
   }
 

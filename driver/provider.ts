@@ -19,6 +19,7 @@ import {
   INVALID_SOCKET,
   InvariantError,
   IPPROTO_TCP,
+  type CompiledMachine,
   type Limits,
   M,
   MEM_READ,
@@ -26,6 +27,7 @@ import {
   MEM_WRITE,
   pendingMax,
   productionLimits,
+  type Routes,
   SIO_ADDRESS_LIST_QUERY,
   SIO_GET_EXTENSION_FUNCTION_POINTER,
   SIO_GET_GROUP_QOS,
@@ -105,6 +107,8 @@ export interface ProviderOptions {
   readonly journal?: ProviderJournal;
   readonly config?: Partial<ProviderConfig>;
   readonly limits?: Limits;
+  /** Instead of the tables and routes made for the limits: a test of tests breaks them on purpose. */
+  readonly tables?: { readonly machines: readonly CompiledMachine[]; readonly routes: Routes };
   readonly duplication?: DuplicationStore;
   /** Fills `bytes` with what nobody can guess; the platform's cryptographic generator when absent. */
   readonly random?: (bytes: Uint8Array) => void;
@@ -171,7 +175,7 @@ export class Provider {
     const config: ProviderConfig = { ...defaultConfig, ...options.config };
     this.#limits = options.limits ?? productionLimits;
     this.#journal = options.journal ?? { mode: 'off' };
-    const machines = compileMachines(this.#limits);
+    const machines = options.tables?.machines ?? compileMachines(this.#limits);
     const { clock } = options;
     const metadata: JournalMetadata = {
       machinesDigest: digestOf(machines),
@@ -194,6 +198,7 @@ export class Provider {
           snapshot: () => this.#dispatcher.snapshot(),
         }),
       () => Math.floor(clock.nowMs() * 1000) >>> 0,
+      options.tables?.routes,
     );
     this.#context = new Context({
       adapter: options.adapter,
@@ -248,14 +253,45 @@ export class Provider {
    * @throws {@link InvariantError} when the provider itself is broken; never for a network condition
    */
   poll(): number {
+    return this.collect() + this.report();
+  }
+
+  /**
+   * The first half of a turn: handles what the adapter and the clock have. Completion up-calls become due and wait.
+   *
+   * @returns facts handled
+   * @throws as {@link Provider.poll}
+   */
+  collect(): number {
     this.#dispatcher.tick();
-    // The last clean-up may be at work, and this called from inside one of its up-calls: it reports what is due itself.
-    if (this.#dispatcher.refusal === WSA.WSANOTINITIALISED) return 0;
+    if (this.#isCleanedUp) return 0;
     try {
-      return this.#poller.poll() + this.#dispatcher.deliver();
+      return this.#poller.poll();
     } catch (error) {
       throw this.#recorded(error);
     }
+  }
+
+  /**
+   * The second half of a turn: makes completion up-calls that are due, in the order of completion; those of a socket
+   * that is inside one wait for its end.
+   *
+   * @param max - most up-calls to make, 1 or more
+   * @returns how many were made
+   * @throws as {@link Provider.poll}
+   */
+  report(max?: number): number {
+    if (this.#isCleanedUp) return 0;
+    try {
+      return this.#dispatcher.deliver(max);
+    } catch (error) {
+      throw this.#recorded(error);
+    }
+  }
+
+  /** The last clean-up may be at work, and a turn be asked for inside one of its up-calls: it reports what is due itself. */
+  get #isCleanedUp(): boolean {
+    return this.#dispatcher.refusal === WSA.WSANOTINITIALISED;
   }
 
   /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */

@@ -108,6 +108,8 @@ export class World {
   readonly names: readonly string[];
   readonly system: System<string>;
   readonly rules: readonly Rule[];
+  /** Told of every effect that reaches the driver, before it is performed; its arguments are `system.effects.buffer` from `at + 2`. */
+  onEffect: ((effect: number, row: number, at: number) => void) | null = null;
   readonly #prepared: readonly PreparedRule[];
   readonly #performers: readonly (readonly Performer[])[];
 
@@ -168,6 +170,7 @@ export class World {
     this.system.apply(event, row, p0, p1, p2, p3, p4);
     const end = effects.top;
     for (let at = base; at < end; at += EFFECT_STRIDE) {
+      this.onEffect?.(effects.buffer[at]!, effects.buffer[at + 1]!, at);
       for (const perform of this.#performers[effects.buffer[at]!]!) perform(effects.buffer[at + 1]!, at);
     }
     effects.top = base;

@@ -1,0 +1,13 @@
+/** The tests that judge mutants of the driver: those that are quick, each well below a second. */
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
+  test: {
+    include: ['driver/*.test.ts', 'driver/journal/*.test.ts', 'model-tests/requirements/*.test.ts'],
+    pool: 'threads',
+    isolate: false,
+    testTimeout: 20_000,
+  },
+});

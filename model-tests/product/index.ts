@@ -1,0 +1,73 @@
+/** Tests made from product graphs: which worlds, and what becomes of them. */
+
+import type { ProviderOptions } from '../../driver/index.ts';
+import { worlds } from '../worlds/index.ts';
+import { productGraph } from './graph.ts';
+import { play } from './play.ts';
+import { isCommand, Scribe } from './predict.ts';
+import type { Script } from './script.ts';
+import { type Tours, toursOf } from './tours.ts';
+
+export * from './graph.ts';
+export * from './play.ts';
+export * from './predict.ts';
+export * from './script.ts';
+export * from './tours.ts';
+
+/** Worlds whose graphs are small enough for every test run. */
+export const quickWorlds = ['data, depth 1', 'data, depth 2', 'first message', 'who keeps accepting'] as const;
+
+/** The tests of one world. */
+export interface ProductTests {
+  readonly world: string;
+  readonly states: number;
+  readonly tours: Tours;
+  /** Makes the script of a path. */
+  script(path: number): Script;
+}
+
+/**
+ * Makes the tests of the world `name`: the same each time.
+ *
+ * @param edgesMax - most edges that paths have to take
+ * @throws Error when there is no such world
+ */
+export function productTests(name: string, edgesMax?: number): ProductTests {
+  const world = worlds.find((candidate) => candidate.name === name);
+  if (world === undefined) {
+    throw new Error(`no world '${name}'; there are: ${worlds.map((each) => `'${each.name}'`).join(', ')}`);
+  }
+  const { definition } = world;
+  const graph = productGraph(definition);
+  const tours = toursOf(graph, isCommand, edgesMax);
+  const scribe = new Scribe(definition);
+  const { paths } = tours;
+  return {
+    world: name,
+    states: graph.states,
+    tours,
+    script: (path) => scribe.script(paths[path]!, `world ${name}; path ${path + 1} of ${paths.length}`),
+  };
+}
+
+/**
+ * Plays every path on the driver.
+ *
+ * @param tables - instead of production's
+ * @throws what the first failing path throws
+ */
+export function playAll({ tours, script }: ProductTests, tables?: ProviderOptions['tables']): void {
+  for (const path of tours.paths.keys()) play(script(path), tables);
+}
+
+/** `data, depth 1: 3008 of 3236 edges by 631 paths of 8336 steps; not: 24 because ...` */
+export function describeTests({ world, states, tours }: ProductTests): string {
+  const { covered, edges, paths, steps, refused } = tours;
+  const missed = [...refused].map(([reason, count]) => `${count}: ${reason}`);
+  const rest = edges - covered - [...refused.values()].reduce((sum, count) => sum + count, 0);
+  if (rest > 0) missed.push(`${rest}: not asked for`);
+  return [
+    `${world}: ${states} states, ${covered} of ${edges} edges by ${paths.length} paths of ${steps} steps`,
+    ...missed.map((line) => `    ${line}`),
+  ].join('\n');
+}

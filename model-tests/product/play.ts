@@ -1,0 +1,507 @@
+/**
+ * Plays a script on the production driver: each command is one SPI call, one fact of the adapter, or one turn; everything
+ * that the driver says meanwhile to its switch and its adapter is compared with what the script predicts.
+ */
+
+import {
+  type ConnectionEvent,
+  CompletionStatus,
+  limits as driverLimits,
+  Opcode,
+  out,
+  Provider,
+  type Clock,
+  type ProviderOptions,
+  type Socket,
+  tcpProtocolInfo,
+  toSockaddr,
+  WsaNetworkEvents,
+  WsaOverlapped,
+  type WspUpcallTable,
+} from '../../driver/index.ts';
+import { encodeHandshake } from '../../driver/handshake.ts';
+import {
+  AF_INET,
+  CF_ACCEPT,
+  CF_DEFER,
+  CF_REJECT,
+  FD_ACCEPT,
+  FD_CONNECT,
+  IPPROTO_TCP,
+  MEM_READWRITE,
+  SOCK_STREAM,
+  WSA_FLAG_OVERLAPPED,
+  WSS_OPERATION_IN_PROGRESS,
+} from '../../machines/index.ts';
+import { moved } from './predict.ts';
+import type { Line, Script } from './script.ts';
+import { type AdapterListener, type Posted, ScriptedAdapter } from './scripted-adapter.ts';
+
+/** What was seen is not what was predicted. */
+export class Mismatch extends Error {
+  override readonly name = 'Mismatch';
+}
+
+/** Bytes of message m are m, m times ten of them. */
+const messageBytes = (message: number): number => 10 * message;
+/** Port of the peer that asks first; in network order it is in the condition function's sockaddr. */
+const ARRIVAL_PORT = 7000;
+/** The event object of every selection. */
+const EVENT = 0x77n;
+const SLICE_BYTES = 64;
+const REGION_BYTES = 1024;
+const SEND_BYTES = 50;
+/** Milliseconds by kind of timer: which one is started shows in its length. */
+const config = { connectMs: 1001, migrationMs: 1002, closeMs: 1003, loopback: true } as const;
+const timerNames: Readonly<Record<number, string>> = { 1001: 'connect', 1002: 'migration', 1003: 'close' };
+/** A descriptor's low bits are its row, by which timers are numbered. */
+const ROW_MASK = 0xfffffn;
+const verdicts: Readonly<Record<string, number>> = { accept: CF_ACCEPT, reject: CF_REJECT, defer: CF_DEFER, other: 99 };
+
+interface Request {
+  readonly kind: 'send' | 'receive';
+  readonly overlapped: WsaOverlapped;
+  readonly memory: Uint8Array;
+  started: boolean;
+  said: string;
+}
+
+class Player {
+  readonly #script: Script;
+  readonly #adapter: ScriptedAdapter;
+  readonly #provider: Provider;
+  #at = 0;
+  /** The command whose end has not been judged. */
+  #current: Line = { command: '', expected: [] };
+  #seen: string[] = [];
+  #results: string[] = [];
+  #posts: string[] = [];
+  /** The script is at its end: what is unwound now is not judged. */
+  #over = false;
+  /** Socket that an object made now belongs to. */
+  #naming = '';
+  readonly #errno = out(0);
+  readonly #sockets = new Map<string, Socket>();
+  readonly #handles = new Map<Socket, string>();
+  readonly #rows = new Map<number, string>();
+  readonly #connectors = new Map<number, string>();
+  readonly #domains = new Map<number, string>();
+  readonly #memories = new Map<string, Uint8Array>();
+  /** What is registered on a socket. */
+  readonly #memoryOf = new Map<string, Uint8Array>();
+  readonly #requests = new Map<string, Request>();
+  readonly #works = new Map<string, Posted>();
+  readonly #running = new Map<string, number>();
+  #expired = -1;
+  #nextHandle = 0x1000n;
+  #verdict = CF_ACCEPT;
+
+  constructor(script: Script, tables: ProviderOptions['tables']) {
+    this.#script = script;
+    const listener: AdapterListener = {
+      called: (what) => this.#see(`adapter ${what}`),
+      posted: (work) => this.#posted(work),
+      connector: (what, connector) => this.#connectorCalled(what, connector),
+      listener: (what, _, port) => {
+        if (port < driverLimits.reattachPort) this.#see(`adapter ${what} ${String.fromCharCode(port - 5000 + 65)}`);
+      },
+      memory: (what, memory) => {
+        for (const [name, known] of this.#memories) if (known === memory) this.#see(`adapter ${what} ${name}`);
+      },
+      domain: (what, domain) => {
+        if (what === 'allocate') this.#domains.set(domain, this.#naming);
+        else this.#see(`adapter free ${this.#domains.get(domain)}`);
+      },
+    };
+    this.#adapter = new ScriptedAdapter(listener);
+    let drawn = 1;
+    this.#provider = new Provider({
+      adapter: this.#adapter,
+      clock: this.#clock(),
+      limits: script.limits,
+      config,
+      ...(tables === undefined ? {} : { tables }),
+      random: (bytes) => bytes.fill(drawn++),
+      onUpcallError: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  /** @throws {@link Mismatch}, or what the driver throws */
+  play(): void {
+    while (this.#at < this.#script.lines.length) this.#next();
+    if (this.#over) return;
+    // Whatever state the script ends in, the last clean-up gives everything back.
+    this.#over = true;
+    this.#provider.WSPCleanup(this.#errno);
+    const left = { ...this.#adapter.inventory(), ...this.#provider.inventory() };
+    const kept = Object.entries(left).filter(([, count]) => count !== 0);
+    if (kept.length > 0)
+      throw new Mismatch(this.#message(`after WSPCleanup there is left: ${JSON.stringify(Object.fromEntries(kept))}`));
+  }
+
+  #message(what: string): string {
+    return `${this.#script.title}\ncommand ${this.#at}: ${this.#current.command}\n${what}`;
+  }
+
+  /** Begins the next command. */
+  #begin(): string[] {
+    this.#current = this.#script.lines[this.#at++]!;
+    this.#seen = [];
+    this.#results = [];
+    this.#posts = [];
+    return this.#current.command.split(' ');
+  }
+
+  /** Judges the command at hand. */
+  #judge(): void {
+    if (this.#over) return;
+    const seen = [...this.#seen, ...this.#results, ...this.#posts, ...this.#structures()];
+    const { expected } = this.#current;
+    if (seen.length === expected.length && seen.every((line, index) => line === expected[index])) return;
+    const list = (lines: readonly string[]) =>
+      lines.length === 0 ? '  (nothing)' : lines.map((line) => `  ${line}`).join('\n');
+    throw new Mismatch(this.#message(`predicted:\n${list(expected)}\nseen:\n${list(seen)}`));
+  }
+
+  #next(): void {
+    const words = this.#begin();
+    try {
+      this.#execute(words[0]!, words.slice(1));
+    } catch (error) {
+      if (error instanceof Mismatch) throw error;
+      throw new Mismatch(this.#message(error instanceof Error ? error.message : String(error)), { cause: error });
+    }
+    this.#judge();
+  }
+
+  /** Inside an up-call: goes on with the script until a command that `ends` it. @returns that command's words */
+  #inside(ends: (command: string) => boolean): string[] | null {
+    this.#judge();
+    while (this.#at < this.#script.lines.length) {
+      if (ends(this.#script.lines[this.#at]!.command)) return this.#begin();
+      this.#next();
+    }
+    this.#over = true;
+    return null;
+  }
+
+  #see(line: string): void {
+    this.#seen.push(line);
+  }
+
+  #execute(verb: string, [a = '', b = '', c = '', ...more]: readonly string[]): void {
+    const provider = this.#provider;
+    const socket = (): Socket => {
+      const s = this.#sockets.get(a);
+      if (s === undefined) throw new Error(`there is no socket ${a}`);
+      return s;
+    };
+    const result = (call: string, make: () => unknown): void => {
+      make();
+      this.#results.push(`${call} = ${this.#errno.value}`);
+    };
+    const port = a.charCodeAt(0) - 65 + 5000;
+    switch (verb) {
+      case 'network:':
+        return;
+      case 'startup':
+        this.#errno.value = provider.WSPStartupEx(
+          0x0202,
+          { wVersion: 0, wHighVersion: 0, szDescription: '' },
+          tcpProtocolInfo(),
+          this.#upcalls(),
+          {},
+        );
+        return void this.#results.push(`WSPStartupEx = ${this.#errno.value}`);
+      case 'socket':
+        this.#naming = a;
+        return result('WSPSocket', () => {
+          const s = provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, null, 0, WSA_FLAG_OVERLAPPED, this.#errno);
+          this.#sockets.set(a, s);
+        });
+      case 'bind': {
+        const name = toSockaddr({ family: 'IPv4', address: '10.0.0.1', port });
+        return result('WSPBind', () => provider.WSPBind(socket(), name, name.length, this.#errno));
+      }
+      case 'connect': {
+        this.#naming = a;
+        const name = toSockaddr({ family: 'IPv4', address: '10.0.0.2', port: 6000 });
+        return result('WSPConnect', () =>
+          provider.WSPConnect(socket(), name, name.length, null, null, null, null, this.#errno),
+        );
+      }
+      case 'established':
+        return this.#event({ type: 'established', connector: this.#connectorOf(a), privateData: handshake(1) });
+      case 'listen':
+        return result('WSPListen', () => provider.WSPListen(socket(), Number(b), this.#errno));
+      case 'arrive': {
+        const connector = this.#adapter.arrival();
+        this.#connectors.set(connector, a);
+        return this.#event({
+          type: 'connectRequest',
+          listener: this.#adapter.listenerAt(b.charCodeAt(0) - 65 + 5000),
+          connector,
+          local: { family: 'IPv4', address: '10.0.0.1', port: 5000 },
+          remote: { family: 'IPv4', address: '10.0.0.2', port: ARRIVAL_PORT + Number(a.slice(1)) },
+          privateData: handshake(100 + Number(a.slice(1))),
+        });
+      }
+      case 'withdraw': {
+        const connector = this.#connectorOf(a);
+        this.#adapter.withdraw(connector);
+        return this.#event({ type: 'withdrawn', connector });
+      }
+      case 'accept':
+        return this.#accept(socket(), b, c !== '');
+      case 'verdict':
+        throw new Error('a verdict outside of a condition function');
+      case 'select':
+        return result('WSPEventSelect', () =>
+          provider.WSPEventSelect(socket(), b === 'nothing' ? 0n : EVENT, b === 'nothing' ? 0 : FD_ACCEPT, this.#errno),
+        );
+      case 'enumerate':
+        return result('WSPEnumNetworkEvents', () => {
+          const events = new WsaNetworkEvents();
+          provider.WSPEnumNetworkEvents(socket(), EVENT, events, this.#errno);
+          const { lNetworkEvents: mask } = events;
+          this.#see(
+            `events ${(mask & FD_ACCEPT) === 0 ? '' : 'accept'}${(mask & FD_CONNECT) === 0 ? '' : 'connect'}`.trim(),
+          );
+        });
+      case 'register': {
+        const memory = new Uint8Array(REGION_BYTES);
+        this.#memories.set(b, memory);
+        this.#memoryOf.set(a, memory);
+        return result('WSPRegisterMemory', () =>
+          provider.WSPRegisterMemory(socket(), memory, memory.length, MEM_READWRITE, this.#errno),
+        );
+      }
+      case 'send':
+      case 'receive':
+        return this.#transfer(verb, socket(), a, b, c);
+      case 'complete':
+        return a === 'first' ? this.#complete(`first ${b}`, Number(more[0] ?? 0)) : this.#complete(a, Number(c || 0));
+      case 'flush':
+        return this.#flush(a === 'first' ? `first ${b}` : a);
+      case 'disconnected':
+        return this.#event({ type: 'disconnected', connector: this.#connectorOf(a) });
+      case 'remove':
+        return this.#event({ type: 'deviceRemoved' });
+      case 'expire': {
+        const row = this.#running.get(a);
+        if (row === undefined) throw new Error(`no timer of ${a} is running`);
+        this.#running.delete(a);
+        this.#expired = row;
+        provider.collect();
+        if (this.#expired >= 0) throw new Error(`nobody took the timer of ${a}`);
+        return;
+      }
+      case 'notify': {
+        const made = provider.report(1);
+        if (made !== 1) throw new Error('no completion up-call was made');
+        return;
+      }
+      case 'close':
+        return result('WSPCloseSocket', () => provider.WSPCloseSocket(socket(), this.#errno));
+      default:
+        throw new Error(`there is no command '${verb}'`);
+    }
+  }
+
+  #event(event: ConnectionEvent): void {
+    this.#adapter.announce(event);
+    this.#turn();
+  }
+
+  /** The first half of a turn, which takes what was put into the adapter. */
+  #turn(): void {
+    this.#provider.collect();
+    if (!this.#adapter.isQuiet) throw new Error('the driver has not polled');
+  }
+
+  #accept(listener: Socket, name: string, asking: boolean): void {
+    const condition = !asking
+      ? null
+      : ({ buf }: { readonly buf: Uint8Array }): number => {
+          this.#see(`condition p${buf[2]! * 256 + buf[3]! - ARRIVAL_PORT}`);
+          const words = this.#inside((command) => command.startsWith('verdict '));
+          this.#verdict = words === null ? CF_REJECT : verdicts[words[1]!]!;
+          this.#naming = name;
+          return this.#verdict;
+        };
+    this.#naming = name;
+    const s = this.#provider.WSPAccept(listener, null, null, condition as never, null, this.#errno);
+    if (this.#errno.value === 0) this.#sockets.set(name, s);
+    this.#results.push(`WSPAccept = ${this.#errno.value}`);
+  }
+
+  #transfer(kind: 'send' | 'receive', s: Socket, owner: string, name: string, how: string): void {
+    const slice = SLICE_BYTES * Number(name.slice(1));
+    const memory = this.#memoryOf.get(owner)!.subarray(slice, slice + (kind === 'send' ? SEND_BYTES : SLICE_BYTES));
+    const overlapped = new WsaOverlapped();
+    overlapped.hEvent = how === 'polled' ? 1n : 0x20n;
+    const request: Request = { kind, overlapped, memory, started: false, said: '' };
+    this.#requests.set(name, request);
+    const buffers = [{ len: memory.length, buf: memory }];
+    const provider = this.#provider;
+    if (kind === 'send') provider.WSPSend(s, buffers, 1, null, 0, overlapped, null, null, this.#errno);
+    else provider.WSPRecv(s, buffers, 1, null, out(0), overlapped, null, null, this.#errno);
+    request.started = this.#errno.value === 997;
+    this.#results.push(`${kind === 'send' ? 'WSPSend' : 'WSPRecv'} = ${this.#errno.value}`);
+  }
+
+  #posted(work: Posted): void {
+    const name = this.#nameOf(work);
+    this.#works.set(name, work);
+    this.#posts.push(`post ${name}`);
+  }
+
+  #nameOf(work: Posted): string {
+    const first = work.elements[0]!;
+    const memory = this.#adapter.memoryAt(first);
+    for (const [name, request] of this.#requests) {
+      if (request.memory.buffer !== memory.buffer || request.memory.byteOffset !== memory.byteOffset) continue;
+      if (request.memory.length !== memory.length) throw new Error(`${name} is posted with ${memory.length} bytes`);
+      if ((work.opcode === Opcode.send) !== (request.kind === 'send'))
+        throw new Error(`${name} is posted as another kind`);
+      return name;
+    }
+    return `first ${this.#connectors.get(work.connector)}`;
+  }
+
+  #complete(name: string, message: number): void {
+    const work = this.#works.get(name);
+    if (work === undefined) throw new Error(`${name} is not at the adapter`);
+    this.#works.delete(name);
+    const bytes = messageBytes(message);
+    if (message > 0) this.#adapter.memoryAt(work.elements[0]!).fill(message, 0, bytes);
+    this.#adapter.complete(work, CompletionStatus.success, bytes);
+    this.#turn();
+  }
+
+  #flush(name: string): void {
+    const work = this.#works.get(name);
+    if (work === undefined) throw new Error(`${name} is not at the adapter`);
+    this.#works.delete(name);
+    this.#adapter.complete(work, CompletionStatus.flushed, 0);
+    this.#turn();
+  }
+
+  #connectorOf(name: string): number {
+    for (const [connector, of] of this.#connectors) if (of === name) return connector;
+    throw new Error(`${name} has no connector`);
+  }
+
+  #connectorCalled(what: string, connector: number): void {
+    if (what === 'connect' || what === 'prepare') this.#connectors.set(connector, this.#naming);
+    this.#see(`adapter ${what} ${this.#connectors.get(connector)}`);
+    if (what === 'destroy' || what === 'reject') this.#connectors.delete(connector);
+  }
+
+  #clock(): Clock {
+    return {
+      nowMs: () => 0,
+      setTimer: (row, ms) => {
+        const name = this.#rows.get(row)!;
+        this.#running.set(name, row);
+        this.#see(`timer ${name} ${timerNames[ms]}`);
+      },
+      cancelTimer: (row) => {
+        const name = this.#rows.get(row)!;
+        this.#running.delete(name);
+        this.#see(`timer ${name} stopped`);
+      },
+      takeExpired: () => {
+        const row = this.#expired;
+        this.#expired = -1;
+        return row;
+      },
+    };
+  }
+
+  #upcalls(): WspUpcallTable {
+    return {
+      WPUCreateSocketHandle: (_catalog: number, context: Socket): Socket => {
+        const handle = this.#nextHandle++;
+        this.#handles.set(handle, this.#naming);
+        this.#rows.set(Number(context & ROW_MASK), this.#naming);
+        this.#see(`WPUCreateSocketHandle ${this.#naming}`);
+        return handle;
+      },
+      WPUCloseSocketHandle: (handle: Socket): number => {
+        this.#see(`WPUCloseSocketHandle ${this.#handles.get(handle)}`);
+        this.#handles.delete(handle);
+        return 0;
+      },
+      WPUCompleteOverlappedRequest: (
+        handle: Socket,
+        overlapped: WsaOverlapped,
+        error: number,
+        bytes: number,
+      ): number => {
+        const owner = this.#handles.get(handle);
+        const [name, request] = [...this.#requests].find(([, known]) => known.overlapped === overlapped)!;
+        this.#see(`WPUCompleteOverlappedRequest ${name} ${error} ${this.#moved(request, error, bytes)}`);
+        if (owner === undefined) this.#see('with a handle that is none');
+        const words = this.#inside((command) => command.startsWith(`return ${owner} `));
+        const failed = words !== null && words[2] === 'failed';
+        if (!failed) overlapped.internal = 0n;
+        return failed ? -1 : 0;
+      },
+      WPUSetEvent: () => {
+        this.#see('WPUSetEvent A');
+        return true;
+      },
+      WPUResetEvent: () => {
+        this.#see('WPUResetEvent A');
+        return true;
+      },
+    };
+  }
+
+  /** @throws Error when the memory does not hold what is said to be in it */
+  #moved({ kind, memory }: Request, error: number, bytes: number): string {
+    if (error !== 0) return bytes === 0 ? moved(error, kind, 0) : `${bytes} bytes`;
+    if (kind === 'send') return bytes === memory.length ? 'all' : `${bytes} bytes`;
+    const message = bytes / 10;
+    if (!memory.subarray(0, bytes).every((byte) => byte === message)) return `message ${message}, not in its place`;
+    return moved(error, kind, message);
+  }
+
+  #structures(): string[] {
+    const changed: string[] = [];
+    for (const [name, request] of [...this.#requests].sort(([left], [right]) => (left < right ? -1 : 1))) {
+      const { words } = request.overlapped;
+      const now = !request.started
+        ? 'not started'
+        : words[0] === WSS_OPERATION_IN_PROGRESS
+          ? 'in progress'
+          : `done ${words[5]} ${this.#moved(request, words[5]!, words[2]!)}`;
+      if (now === request.said) continue;
+      request.said = now;
+      changed.push(`${name}: ${now}`);
+    }
+    return changed;
+  }
+}
+
+const handshake = (id: number): Uint8Array =>
+  encodeHandshake({
+    reattach: false,
+    reattachPort: 0,
+    mailboxAddress: 0x10_0000,
+    mailboxKey: 1,
+    connectionId: new Uint8Array(16).fill(id),
+  });
+
+/**
+ * Plays `script` on a new driver.
+ *
+ * @param tables - instead of production's
+ * @throws {@link Mismatch} with the command, what was predicted and what was seen
+ */
+export function play(script: Script, tables?: ProviderOptions['tables']): void {
+  new Player(script, tables).play();
+}

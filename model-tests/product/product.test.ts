@@ -1,0 +1,85 @@
+// Goal: the production driver does in every situation of the small worlds what their models say, seen from outside.
+// Method: paths that take every edge of a world's product graph, one after the other; each is a script of calls, facts of
+// the adapter and turns, with every result, up-call, structure and adapter call predicted. Graphs of more than some
+// thousand edges are taken in part here, and as a whole by npm run check:all.
+
+import { strict as assert } from 'node:assert';
+import { afterAll, describe, test } from 'vitest';
+import {
+  describeTests,
+  formatScript,
+  Mismatch,
+  parseScript,
+  play,
+  playAll,
+  productTests,
+  quickWorlds,
+} from './index.ts';
+
+/** Edges of a large graph that are taken here. */
+const EDGES = 1000;
+const sizes: Readonly<Record<string, { readonly edges: number; readonly covered: number }>> = {
+  'data, depth 1': { edges: 3236, covered: 3008 },
+  'data, depth 2': { edges: 4716, covered: 4716 },
+  'first message': { edges: 4900, covered: 4852 },
+  'who keeps accepting': { edges: 7026, covered: 7026 },
+};
+
+describe('paths through product graphs', () => {
+  const report: string[] = [];
+
+  test.each(quickWorlds)('%s: every edge that a driver can take', (name) => {
+    const tests = productTests(name);
+    playAll(tests);
+    const { edges, covered, refused } = tests.tours;
+    report.push(describeTests(tests));
+    assert.deepEqual({ edges, covered }, sizes[name]);
+    assert.equal(
+      edges - covered,
+      [...refused.values()].reduce((sum, count) => sum + count, 0),
+    );
+  });
+
+  test.each(['close, everything pending'])('%s: the first edges', (name) => {
+    const tests = productTests(name, EDGES);
+    playAll(tests);
+    report.push(describeTests(tests));
+    assert.ok(tests.tours.covered >= EDGES);
+  });
+
+  afterAll(() => console.log(report.join('\n')));
+});
+
+describe('a script', () => {
+  const tests = productTests('data, depth 1');
+
+  test('is the same each time, and as text', () => {
+    const again = productTests('data, depth 1');
+    for (const path of [0, 100, tests.tours.paths.length - 1]) {
+      const script = tests.script(path);
+      assert.equal(formatScript(again.script(path)), formatScript(script));
+      assert.deepEqual(parseScript(formatScript(script)), script);
+    }
+  });
+
+  test('fails when anything that was predicted is changed or missing, or something else is seen', () => {
+    const script = tests.script(100);
+    for (const [at, { command, expected }] of script.lines.entries()) {
+      for (const wrong of [...expected.keys()]
+        .map((index) => expected.toSpliced(index, 1))
+        .concat([[...expected, 'more']])) {
+        const lines = script.lines.with(at, { command, expected: wrong });
+        assert.throws(() => play({ ...script, lines }), Mismatch, command);
+      }
+    }
+  });
+
+  test('that cannot be read is refused with the line', () => {
+    assert.throws(() => parseScript('  r0: in progress'), /line 1: a prediction before any command/);
+    assert.throws(() => parseScript('startup'), /limits/);
+    assert.throws(
+      () => play({ ...tests.script(0), lines: [{ command: 'dance', expected: [] }] }),
+      /no command 'dance'/,
+    );
+  });
+});

@@ -1,0 +1,238 @@
+/**
+ * Scripted adapter: does what it is told, when it is told, and says what was asked of it.
+ *
+ * Theory of operation: polled like any other, and never calling back. What the next poll finds is put there by whoever
+ * plays the network: one completion or one event at a time, so that a test decides every order. Objects are counted, so
+ * that what a driver forgets to free is seen.
+ */
+
+import {
+  type Adapter,
+  type AdapterCapabilities,
+  AdapterStatus,
+  COMPLETION_WORDS,
+  CompletionField,
+  type ConnectionEvent,
+  type MemoryRegion,
+  WORK_REQUEST_WORDS,
+  WorkRequestField,
+} from '../../driver/index.ts';
+
+/** A work request as it was posted. */
+export interface Posted {
+  readonly connector: number;
+  readonly context: number;
+  readonly opcode: number;
+  readonly fence: boolean;
+  readonly elements: readonly { readonly key: number; readonly length: number; readonly address: number }[];
+}
+
+/** Told of what the driver asks for. */
+export interface AdapterListener {
+  posted(work: Posted): void;
+  called(what: 'open' | 'close'): void;
+  connector(what: 'connect' | 'prepare' | 'accept' | 'reject' | 'disconnect' | 'destroy', connector: number): void;
+  listener(what: 'listen' | 'stopListening', listener: number, port: number): void;
+  memory(what: 'register' | 'deregister', memory: Uint8Array): void;
+  domain(what: 'allocate' | 'free', domain: number): void;
+}
+
+const BATCH_MAX = 64;
+
+export class ScriptedAdapter implements Adapter {
+  readonly name = 'scripted';
+  readonly capabilities: AdapterCapabilities = {
+    messageSizeMax: 0x1000_0000,
+    rdmaSizeMax: 0x1000_0000,
+    sendDepthMax: 1024,
+    receiveDepthMax: 1024,
+    elementsMax: 4,
+    readDepthMax: 16,
+    privateDataMax: { connect: 56, accept: 196, reject: 148 },
+  };
+  readonly workRequests = new Uint32Array(BATCH_MAX * WORK_REQUEST_WORDS);
+  readonly postBatchMax = BATCH_MAX;
+  readonly completions = new Uint32Array(BATCH_MAX * COMPLETION_WORDS);
+  readonly pollBatchMax = BATCH_MAX;
+  readonly wakeUp = { arm: () => false, wait: () => Promise.resolve() };
+  readonly #listener: AdapterListener;
+  readonly #regions = new Map<number, { readonly memory: Uint8Array; readonly address: number }>();
+  readonly #domains = new Set<number>();
+  readonly #connectors = new Set<number>();
+  readonly #listeners = new Map<number, number>();
+  readonly #withdrawn = new Set<number>();
+  #completion: readonly number[] | null = null;
+  #event: ConnectionEvent | null = null;
+  #nextId = 1;
+  #nextAddress = 0x1000;
+
+  constructor(listener: AdapterListener) {
+    this.#listener = listener;
+  }
+
+  /** The next poll finds this completion. */
+  complete({ connector, context, opcode }: Posted, status: number, bytes: number): void {
+    const words = new Array<number>(COMPLETION_WORDS).fill(0);
+    words[CompletionField.connector] = connector;
+    words[CompletionField.context] = context;
+    words[CompletionField.status] = status;
+    words[CompletionField.bytes] = bytes;
+    words[CompletionField.opcode] = opcode;
+    this.#completion = words;
+  }
+
+  /** The next poll finds this event. */
+  announce(event: ConnectionEvent): void {
+    this.#event = event;
+  }
+
+  /** Nothing was put there that no poll has found. */
+  get isQuiet(): boolean {
+    return this.#completion === null && this.#event === null;
+  }
+
+  /** Memory that a work request's element names. @throws Error when no region covers it */
+  memoryAt({ key, length, address }: Posted['elements'][number]): Uint8Array {
+    const region = this.#regions.get(key);
+    if (region === undefined) throw new Error(`element with key ${key}: no region has it`);
+    const offset = address - region.address;
+    if (offset < 0 || offset + length > region.memory.length) throw new Error(`element outside of region ${key}`);
+    return region.memory.subarray(offset, offset + length);
+  }
+
+  /** A connector that a peer's request brings. */
+  arrival(): number {
+    const connector = this.#nextId++;
+    this.#connectors.add(connector);
+    return connector;
+  }
+
+  /** The peer that asked by `connector` has given up. */
+  withdraw(connector: number): void {
+    this.#withdrawn.add(connector);
+  }
+
+  /** @throws Error when nobody listens there */
+  listenerAt(port: number): number {
+    for (const [listener, at] of this.#listeners) if (at === port) return listener;
+    throw new Error(`nobody listens at port ${port}`);
+  }
+
+  /** Objects that are held: all 0 when everything was given back. */
+  inventory(): { domains: number; regions: number; connectors: number; listeners: number } {
+    return {
+      domains: this.#domains.size,
+      regions: this.#regions.size,
+      connectors: this.#connectors.size,
+      listeners: this.#listeners.size,
+    };
+  }
+
+  open(): number {
+    this.#listener.called('open');
+    return 0;
+  }
+  close(): void {
+    this.#listener.called('close');
+  }
+  addresses(): readonly string[] {
+    return ['10.0.0.1'];
+  }
+  allocateProtectionDomain(): number {
+    const domain = this.#nextId++;
+    this.#domains.add(domain);
+    this.#listener.domain('allocate', domain);
+    return domain;
+  }
+  freeProtectionDomain(domain: number): void {
+    if (!this.#domains.delete(domain)) throw new Error(`protection domain ${domain} is freed and not there`);
+    this.#listener.domain('free', domain);
+  }
+  registerMemory(_domain: number, memory: Uint8Array): MemoryRegion {
+    const id = this.#nextId++;
+    const address = this.#nextAddress;
+    this.#nextAddress += memory.length;
+    this.#regions.set(id, { memory, address });
+    this.#listener.memory('register', memory);
+    return { id, localKey: id, remoteKey: id, address };
+  }
+  deregisterMemory(id: number): void {
+    const region = this.#regions.get(id);
+    if (region === undefined) throw new Error(`region ${id} is deregistered and not there`);
+    this.#regions.delete(id);
+    this.#listener.memory('deregister', region.memory);
+  }
+  listen({ port }: { readonly port: number }): number {
+    const listener = this.#nextId++;
+    this.#listeners.set(listener, port);
+    this.#listener.listener('listen', listener, port);
+    return listener;
+  }
+  stopListening(listener: number): void {
+    const port = this.#listeners.get(listener);
+    if (port === undefined) throw new Error(`listener ${listener} is stopped and not there`);
+    this.#listeners.delete(listener);
+    this.#listener.listener('stopListening', listener, port);
+  }
+  createConnector(): number {
+    return this.arrival();
+  }
+  connect(connector: number): number {
+    this.#listener.connector('connect', connector);
+    return 0;
+  }
+  prepareAccept(connector: number): number {
+    this.#listener.connector('prepare', connector);
+    return this.#withdrawn.has(connector) ? AdapterStatus.invalidState : 0;
+  }
+  accept(connector: number): number {
+    this.#listener.connector('accept', connector);
+    return 0;
+  }
+  reject(connector: number): void {
+    this.#gone(connector);
+    this.#listener.connector('reject', connector);
+  }
+  disconnect(connector: number): void {
+    this.#listener.connector('disconnect', connector);
+  }
+  destroyConnector(connector: number): void {
+    this.#gone(connector);
+    this.#listener.connector('destroy', connector);
+  }
+  #gone(connector: number): void {
+    if (!this.#connectors.delete(connector)) throw new Error(`connector ${connector} is destroyed and not there`);
+  }
+
+  post(count: number): number {
+    const words = this.workRequests;
+    for (let index = 0; index < count; index++) {
+      const base = index * WORK_REQUEST_WORDS;
+      const connector = words[base + WorkRequestField.connector]!;
+      if (!this.#connectors.has(connector))
+        throw new Error(`work is posted to connector ${connector}, which is not there`);
+      this.#listener.posted({
+        connector,
+        context: words[base + WorkRequestField.context]!,
+        opcode: words[base + WorkRequestField.opcode]!,
+        fence: (words[base + WorkRequestField.flags]! & 1) === 1,
+        elements: Array.from({ length: words[base + WorkRequestField.elementCount]! }, (_, element) => {
+          const at = base + WorkRequestField.elements + 4 * element;
+          return { key: words[at]!, length: words[at + 1]!, address: words[at + 2]! + words[at + 3]! * 0x1_0000_0000 };
+        }),
+      });
+    }
+    return count;
+  }
+  poll(): number {
+    if (this.#completion === null) return 0;
+    this.completions.set(this.#completion);
+    this.#completion = null;
+    return 1;
+  }
+  pollConnectionEvent(): ConnectionEvent | null {
+    const event = this.#event;
+    this.#event = null;
+    return event;
+  }
+}
