@@ -4,9 +4,9 @@
  * Theory of operation: one event is applied to one row. The effects of that step are carried on in order, each as deep
  * as it goes before the next: an effect that has a route becomes events of other machines (a closing socket aborts its
  * requests, a request that is over frees a place in its queue); one that has none is the driver's to perform. The routes
- * are data. Which rows belong together is fixed by number (socket s has network events s, first message s, send queue 2s
- * and receive queue 2s + 1) or kept in lists (requests of a queue in the order of the calls, requests of a listener,
- * registrations of a socket, registrations that a request has pinned).
+ * are data, which router.ts translates to code. Which rows belong together is fixed by number (socket s has network
+ * events s, first message s, send queue 2s and receive queue 2s + 1) or kept in lists (requests of a queue in the order
+ * of the calls, requests of a listener, registrations of a socket, registrations that a request has pinned).
  *
  * Rows are named by the caller, so that a journal of events determines the system. A row whose machine is over is free
  * and new again.
@@ -18,6 +18,7 @@ import { type MachineName, machineNames } from './catalog.ts';
 import type { CompiledMachine } from './compile.ts';
 import { InvariantError } from './invariant.ts';
 import { Pins, RowLists } from './lists.ts';
+import { type RoutedStep, routedSteps } from './router.ts';
 import { EFFECT_STRIDE, type EffectSink, MachineRows } from './step.ts';
 
 /** Rows that a routed event goes to, seen from the row whose step asked for it. */
@@ -194,12 +195,6 @@ export const M = Object.fromEntries(machineNames.map((name, index) => [name, ind
 >;
 const NONE = -1;
 
-/** The send queue, and the receive queue, of a socket. */
-export const sendQueueOf = (socket: number): number => 2 * socket;
-export const receiveQueueOf = (socket: number): number => 2 * socket + 1;
-
-type Handler = (row: number, at: number) => void;
-
 /** How a system differs from the provider's own. */
 export interface SystemOptions<Name extends string> {
   /** Names of all machines, beginning with {@link machineNames}. */
@@ -233,13 +228,11 @@ export class System<Name extends string = MachineName> {
 
   /** Effects of steps that are being routed; a stack. */
   readonly #routing: EffectSink = { buffer: new Float64Array(256 * EFFECT_STRIDE), top: 0 };
-  readonly #handlers: (readonly Handler[])[] = [];
+  readonly #applying: readonly RoutedStep[];
   readonly #numbers: ReadonlyMap<string, number>;
   readonly #routes: Routes;
   readonly #machineOf: Uint8Array;
   readonly #effectsMax: number;
-  /** Constant parameters of routes. */
-  readonly #constants: number[] = [];
   readonly #held: number;
   readonly #undecided: readonly number[];
 
@@ -266,17 +259,42 @@ export class System<Name extends string = MachineName> {
     const state = (machine: MachineName, name: string) => machines[M[machine]]!.configurations.indexOf(name);
     this.#held = state('overlappedRequest', 'held');
     this.#undecided = [state('connectionRequest', 'queued'), state('connectionRequest', 'deferred')];
-    for (const [index, { effects }] of machines.entries()) {
-      for (const effect of effects) {
-        const parameters = effect.parameters.map((parameter) => parameter.name);
-        const found = this.#routes[names[index]!]?.[effect.name];
-        this.#handlers.push(
-          (found ?? (['perform'] as const)).map((route) =>
-            this.#handler(route, this.effectBase[index]! + effects.indexOf(effect), parameters),
-          ),
-        );
-      }
-    }
+    this.#applying = routedSteps(machines, names, this.#routes, {
+      rows: this.rows,
+      routing: this.#routing,
+      out: this.effects,
+      machineSteps: this.machineSteps,
+      requests: this.requests,
+      connectionRequests: this.connectionRequests,
+      buffers: this.buffers,
+      pins: this.pins,
+      grow,
+      refuse: (machine, event, row) => {
+        const { name, events } = machines[machine]!;
+        const state = this.rows[machine]!.stateName(row);
+        throw new InvariantError(name, row, events[event]!.name, state, this.steps);
+      },
+      oldestHeldRequest: (queue) => {
+        const { states } = this.rows[M.overlappedRequest]!;
+        let found = this.requests.first(queue);
+        while (found !== NONE && states[found] !== this.#held) found = this.requests.next(found);
+        if (found === NONE)
+          throw this.#lost('requestQueue', queue, 'a held request is posted, but none is in the list');
+        return found;
+      },
+      oldestUndecided: (listener) => {
+        let found = this.connectionRequests.first(listener);
+        while (found !== NONE && !this.#isUndecided(found)) found = this.connectionRequests.next(found);
+        if (found === NONE) throw this.#lost('socket', listener, 'a request is offered, but none is undecided');
+        return found;
+      },
+      newestUndecided: (listener) => {
+        let found = this.connectionRequests.last(listener);
+        while (found !== NONE && !this.#isUndecided(found)) found = this.connectionRequests.previous(found);
+        if (found === NONE) throw this.#lost('socket', listener, 'a request is refused, but none is undecided');
+        return found;
+      },
+    });
     this.rows[M.provider]!.ensure(0);
   }
 
@@ -323,7 +341,8 @@ export class System<Name extends string = MachineName> {
    * @throws {@link InvariantError} when the row, or one that it moves, does not accept the event
    */
   apply(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): void {
-    this.#step(this.#machineOf[event]!, event, row, p0, p1, p2, p3, p4);
+    const machine = this.#machineOf[event]!;
+    this.#applying[machine]!(event - this.eventBase[machine]!, row, p0, p1, p2, p3, p4);
     this.steps++;
   }
 
@@ -334,198 +353,12 @@ export class System<Name extends string = MachineName> {
     const state = rows.states[row]!;
     const before = rows.columns.map((column) => column[row]!);
     const top = this.#routing.top;
-    this.#reserve();
+    const room = this.#effectsMax * EFFECT_STRIDE;
+    if (top + room > this.#routing.buffer.length) grow(this.#routing, room);
     const accepted = rows.step(row, event - this.eventBase[this.#machineOf[event]!]!, p0, p1, p2, p3, p4) === 1;
     this.#routing.top = top;
     rows.place(row, state, before);
     return accepted;
-  }
-
-  #reserve(): void {
-    const needed = this.#routing.top + this.#effectsMax * EFFECT_STRIDE;
-    if (needed > this.#routing.buffer.length) this.#routing.buffer = doubled(this.#routing.buffer, needed);
-  }
-
-  #step(machine: number, event: number, row: number, p0: number, p1: number, p2: number, p3: number, p4: number): void {
-    const rows = this.rows[machine]!;
-    if (row >= rows.used) rows.ensure(row);
-    this.#reserve();
-    const base = this.#routing.top;
-    this.machineSteps[machine]!++;
-    if (rows.step(row, event - this.eventBase[machine]!, p0, p1, p2, p3, p4) === 0) {
-      const { name } = rows.machine.events[event - this.eventBase[machine]!]!;
-      throw new InvariantError(rows.machine.name, row, name, rows.stateName(row), this.steps);
-    }
-    const end = this.#routing.top;
-    for (let at = base; at < end; at += EFFECT_STRIDE) {
-      const handlers = this.#handlers[this.#routing.buffer[at]!]!;
-      for (let index = 0; index < handlers.length; index++) handlers[index]!(row, at);
-    }
-    this.#routing.top = base;
-    if (rows.machine.final[rows.states[row]!] === 1) rows.create(row);
-  }
-
-  #perform(row: number, at: number, effect: number, count: number): void {
-    const out = this.effects;
-    if (out.top + EFFECT_STRIDE > out.buffer.length) out.buffer = doubled(out.buffer, out.top + EFFECT_STRIDE);
-    out.buffer[out.top] = effect;
-    out.buffer[out.top + 1] = row;
-    for (let index = 2; index < count + 2; index++) out.buffer[out.top + index] = this.#routing.buffer[at + index]!;
-    out.top += EFFECT_STRIDE;
-  }
-
-  #list(name: 'requests' | 'connectionRequests' | 'buffers'): RowLists {
-    return this[name];
-  }
-
-  /** Makes the function that carries out one route of one effect. */
-  #handler(route: Route, effect: number, names: readonly string[]): Handler {
-    if (route === 'perform') return (row, at) => this.#perform(row, at, effect, names.length);
-    const position = (name: string): number => {
-      const index = names.indexOf(name);
-      if (index < 0) throw new Error(`a route names argument '${name}', which its effect does not have`);
-      return index + 2;
-    };
-    if ('append' in route) {
-      const list = this.#list(route.append);
-      const member = position(route.member);
-      return (row, at) => {
-        const added = this.#routing.buffer[at + member]!;
-        if (!list.has(added)) list.append(row, added);
-      };
-    }
-    if ('leave' in route) {
-      const list = this.#list(route.leave);
-      return (row) => {
-        if (list.has(row)) list.remove(row);
-      };
-    }
-    if ('pin' in route) {
-      const request = position(route.pin);
-      return (row, at) => this.pins.add(this.#routing.buffer[at + request]!, row);
-    }
-    const [name, event] = route.send.split('/') as [MachineName, string];
-    const machine = M[name];
-    const id = this.#eventId(machine, event);
-    // Where each parameter comes from: a place in the effect (the asking row is its second number), or a constant.
-    const sources = (route.with ?? []).map((source) =>
-      typeof source === 'number' ? -1 - this.#constant(source) : source === 'self' ? 1 : position(source),
-    );
-    const none = -1 - this.#constant(0);
-    const [s0 = none, s1 = none, s2 = none, s3 = none] = sources;
-    if (sources.length > 4) throw new Error(`a route gives '${route.send}' more than four parameters`);
-    // Most routes carry nothing or one number along.
-    const send =
-      sources.length === 0
-        ? (target: number): void => this.#step(machine, id, target, 0, 0, 0, 0, 0)
-        : sources.length === 1
-          ? (target: number, _row: number, at: number): void =>
-              this.#step(machine, id, target, this.#value(s0, at), 0, 0, 0, 0)
-          : (target: number, _row: number, at: number): void =>
-              this.#step(
-                machine,
-                id,
-                target,
-                this.#value(s0, at),
-                this.#value(s1, at),
-                this.#value(s2, at),
-                this.#value(s3, at),
-                0,
-              );
-    return this.#select(route.to, send, position);
-  }
-
-  /** Number of a constant among {@link System.#constants}. */
-  #constant(value: number): number {
-    const known = this.#constants.indexOf(value);
-    return known >= 0 ? known : this.#constants.push(value) - 1;
-  }
-
-  #value(source: number, at: number): number {
-    return source >= 0 ? this.#routing.buffer[at + source]! : this.#constants[-1 - source]!;
-  }
-
-  /** Makes the function that sends to the rows that `to` names. */
-  #select(
-    to: Rows,
-    send: (target: number, row: number, at: number) => void,
-    position: (name: string) => number,
-  ): Handler {
-    const each =
-      (list: RowLists, owner: (row: number) => number): Handler =>
-      (row, at) => {
-        const members = list.members(owner(row));
-        // A member can leave while an earlier one is served.
-        for (const member of members) if (list.has(member)) send(member, row, at);
-      };
-    if (typeof to === 'object') {
-      const argument = position(to.argument);
-      return (row, at) => send(this.#routing.buffer[at + argument]!, row, at);
-    }
-    switch (to) {
-      case 'self':
-      case 'sameRow':
-        return (row, at) => send(row, row, at);
-      case 'provider':
-        return (row, at) => send(0, row, at);
-      case 'socket':
-        return (row, at) => send(row >> 1, row, at);
-      case 'sendQueue':
-        return (row, at) => send(sendQueueOf(row), row, at);
-      case 'receiveQueue':
-        return (row, at) => send(receiveQueueOf(row), row, at);
-      case 'queue':
-        return (row, at) => send(this.requests.owner(row), row, at);
-      case 'listener':
-        return (row, at) => send(this.connectionRequests.owner(row), row, at);
-      case 'sendRequests':
-        return each(this.requests, sendQueueOf);
-      case 'receiveRequests':
-        return each(this.requests, receiveQueueOf);
-      case 'requestIfOldest': {
-        const argument = position('request');
-        return (row, at) => {
-          const request = this.#routing.buffer[at + argument]!;
-          if (this.requests.first(row) === request) send(request, row, at);
-        };
-      }
-      case 'nextOldest':
-        return (row, at) => {
-          const next = this.requests.first(this.requests.owner(row));
-          if (next !== NONE) send(next, row, at);
-        };
-      case 'oldestHeldRequest':
-        return (row, at) => {
-          const { states } = this.rows[M.overlappedRequest]!;
-          let found = this.requests.first(row);
-          while (found !== NONE && states[found] !== this.#held) found = this.requests.next(found);
-          if (found === NONE)
-            throw this.#lost('requestQueue', row, 'a held request is posted, but none is in the list');
-          send(found, row, at);
-        };
-      case 'connectionRequests':
-        return each(this.connectionRequests, (row) => row);
-      case 'oldestUndecided':
-        return (row, at) => {
-          let found = this.connectionRequests.first(row);
-          while (found !== NONE && !this.#isUndecided(found)) found = this.connectionRequests.next(found);
-          if (found === NONE) throw this.#lost('socket', row, 'a request is offered, but none is undecided');
-          send(found, row, at);
-        };
-      case 'newestUndecided':
-        return (row, at) => {
-          let found = this.connectionRequests.last(row);
-          while (found !== NONE && !this.#isUndecided(found)) found = this.connectionRequests.previous(found);
-          if (found === NONE) throw this.#lost('socket', row, 'a request is refused, but none is undecided');
-          send(found, row, at);
-        };
-      case 'buffers':
-        return each(this.buffers, (row) => row);
-      case 'pinnedBuffers':
-        return (row, at) => {
-          for (let buffer = this.pins.take(row); buffer !== NONE; buffer = this.pins.take(row)) send(buffer, row, at);
-        };
-    }
   }
 
   /** A count and its list disagree. */
@@ -538,8 +371,8 @@ export class System<Name extends string = MachineName> {
   }
 }
 
-function doubled(buffer: Float64Array, needed: number): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(Math.max(needed, buffer.length * 2));
-  larger.set(buffer);
-  return larger;
+function grow(sink: EffectSink, more: number): void {
+  const larger = new Float64Array(Math.max(sink.top + more, sink.buffer.length * 2));
+  larger.set(sink.buffer);
+  sink.buffer = larger;
 }
