@@ -19,7 +19,7 @@ import {
   WsaOverlapped,
   type WspUpcallTable,
 } from '../../driver/index.ts';
-import { encodeHandshake } from '../../driver/handshake.ts';
+import { decodeReject, encodeHandshake } from '../../driver/handshake.ts';
 import {
   AF_INET,
   CF_ACCEPT,
@@ -101,7 +101,7 @@ class Player {
     const listener: AdapterListener = {
       called: (what) => this.#see(`adapter ${what}`),
       posted: (work) => this.#posted(work),
-      connector: (what, connector) => this.#connectorCalled(what, connector),
+      connector: (what, connector, privateData) => this.#connectorCalled(what, connector, privateData),
       listener: (what, _, port) => {
         if (port < driverLimits.reattachPort) this.#see(`adapter ${what} ${String.fromCharCode(port - 5000 + 65)}`);
       },
@@ -394,9 +394,10 @@ class Player {
     throw new Error(`${name} has no connector`);
   }
 
-  #connectorCalled(what: string, connector: number): void {
+  #connectorCalled(what: string, connector: number, privateData?: Uint8Array): void {
     if (what === 'connect' || what === 'prepare') this.#connectors.set(connector, this.#naming);
-    this.#see(`adapter ${what} ${this.#connectors.get(connector)}`);
+    const why = privateData === undefined ? '' : ` reason ${decodeReject(privateData)}`;
+    this.#see(`adapter ${what} ${this.#connectors.get(connector)}${why}`);
     if (what === 'destroy' || what === 'reject') this.#connectors.delete(connector);
   }
 

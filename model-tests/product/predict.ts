@@ -300,7 +300,7 @@ export class Scribe {
         return;
       case 'connectionRequest/rejectConnection':
         this.#memory.arrivals.delete(row);
-        return void see(`adapter reject p${row}`);
+        return void see(`adapter reject p${row} reason ${a0}`);
       case 'connectionRequest/forget':
         if (this.#memory.arrivals.delete(row)) see(`adapter destroy p${row}`);
         return;

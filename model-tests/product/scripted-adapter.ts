@@ -31,7 +31,12 @@ export interface Posted {
 export interface AdapterListener {
   posted(work: Posted): void;
   called(what: 'open' | 'close'): void;
-  connector(what: 'connect' | 'prepare' | 'accept' | 'reject' | 'disconnect' | 'destroy', connector: number): void;
+  /** @param privateData - of a rejection */
+  connector(
+    what: 'connect' | 'prepare' | 'accept' | 'reject' | 'disconnect' | 'destroy',
+    connector: number,
+    privateData?: Uint8Array,
+  ): void;
   listener(what: 'listen' | 'stopListening', listener: number, port: number): void;
   memory(what: 'register' | 'deregister', memory: Uint8Array): void;
   domain(what: 'allocate' | 'free', domain: number): void;
@@ -189,9 +194,9 @@ export class ScriptedAdapter implements Adapter {
     this.#listener.connector('accept', connector);
     return 0;
   }
-  reject(connector: number): void {
+  reject(connector: number, privateData: Uint8Array): void {
     this.#gone(connector);
-    this.#listener.connector('reject', connector);
+    this.#listener.connector('reject', connector, privateData);
   }
   disconnect(connector: number): void {
     this.#listener.connector('disconnect', connector);

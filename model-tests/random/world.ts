@@ -21,6 +21,7 @@ import {
   WsaOverlapped,
   type WspUpcallTable,
   tcpProtocolInfo,
+  type ProviderOptions,
 } from '../../driver/index.ts';
 import {
   brokenInvariants,
@@ -83,6 +84,8 @@ const addresses = ['10.0.0.1', '10.0.0.2'] as const;
 export interface WorldOptions {
   readonly adapter?: (adapter: SimulatedAdapter) => Adapter;
   readonly party?: (party: Party) => void;
+  /** Of the providers, instead of production's; their journals are not played again then. */
+  readonly tables?: ProviderOptions['tables'];
 }
 
 interface Token {
@@ -304,8 +307,11 @@ export class World {
   readonly #dead: Registration[] = [];
   #depth = 0;
 
+  readonly #tables: WorldOptions['tables'];
+
   constructor(setup: Setup, options: WorldOptions = {}) {
     this.setup = setup;
+    this.#tables = options.tables;
     this.strict = setup.faults.every((plan) => Object.keys(plan).length === 0);
     const { seed, latencyNs, jitterNs, receiverNotReady, privateDataPadded } = setup;
     this.network = new SimulatedNetwork({ seed, latencyNs, jitterNs, receiverNotReady, privateDataPadded });
@@ -326,6 +332,7 @@ export class World {
         seed: setup.seed + index,
         duplication: new ProcessDuplicationStore(),
         config: { pureSan: setup.pureSan, processId: index + 1 },
+        ...(options.tables === undefined ? {} : { tables: options.tables }),
       });
       options.party?.(made);
       return made;
@@ -1612,7 +1619,7 @@ export class World {
     for (const [key, { chunk, content }] of this.#released) {
       assert.deepEqual(chunk, content, `memory was written after it was released: ${key} (S-19, S-35)`);
     }
-    for (const party of this.parties) this.#replay(party);
+    if (this.#tables === undefined) for (const party of this.parties) this.#replay(party);
   }
 
   perform2(act: () => void): void {

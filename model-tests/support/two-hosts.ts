@@ -20,6 +20,7 @@ import {
   Provider,
   type ProviderConfig,
   type ProviderJournal,
+  type ProviderOptions,
   type SimulatedAdapter,
   SimulatedNetwork,
   type Socket,
@@ -77,6 +78,7 @@ export interface Request {
 export interface HostOptions {
   readonly config?: Partial<ProviderConfig>;
   readonly journal?: ProviderJournal;
+  readonly tables?: NonNullable<ProviderOptions['tables']>;
   readonly limits?: Limits;
   readonly duplication?: DuplicationStore;
   readonly seed?: number;

@@ -1,0 +1,51 @@
+// Goal: the properties of the worlds, and the scripts made from their graphs, find what can be wrong in a machine.
+// Method: mutants of the machines and routes, every so many of all; of those that a small world can tell from the original,
+// most are found. All mutants, in all worlds, are judged by npm run check:all.
+
+import { strict as assert } from 'node:assert';
+import { describe, test } from 'vitest';
+import { compileMachines, explorationLimits, machineNames } from '../../machines/index.ts';
+import { worlds } from '../worlds/index.ts';
+import { Judge } from './judge.ts';
+import { allMutants, type Mutant, operators } from './mutants.ts';
+import { describeResults, resultsOf, scoreOf } from './results.ts';
+
+/** One mutant of so many is looked at, until so many are found that small worlds reach. */
+const EVERY = 31;
+const SAMPLE = 40;
+/** Part of them that has to be found. */
+const FOUND = 0.7;
+const small = worlds.filter(({ size }) => size !== undefined && size.transitions < 5_000);
+
+describe('mutants of the machines', () => {
+  const mutants = allMutants(explorationLimits);
+
+  test('are there for every machine and every operator, each with a name of its own', () => {
+    assert.deepEqual([...new Set(mutants.map(({ machine }) => machine))], [...machineNames]);
+    assert.deepEqual(new Set(mutants.map(({ operator }) => operator)), new Set(operators));
+    assert.equal(new Set(mutants.map(({ name }) => name)).size, mutants.length);
+  });
+
+  test('leave the charts as they are', () => {
+    const before = JSON.stringify(compileMachines(explorationLimits));
+    for (const mutant of mutants.filter((_, index) => index % 400 === 0)) {
+      const made = mutant.compile(explorationLimits);
+      assert.notDeepEqual(made, compileMachines(explorationLimits)[machineNames.indexOf(mutant.machine)]);
+    }
+    assert.equal(JSON.stringify(compileMachines({ ...explorationLimits })), before);
+  });
+
+  test('of a sample that small worlds reach, most are found', () => {
+    const judge = new Judge({ worlds: small, runs: false });
+    const sample: Mutant[] = [];
+    for (let index = 0; index < mutants.length && sample.length < SAMPLE; index += EVERY) {
+      if (judge.reaches(mutants[index]!)) sample.push(mutants[index]!);
+    }
+    const verdicts = sample.map((mutant) => judge.judge(mutant));
+    const results = resultsOf(verdicts, []);
+    console.log(describeResults(results));
+    for (const [name, where] of Object.entries(results.survivors)) console.log(`survived: ${name} in ${where}`);
+    const { all, found } = scoreOf(results.total);
+    assert.ok(found >= FOUND * all, `${found} of ${all} are found`);
+  });
+});
