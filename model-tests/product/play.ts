@@ -4,6 +4,7 @@
  */
 
 import {
+  AdapterStatus,
   type ConnectionEvent,
   CompletionStatus,
   limits as driverLimits,
@@ -19,7 +20,7 @@ import {
   WsaOverlapped,
   type WspUpcallTable,
 } from '../../driver/index.ts';
-import { decodeReject, encodeHandshake } from '../../driver/handshake.ts';
+import { decodeReject, encodeHandshake, encodeReject } from '../../driver/handshake.ts';
 import {
   AF_INET,
   CF_ACCEPT,
@@ -29,7 +30,10 @@ import {
   FD_CONNECT,
   IPPROTO_TCP,
   MEM_READWRITE,
+  FD_CONNECT_BIT,
+  RejectReason,
   SOCK_STREAM,
+  WSA,
   WSA_FLAG_OVERLAPPED,
   WSS_OPERATION_IN_PROGRESS,
 } from '../../machines/index.ts';
@@ -46,17 +50,29 @@ export class Mismatch extends Error {
 const messageBytes = (message: number): number => 10 * message;
 /** Port of the peer that asks first; in network order it is in the condition function's sockaddr. */
 const ARRIVAL_PORT = 7000;
-/** The event object of every selection. */
-const EVENT = 0x77n;
+/** The event object of a socket. */
+const eventOf = (socket: string): bigint => BigInt(socket.charCodeAt(0));
+const ownerOf = (event: bigint): string => String.fromCharCode(Number(event));
 const SLICE_BYTES = 64;
 const REGION_BYTES = 1024;
 const SEND_BYTES = 50;
 /** Milliseconds by kind of timer: which one is started shows in its length. */
-const config = { connectMs: 1001, migrationMs: 1002, closeMs: 1003, loopback: true } as const;
+const config = { connectMs: 1001, migrationMs: 1002, closeMs: 1003, loopback: true, pureSan: true } as const;
 const timerNames: Readonly<Record<number, string>> = { 1001: 'connect', 1002: 'migration', 1003: 'close' };
 /** A descriptor's low bits are its row, by which timers are numbered. */
 const ROW_MASK = 0xfffffn;
 const verdicts: Readonly<Record<string, number>> = { accept: CF_ACCEPT, reject: CF_REJECT, defer: CF_DEFER, other: 99 };
+
+/** An adapter's reason for a rejection, as InfiniBand numbers it. */
+const NO_SUCH_SERVICE = 8;
+/** Why an adapter would not begin to connect, by the error that comes of it. */
+const connectStatus: Readonly<Record<number, number>> = {
+  [WSA.WSAENETUNREACH]: AdapterStatus.networkUnreachable,
+  [WSA.WSAENOBUFS]: AdapterStatus.outOfResources,
+  [WSA.WSAENETDOWN]: AdapterStatus.deviceRemoved,
+};
+
+const networkEvents: Readonly<Record<string, number>> = { nothing: 0, accept: FD_ACCEPT, connect: FD_CONNECT };
 
 interface Request {
   readonly kind: 'send' | 'receive';
@@ -235,6 +251,7 @@ class Player {
       case 'established':
         return this.#event({ type: 'established', connector: this.#connectorOf(a), privateData: handshake(1) });
       case 'listen':
+        if (c !== '') this.#adapter.refuseListen();
         return result('WSPListen', () => provider.WSPListen(socket(), Number(b), this.#errno));
       case 'arrive': {
         const connector = this.#adapter.arrival();
@@ -259,15 +276,15 @@ class Player {
         throw new Error('a verdict outside of a condition function');
       case 'select':
         return result('WSPEventSelect', () =>
-          provider.WSPEventSelect(socket(), b === 'nothing' ? 0n : EVENT, b === 'nothing' ? 0 : FD_ACCEPT, this.#errno),
+          provider.WSPEventSelect(socket(), b === 'nothing' ? 0n : eventOf(a), networkEvents[b]!, this.#errno),
         );
       case 'enumerate':
         return result('WSPEnumNetworkEvents', () => {
           const events = new WsaNetworkEvents();
-          provider.WSPEnumNetworkEvents(socket(), EVENT, events, this.#errno);
+          provider.WSPEnumNetworkEvents(socket(), eventOf(a), events, this.#errno);
           const { lNetworkEvents: mask } = events;
           this.#see(
-            `events ${(mask & FD_ACCEPT) === 0 ? '' : 'accept'}${(mask & FD_CONNECT) === 0 ? '' : 'connect'}`.trim(),
+            `events ${(mask & FD_ACCEPT) === 0 ? '' : 'accept'}${(mask & FD_CONNECT) === 0 ? '' : `connect ${events.iErrorCode[FD_CONNECT_BIT]}`}`.trim(),
           );
         });
       case 'register': {
@@ -285,6 +302,18 @@ class Player {
         return a === 'first' ? this.#complete(`first ${b}`, Number(more[0] ?? 0)) : this.#complete(a, Number(c || 0));
       case 'flush':
         return this.#flush(a === 'first' ? `first ${b}` : a);
+      case 'refused':
+        return this.#event({
+          type: 'rejected',
+          connector: this.#connectorOf(a),
+          // A provider says why; where there is none, the adapter says that nobody listens.
+          reason: Number(b) === WSA.WSAECONNREFUSED ? 0 : NO_SUCH_SERVICE,
+          privateData: Number(b) === WSA.WSAECONNREFUSED ? encodeReject(RejectReason.condition) : new Uint8Array(0),
+        });
+      case 'unanswered':
+        return this.#event({ type: 'connectFailed', connector: this.#connectorOf(a) });
+      case 'obstruct':
+        return this.#adapter.refuseConnect(connectStatus[Number(a)]!);
       case 'disconnected':
         return this.#event({ type: 'disconnected', connector: this.#connectorOf(a) });
       case 'remove':
@@ -451,12 +480,12 @@ class Player {
         if (!failed) overlapped.internal = 0n;
         return failed ? -1 : 0;
       },
-      WPUSetEvent: () => {
-        this.#see('WPUSetEvent A');
+      WPUSetEvent: (event) => {
+        this.#see(`WPUSetEvent ${ownerOf(event)}`);
         return true;
       },
-      WPUResetEvent: () => {
-        this.#see('WPUResetEvent A');
+      WPUResetEvent: (event) => {
+        this.#see(`WPUResetEvent ${ownerOf(event)}`);
         return true;
       },
     };

@@ -75,12 +75,43 @@ const listen = ({ socket, parameters: [backlog] }: Happening): [string, string] 
   `listen ${socket} ${backlog}`,
   'WSPListen',
 ];
+const select = ({ selected }: Memory, socket: number, some: boolean): void => {
+  if (some) selected.add(socket);
+  else selected.delete(socket);
+};
 const verdict =
   (word: string) =>
   ({ memory }: Happening): [string, string] => [`verdict ${word}`, memory.accepting];
 
 /** Commands by the event that something begins with: rules, and what leads to an initial state. */
 const commands: Readonly<Record<string, (happening: Happening) => readonly [command: string, call?: string]>> = {
+  'dialler/bind': ({ socket }) => [`bind ${socket}`, 'WSPBind'],
+  'dialler/listen': ({ socket }) => [`listen ${socket} 1 without room`, 'WSPListen'],
+  'dialler/connect': ({ socket }) => [`connect ${socket}`, 'WSPConnect'],
+  'dialler/select': ({ row, socket, memory, parameters: [connect] }) => {
+    select(memory, row, connect === 1);
+    return [`select ${socket} ${connect === 1 ? 'connect' : 'nothing'}`, 'WSPEventSelect'];
+  },
+  'dialler/enumerate': ({ socket }) => [`enumerate ${socket}`, 'WSPEnumNetworkEvents'],
+  'dialler/close': close,
+  // Inside the calls themselves.
+  'dialler/returned': () => [''],
+  'attempt/obstruct': ({ parameters: [error] }) => [`obstruct ${error}`],
+  'attempt/accept': ({ socket }) => [`network: the peer of ${socket} accepts`],
+  'attempt/refuse': ({ socket }) => [`network: the peer of ${socket} refuses`],
+  'attempt/fail': ({ socket }) => [`network: nobody answers ${socket}`],
+  'attempt/lose': ({ socket }) => [`network: the peer of ${socket} is gone`],
+  'attempt/report': ({ socket, state, field }) => {
+    const said = field('attempt', 0, 'said');
+    switch (state('attempt', 0)) {
+      case 'accepted':
+        return [`established ${socket}`];
+      case 'ended':
+        return [said === 0 ? `unanswered ${socket}` : `refused ${socket} ${said}`];
+      default:
+        return [`disconnected ${socket}`];
+    }
+  },
   'provider/spi.startup': () => ['startup', 'WSPStartupEx'],
   'provider/adapter.removed': () => ['remove'],
   'socket/spi.socket': ({ socket }) => [`socket ${socket}`, 'WSPSocket'],
@@ -135,8 +166,7 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'acceptor/decideDefer': verdict('defer'),
   'acceptor/decideInvalid': verdict('other'),
   'acceptor/select': ({ memory, parameters: [accept] }) => {
-    if (accept === 1) memory.selected.add(0);
-    else memory.selected.delete(0);
+    select(memory, 0, accept === 1);
     return [`select A ${accept === 1 ? 'accept' : 'nothing'}`, 'WSPEventSelect'];
   },
   'acceptor/enumerate': () => ['enumerate A', 'WSPEnumNetworkEvents'],
@@ -204,6 +234,7 @@ export class Scribe {
     happen();
     if (this.#result !== null && call === 'WSPCloseSocket' && refusal !== 0) this.#result = String(refusal);
     const result = this.#result === null ? [] : [`${call} = ${this.#result}`];
+    if (command === '') return;
     this.#lines.push({ command, expected: [...this.#seen, ...result, ...this.#posts, ...this.#structures()] });
   }
 
@@ -242,6 +273,7 @@ export class Scribe {
     const { name } = system.machines[machine]!.effects[effect - system.effectBase[machine]!]!;
     const a0 = system.effects.buffer[at + 2]!;
     const a1 = system.effects.buffer[at + 3]!;
+    const a2 = system.effects.buffer[at + 4]!;
     const s = socketName(row);
     const see = (line: string) => this.#seen.push(line);
     if (name === 'answer') {
@@ -292,8 +324,8 @@ export class Scribe {
         if (this.#memory.selected.has(row)) see(`WPUResetEvent ${s}`);
         return;
       case 'networkEvents/reportNetworkEvents':
-        see('WPUResetEvent A');
-        see(`events ${a0 === 1 ? 'accept' : ''}${a1 === 1 ? 'connect' : ''}`.trim());
+        see(`WPUResetEvent ${s}`);
+        see(`events ${a0 === 1 ? 'accept' : ''}${a1 === 1 ? `connect ${a2}` : ''}`.trim());
         return;
       case 'connectionRequest/callConditionFunction':
         if (this.#memory.asking) see(`condition p${row}`);

@@ -22,6 +22,8 @@ const sizes: Readonly<Record<string, { readonly edges: number; readonly covered:
   'data, depth 1': { edges: 3236, covered: 3008 },
   'data, depth 2': { edges: 4716, covered: 4716 },
   'first message': { edges: 4900, covered: 4852 },
+  connecting: { edges: 1844, covered: 1844 },
+  'connecting, and the adapter is removed': { edges: 2653, covered: 2653 },
   'who keeps accepting': { edges: 7026, covered: 7026 },
 };
 

@@ -68,6 +68,8 @@ export class ScriptedAdapter implements Adapter {
   readonly #withdrawn = new Set<number>();
   #completion: readonly number[] | null = null;
   #event: ConnectionEvent | null = null;
+  #refuseListen = false;
+  #connectStatus = 0;
   #nextId = 1;
   #nextAddress = 0x1000;
 
@@ -115,6 +117,16 @@ export class ScriptedAdapter implements Adapter {
   /** The peer that asked by `connector` has given up. */
   withdraw(connector: number): void {
     this.#withdrawn.add(connector);
+  }
+
+  /** The next listener is refused for want of resources. */
+  refuseListen(): void {
+    this.#refuseListen = true;
+  }
+
+  /** The next attempt to connect can't begin. */
+  refuseConnect(status: number): void {
+    this.#connectStatus = status;
   }
 
   /** @throws Error when nobody listens there */
@@ -169,8 +181,12 @@ export class ScriptedAdapter implements Adapter {
   }
   listen({ port }: { readonly port: number }): number {
     const listener = this.#nextId++;
-    this.#listeners.set(listener, port);
     this.#listener.listener('listen', listener, port);
+    if (this.#refuseListen) {
+      this.#refuseListen = false;
+      return AdapterStatus.outOfResources;
+    }
+    this.#listeners.set(listener, port);
     return listener;
   }
   stopListening(listener: number): void {
@@ -184,7 +200,9 @@ export class ScriptedAdapter implements Adapter {
   }
   connect(connector: number): number {
     this.#listener.connector('connect', connector);
-    return 0;
+    const status = this.#connectStatus;
+    this.#connectStatus = 0;
+    return status;
   }
   prepareAccept(connector: number): number {
     this.#listener.connector('prepare', connector);
