@@ -5,11 +5,15 @@
 
 import assert from 'node:assert/strict';
 
+import { Terminate } from '../../driver/adapter/iwarp/terminate.ts';
+import { RdmapOpcode } from '../../driver/adapter/iwarp/wire.ts';
+import { capture, dissect } from './capture.ts';
 import type { GuestCase } from './guest.ts';
 import { Messages } from './peers/messages.ts';
 import { type Perftest, runPerftest, servePerftest } from './peers/perftest.ts';
 import { pingRping, serveRping } from './peers/rping.ts';
-import { type Family, ours, oursAt, siw, siwAt, withApplication } from './peers/siw.ts';
+import { type Family, ours, oursAt, siw, siwAt, withApplication, withRaw } from './peers/siw.ts';
+import { accepted, VERBS_PORT } from './peers/verbs.ts';
 import { deviceListens, start } from './programs.ts';
 
 const RPING_PORT = 7174;
@@ -124,6 +128,49 @@ const perftestCases = (test: Perftest, size: number, count: number): readonly Gu
   },
 ];
 
+// ---------------------------------------------------------------- on the wire
+
+const { rdmaWrite, readRequest, readResponse, send } = RdmapOpcode;
+
+const captureCases: readonly GuestCase[] = [
+  {
+    name: 'rping in both roles, captured: tshark finds every byte right',
+    timeoutMs: 180_000,
+    async run() {
+      const size = 65_535;
+      const count = 3;
+      const stop = await capture('eth1', '/run/rping.pcapng');
+      for (const { run: ping } of rpingCases('IPv4', size, count)) await ping();
+      const sent = await dissect(await stop(), RPING_PORT);
+      assert.deepEqual([...sent.keys()].sort(), [siw.IPv4, ours.IPv4]);
+      for (const [address, { fpdus, opcodes, dissectedBytes, streamBytes }] of sent) {
+        assert.equal(dissectedBytes, streamBytes, `${address}: bytes that tshark passed over`);
+        const [writes, responses] = [opcodes.get(rdmaWrite)!, opcodes.get(readResponse)!];
+        // Each end was once the client, which sends two messages for a ping, and once the server, which sends two.
+        assert.equal(opcodes.get(send), 4 * count);
+        assert.equal(opcodes.get(readRequest), count);
+        assert.ok(writes > count && responses > count, `${address}: large messages in one segment`);
+        assert.equal(fpdus, writes + responses + 5 * count);
+      }
+    },
+  },
+  {
+    name: 'a Terminate of wsdirect, captured: tshark finds the reason',
+    timeoutMs: 180_000,
+    async run() {
+      const stop = await capture('eth1', '/run/terminate.pcapng');
+      await withRaw(async (raw) => {
+        const { peer } = await accepted(raw, ['bad-write:8', 'wait']);
+        await raw.event('disconnected');
+        await peer.succeeds();
+      });
+      const sent = await dissect(await stop(), VERBS_PORT);
+      const { layer, type, code } = Terminate.taggedInvalidStag;
+      assert.deepEqual(sent.get(ours.IPv4)?.reasons, [[layer, type, code]]);
+    },
+  },
+];
+
 export const cases: readonly GuestCase[] = [
   ...rpingCases('IPv4', 64, 1),
   ...rpingCases('IPv4', 1000, 100),
@@ -134,4 +181,5 @@ export const cases: readonly GuestCase[] = [
   ...perftestCases('ib_send_lat', 64, 200),
   ...perftestCases('ib_write_bw', 4096, 100),
   ...perftestCases('ib_read_bw', 4096, 100),
+  ...captureCases,
 ];

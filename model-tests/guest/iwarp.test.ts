@@ -5,4 +5,5 @@ guestSuite('iWARP against siw', new URL('iwarp.suite.ts', import.meta.url), case
   hosts: true,
   within: 'h2',
   device: 'siw',
+  programs: ['gcc', 'tshark', 'dumpcap'],
 });

@@ -10,11 +10,9 @@ import { Terminate, vendorStatusOf } from '../../driver/adapter/iwarp/terminate.
 import type { GuestCase } from './guest.ts';
 import type { Connection, RemoteMemory } from './peers/application.ts';
 import { decodeInfo, encodeInfo, INFO_BYTES } from './peers/messages.ts';
-import type { Raw } from './peers/raw.ts';
 import { ours, oursAt, siw, siwAt, withApplication, withRaw } from './peers/siw.ts';
-import { buildVerbsPeer, pattern, verbsPeer } from './peers/verbs.ts';
+import { accepted, buildVerbsPeer, connected, pattern, VERBS_PORT as PORT, verbsPeer } from './peers/verbs.ts';
 
-const PORT = 7300;
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
@@ -217,43 +215,13 @@ const transferCases: readonly GuestCase[] = [
 
 // ---------------------------------------------------------------- keys that are none
 
-async function connected(raw: Raw, actions: readonly string[], invalidate = false) {
-  const listener = raw.listen(oursAt(PORT));
-  const peer = await verbsPeer('connect', ours.IPv4, PORT, ['send:1', 'learn', ...actions]);
-  await raw.request();
-  raw.adapter.stopListening(listener);
-  const memory = new Uint8Array(4096);
-  const region = raw.register(memory, invalidate);
-  const messages = raw.register(new Uint8Array(4096));
-  for (const at of [0, 1024, 2048]) raw.post(Opcode.receive, messages, at, 1024);
-  raw.accept(new Uint8Array(0));
-  await raw.event('established');
-  assert.equal((await raw.completion()).bytes, 1);
-  const info = encodeInfo({ address: region.address, key: region.remoteKey, length: memory.length });
-  raw.post(Opcode.send, raw.register(info), 0, INFO_BYTES);
-  assert.equal((await raw.completion()).status, CompletionStatus.success);
-  return { peer, memory, region };
-}
-
-/** What siw offers at the other end, and how it is told apart from what it doesn't. */
-async function connecting(raw: Raw, actions: readonly string[] = []) {
-  const peer = await verbsPeer('listen', siw.IPv4, PORT, ['offer', ...actions, 'wait']);
-  raw.connect(oursAt(0), siwAt(PORT), new Uint8Array(0));
-  const messages = new Uint8Array(64);
-  const region = raw.register(messages);
-  raw.post(Opcode.receive, region, 0, INFO_BYTES);
-  await raw.event('established');
-  assert.equal((await raw.completion()).bytes, INFO_BYTES);
-  return { peer, region, target: decodeInfo(messages.subarray(0, INFO_BYTES)) };
-}
-
 const badKeyCases: readonly GuestCase[] = [
   ...(['read', 'write'] as const).map(
     (kind): GuestCase => ({
       name: `a ${kind} of siw with a key that is none ends the stream and touches nothing`,
       run: () =>
         withRaw(async (raw) => {
-          const { peer, memory } = await connected(raw, [`bad-${kind}:1024`, 'wait']);
+          const { peer, memory } = await accepted(raw, [`bad-${kind}:1024`, 'wait']);
           await raw.event('disconnected');
           assert.equal(await raw.completion().then(({ status }) => status), CompletionStatus.flushed);
           assert.ok(memory.every((byte) => byte === 0));
@@ -272,7 +240,7 @@ const badKeyCases: readonly GuestCase[] = [
     name: 'a read of wsdirect with a key that is none ends with the reason',
     run: () =>
       withRaw(async (raw) => {
-        const { peer, region, target } = await connecting(raw);
+        const { peer, region, target } = await connected(raw);
         raw.post(Opcode.rdmaRead, region, 0, 32, { ...target, key: ~target.key >>> 0 });
         assert.equal((await raw.completion()).status, CompletionStatus.remoteAccess);
         await raw.event('disconnected');
@@ -283,7 +251,7 @@ const badKeyCases: readonly GuestCase[] = [
     name: 'a write of wsdirect with a key that is none ends the stream',
     run: () =>
       withRaw(async (raw) => {
-        const { peer, region, target } = await connecting(raw);
+        const { peer, region, target } = await connected(raw);
         raw.post(Opcode.rdmaWrite, region, 0, 32, { ...target, key: ~target.key >>> 0 });
         assert.equal((await raw.completion()).status, CompletionStatus.success);
         await raw.event('disconnected');
@@ -297,7 +265,7 @@ const invalidateCases: readonly GuestCase[] = [
     name: 'a send of siw that invalidates ends the key: its next write ends the stream',
     run: () =>
       withRaw(async (raw) => {
-        const { peer, memory, region } = await connected(raw, ['send-invalidate:8', 'write:8:1', 'wait'], true);
+        const { peer, memory, region } = await accepted(raw, ['send-invalidate:8', 'write:8:1', 'wait'], true);
         const { status, bytes, vendorStatus } = await raw.completion();
         assert.deepEqual({ status, bytes, vendorStatus }, { status: 0, bytes: 8, vendorStatus: region.remoteKey });
         await raw.event('disconnected');
@@ -309,7 +277,7 @@ const invalidateCases: readonly GuestCase[] = [
     name: 'a send of siw that invalidates what it may not ends the stream',
     run: () =>
       withRaw(async (raw) => {
-        const { peer } = await connected(raw, ['send-invalidate:8', 'wait']);
+        const { peer } = await accepted(raw, ['send-invalidate:8', 'wait']);
         const { status, vendorStatus } = await raw.completion();
         assert.equal(status, CompletionStatus.flushed);
         assert.equal(vendorStatus, vendorStatusOf(Terminate.cannotInvalidate));
@@ -321,7 +289,7 @@ const invalidateCases: readonly GuestCase[] = [
     name: 'a send of wsdirect that invalidates ends the key: its next write ends the stream',
     run: () =>
       withRaw(async (raw) => {
-        const { peer, target } = await connecting(raw, ['receive:8']);
+        const { peer, target } = await connected(raw, ['receive:8']);
         const region = raw.register(pattern(8));
         raw.post(Opcode.rdmaWrite, region, 0, 8, target);
         raw.post(Opcode.send, region, 0, 8, target, WORK_REQUEST_INVALIDATE);
