@@ -141,9 +141,19 @@ describe('a stream', () => {
       state: 'terminating',
       effects: ['sendTerminate 1 2 5', 'flush', 'endTcp', 'startTimer', 'raiseDisconnected'],
     });
-    for (const event of ['peer.end', 'tcp.lost', 'clock.expired'] as const) {
+    for (const event of ['tcp.lost', 'clock.expired'] as const) {
       const over = stepped(stream, opened, ['stream.fault', 1, 2, 5], [event]);
       assert.deepEqual(over, { state: 'ended', effects: ['stopTimer', 'closeTcp'] });
+    }
+  });
+
+  test('whose peer has ended waits for what it wrote to leave, and no longer than it may', () => {
+    for (const event of [['stream.fault', 1, 2, 5], ['connector.disconnect']] as const) {
+      assert.deepEqual(stepped(stream, opened, event, ['peer.end']), { state: 'lingering', effects: ['closeTcp'] });
+      for (const last of ['tcp.lost', 'clock.expired'] as const) {
+        const over = stepped(stream, opened, event, ['peer.end'], [last]);
+        assert.deepEqual(over, { state: 'ended', effects: ['stopTimer', 'closeTcp'] });
+      }
     }
   });
 
@@ -196,7 +206,7 @@ test('every wait for the peer is bounded, and stands in a state that takes every
   for (const state of ['connecting', 'awaitingReply', 'awaitingRequest', 'accepted']) {
     assert.ok(accepts(startup, state, 'clock.expired') && accepts(startup, state, 'tcp.lost'), state);
   }
-  for (const state of ['closing', 'terminating']) {
+  for (const state of ['closing', 'terminating', 'lingering']) {
     assert.ok(accepts(stream, state, 'clock.expired') && accepts(stream, state, 'tcp.lost'), state);
   }
 });

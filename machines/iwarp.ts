@@ -369,6 +369,8 @@ export const createIwarpStreamMachine = () => {
     actions: [effect('flush', {}), effect('endTcp', {}), effect('startTimer', {}), effect('raiseDisconnected', {})],
   } as const;
   const over = { target: 'ended', actions: [effect('stopTimer', {}), effect('closeTcp', {})] } as const;
+  // What was written may still have to leave, and the peer need not take it: the wait stays bounded.
+  const bothEnded = { target: 'lingering', actions: effect('closeTcp', {}) } as const;
 
   const machine = setup(implementations(streamContract)).createMachine({
     id: 'iwarpStream',
@@ -425,7 +427,7 @@ export const createIwarpStreamMachine = () => {
       // This end has nothing more to say; the peer may still be talking, to nobody.
       closing: {
         on: {
-          'peer.end': over,
+          'peer.end': bothEnded,
           'peer.fpdu': ignored,
           'peer.terminate': ignored,
           'stream.fault': ignored,
@@ -439,7 +441,7 @@ export const createIwarpStreamMachine = () => {
       },
       terminating: {
         on: {
-          'peer.end': over,
+          'peer.end': bothEnded,
           'peer.fpdu': ignored,
           'peer.terminate': ignored,
           'stream.fault': ignored,
@@ -448,6 +450,21 @@ export const createIwarpStreamMachine = () => {
           'tcp.lost': over,
           'clock.expired': over,
           'connector.disconnect': ignored,
+        },
+      },
+      // Nobody talks any more.
+      lingering: {
+        on: {
+          'peer.end': ignored,
+          'peer.fpdu': ignored,
+          'peer.terminate': ignored,
+          'stream.fault': ignored,
+          'output.blocked': ignored,
+          'output.moved': ignored,
+          'tcp.lost': over,
+          'clock.expired': over,
+          'connector.disconnect': ignored,
+          'startup.abandoned': ignored,
         },
       },
       ended: {

@@ -37,6 +37,7 @@ import {
 import { Connection, type ConnectionSettings, Lifecycles, type Shell } from './iwarp/connection.ts';
 import { MemoryTable } from './iwarp/memory.ts';
 import { roomFor } from './iwarp/stream.ts';
+import { DEPTH_UNSPECIFIED } from './iwarp/wire.ts';
 import { CompletionRing } from './simulated/completion-ring.ts';
 
 export interface IwarpOptions {
@@ -108,6 +109,8 @@ export interface IwarpInventory {
   readonly listeners: number;
   /** TCP connections, those included that only wait for their end. */
   readonly sockets: number;
+  /** Bytes of output buffers that TCP holds; at most two buffers for a connection. */
+  readonly outputBytes: number;
 }
 
 interface Listener {
@@ -215,6 +218,7 @@ class Link implements Shell {
         socket.write(buffer.subarray(0, count), () => {
           this.#inFlight--;
           this.#adapter.giveBuffer(buffer);
+          if (this.socket !== socket) return;
           if (this.#blocked) this.#setBlocked(false);
           this.pump();
         });
@@ -267,6 +271,7 @@ class Link implements Shell {
   raiseConnectRequest(privateData: Uint8Array): void {
     const socket = this.socket!;
     this.isKnown = true;
+    this.#adapter.known(this);
     this.#adapter.raise({
       type: 'connectRequest',
       listener: this.listener,
@@ -310,6 +315,9 @@ export class IwarpAdapter implements Adapter {
   readonly #ring = new CompletionRing();
   readonly #dirty = new Set<Link>();
   readonly #spare: Buffer[] = [];
+  #buffersInUse = 0;
+  /** Incoming connections that have not asked yet. */
+  readonly #startups = new Set<Link>();
   #events: ConnectionEvent[] = [];
   #sleepers: (() => void)[] = [];
   #isOpen = false;
@@ -324,6 +332,9 @@ export class IwarpAdapter implements Adapter {
     const { revision, crc, readDepth, ulpduMax, outputBytes } = this.options;
     if (ulpduMax < 128 || ulpduMax > 0xffff || outputBytes < roomFor(ulpduMax)) {
       throw new RangeError(`ulpduMax ${ulpduMax}, outputBytes ${outputBytes}: no FPDU fits`);
+    }
+    if (!(readDepth >= 0 && readDepth < DEPTH_UNSPECIFIED)) {
+      throw new RangeError(`readDepth ${readDepth}: 0 to ${DEPTH_UNSPECIFIED - 1} reads at once can be agreed on`);
     }
     this.settings = { revision, crc, readDepth, ulpduMax };
     // Revision 2 takes four bytes for its own.
@@ -431,6 +442,7 @@ export class IwarpAdapter implements Adapter {
 
   connect(connector: number, local: SocketAddress, remote: SocketAddress, privateData: Uint8Array): number {
     const link = this.#link(connector);
+    this.#checkPrivateData(privateData);
     if (link.connection.startupState !== 'idle') return AdapterStatus.invalidState;
     if (local.family !== remote.family) return AdapterStatus.networkUnreachable;
     if (!isWildcard(local) && !this.addresses().includes(local.address)) return AdapterStatus.networkUnreachable;
@@ -449,6 +461,7 @@ export class IwarpAdapter implements Adapter {
 
   accept(connector: number, privateData: Uint8Array): number {
     const { connection } = this.#link(connector);
+    this.#checkPrivateData(privateData);
     if (connection.startupState !== 'prepared') return AdapterStatus.invalidState;
     connection.accept(privateData);
     return AdapterStatus.ok;
@@ -457,6 +470,7 @@ export class IwarpAdapter implements Adapter {
   reject(connector: number, privateData: Uint8Array): void {
     const link = this.#links.get(connector);
     if (link === undefined) return;
+    this.#checkPrivateData(privateData);
     link.connection.reject(privateData);
     this.#destroy(link);
   }
@@ -514,6 +528,7 @@ export class IwarpAdapter implements Adapter {
       connectors: this.#links.size,
       listeners: this.#listeners.size,
       sockets: this.sockets.size,
+      outputBytes: this.#buffersInUse * this.options.outputBytes,
     };
   }
 
@@ -536,25 +551,37 @@ export class IwarpAdapter implements Adapter {
     this.#wake();
   }
 
+  /** A connection has asked, and its listener is told. */
+  known(link: Link): void {
+    this.#startups.delete(link);
+  }
+
   takeBuffer(): Buffer {
+    this.#buffersInUse++;
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.options.outputBytes);
   }
 
   giveBuffer(buffer: Buffer): void {
+    this.#buffersInUse--;
     if (this.#spare.length < SPARE_BUFFERS_MAX) this.#spare.push(buffer);
   }
 
   #accepted(listener: number, socket: net.Socket): void {
-    let waiting = 0;
-    for (const link of this.#links.values()) if (!link.isKnown) waiting++;
-    if (!this.#listeners.has(listener) || waiting >= this.options.startupsMax) {
+    if (!this.#listeners.has(listener) || this.#startups.size >= this.options.startupsMax) {
       socket.destroy();
       return;
     }
     const link = this.#add(listener);
+    this.#startups.add(link);
     link.adopt(socket);
     socket.on('data', (chunk) => link.connection.bytesArrived(chunk as Buffer));
     link.connection.tcpAccepted();
+  }
+
+  /** @throws RangeError when it doesn't fit into a start-up frame: a caller's mistake, found before anything is changed */
+  #checkPrivateData({ byteLength }: Uint8Array): void {
+    const { connect } = this.capabilities.privateDataMax;
+    if (byteLength > connect) throw new RangeError(`private data: ${byteLength} bytes, at most ${connect} are carried`);
   }
 
   #add(listener: number): Link {
@@ -573,6 +600,7 @@ export class IwarpAdapter implements Adapter {
     if (link.isDetached) return;
     const { connection } = link;
     this.#links.delete(connection.id);
+    this.#startups.delete(link);
     link.isDetached = true;
     connection.disconnect();
     this.#dirty.delete(link);

@@ -192,7 +192,7 @@ export class Wire {
     this.#finished[side] = true;
   }
 
-  /** Ends both halves after what was written: nothing is taken any more, and its owner hears of the end at once. */
+  /** Ends both halves after what was written: nothing is taken any more, and its owner hears of it when all has left. */
   close(side: 0 | 1): void {
     if (this.#closed[side]) return;
     this.#finished[side] = true;
@@ -227,8 +227,10 @@ export class Wire {
 
   /** A side that has closed, or whose both halves have ended, hears of it. */
   canSettle(side: 0 | 1): boolean {
-    const isOver = this.#finished[side] && this.#ended[1 - side];
-    return this.#parties[side]!.wire === this && (this.#closed[side] || isOver === true);
+    const isOver = this.#closed[side] || (this.#finished[side] && this.#ended[1 - side] === true);
+    return (
+      this.#parties[side]!.wire === this && isOver && (this.waiting(side) === 0 || this.#closed[1 - side] === true)
+    );
   }
 
   settle(side: 0 | 1): void {

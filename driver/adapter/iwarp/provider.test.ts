@@ -35,7 +35,13 @@ describe('providers over iWARP', () => {
     for (const peer of [near, far]) {
       assert.deepEqual(peer.host.provider.inventory(), nothing);
       await until(() => peer.adapter.inventory().sockets === 0);
-      assert.deepEqual(peer.adapter.inventory(), { regions: 0, connectors: 0, listeners: 0, sockets: 0 });
+      assert.deepEqual(peer.adapter.inventory(), {
+        regions: 0,
+        connectors: 0,
+        listeners: 0,
+        sockets: 0,
+        outputBytes: 0,
+      });
     }
   });
 

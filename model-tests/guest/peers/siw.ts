@@ -49,5 +49,5 @@ export async function withRaw(use: (raw: Raw) => Promise<void>, options?: IwarpO
 /** TCP connections may wait for the peer's end of them. */
 async function assertEmpty(adapter: IwarpAdapter): Promise<void> {
   while (adapter.inventory().sockets > 0) await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.deepEqual(adapter.inventory(), { regions: 0, connectors: 0, listeners: 0, sockets: 0 });
+  assert.deepEqual(adapter.inventory(), { regions: 0, connectors: 0, listeners: 0, sockets: 0, outputBytes: 0 });
 }
