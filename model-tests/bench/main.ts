@@ -1,13 +1,16 @@
 /**
  * `npm run bench`: what things cost, as ratios to a peer in the same run. Not a test: machines are shared and noisy.
- * Exit code 1 when a ratio misses its bound.
+ * Exit code 1 when a ratio misses its bound. `npm run bench -- hostile`: what peers cost that mean no good.
  */
 
 import Table from 'cli-table3';
+import { hostileBench } from './hostile.ts';
 import { type Figure, ratio } from './measure.ts';
 import { memoryFigures } from './memory.ts';
 import { roundFigures } from './round.ts';
 import { stepFigures } from './step.ts';
+
+if (process.argv[2] === 'hostile') await hostileBench();
 
 const report = (line: string): void => console.log(line);
 const figures: Figure[] = [...(await stepFigures(report)), ...(await roundFigures()), ...memoryFigures(report)];
