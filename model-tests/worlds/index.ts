@@ -4,6 +4,7 @@ import { close } from './close.ts';
 import { connectingSide } from './connecting.ts';
 import { data } from './data.ts';
 import { firstMessage } from './first-message.ts';
+import { handOver } from './hand-over.ts';
 import { listener } from './listener.ts';
 import { remote } from './remote.ts';
 import { startUp } from './starting.ts';
@@ -20,4 +21,5 @@ export const worlds: readonly CatalogWorld[] = [
   ...connectingSide,
   ...startUp,
   ...remote,
+  ...handOver,
 ];

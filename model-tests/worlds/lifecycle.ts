@@ -1,6 +1,18 @@
 /** Statements of the specification's section 21 on the edges of 10.2 and 10.3, for the sockets of any world. */
 
-import { before, each, given, not, type Property, row, transition, type WorldDefinition } from '../explorer/index.ts';
+import {
+  all,
+  always,
+  before,
+  each,
+  given,
+  iff,
+  not,
+  type Property,
+  row,
+  transition,
+  type WorldDefinition,
+} from '../explorer/index.ts';
 
 /** States as the machine names them, by what the switch may do with the socket. */
 const none = ['unopened'] as const;
@@ -28,9 +40,23 @@ const edges: readonly (readonly [from: readonly string[], to: readonly string[]]
   [['closing'], over],
 ];
 
+/** States in which a socket waits for its timer, and in which it may; in others none runs. */
+const timed = [
+  'connecting.pending',
+  'connected.suspended',
+  'connected.attaching',
+  'dormant.handing',
+  'closing.handing',
+];
+const maybeTimed = [...timed, 'closing'];
+
 /** What holds of the life of every socket of `definition`. */
 export function lifecycle({ rows }: WorldDefinition): Property[] {
-  const sockets = Array.from({ length: rows['socket'] ?? 0 }, (_, number) => row('socket', number));
+  const count = rows['socket'] ?? 0;
+  const sockets = Array.from({ length: count }, (_, number) => row('socket', number));
+  const numbers = (machine: string): number[] =>
+    Array.from({ length: Math.min(count, rows[machine] ?? 0) }, (_, number) => number);
+  const [timers, links] = [numbers('timer'), numbers('link')];
   return [
     transition(
       'S-01: a socket follows only the edges of 10.2 and 10.3',
@@ -45,5 +71,27 @@ export function lifecycle({ rows }: WorldDefinition): Property[] {
         ),
       ),
     ),
+    ...(timers.length === 0
+      ? []
+      : [
+          always(
+            'L-04, L-07, L-11: a socket that waits has a timer, and no other has',
+            each(timers, (number) => {
+              const running = row('timer', number).in('running');
+              return all(
+                given(sockets[number]!.in(...timed), running),
+                given(running, sockets[number]!.in(...maybeTimed)),
+              );
+            }),
+          ),
+        ]),
+    ...(links.length === 0
+      ? []
+      : [
+          always(
+            'S-02, S-19: the adapter has a connector for a socket exactly as long as the socket says so',
+            each(links, (number) => iff(sockets[number]!.field('attached'), not(row('link', number).in('gone')))),
+          ),
+        ]),
   ];
 }

@@ -428,7 +428,10 @@ export function timer(): MachineDefinition {
     initial: 'idle',
     states: {
       idle: { on: { start: 'running', stop: { target: 'idle' } } },
-      running: { on: { stop: 'idle', expire: { target: 'idle', actions: effect('expired', {}) } } },
+      // Started anew, it only counts from then on.
+      running: {
+        on: { start: { target: 'running' }, stop: 'idle', expire: { target: 'idle', actions: effect('expired', {}) } },
+      },
     },
   });
   return { contract, machine };

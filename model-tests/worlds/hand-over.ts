@@ -1,0 +1,224 @@
+/**
+ * Hand-over: a connected socket moves to another process while its peer notices nothing, or learns that it has failed.
+ *
+ * P1's receive ends with nothing, the peer's is held and then gets P2's message, P2's receive gets the answer. Each step
+ * can fail; each socket can be closed at any time.
+ */
+
+import {
+  all,
+  always,
+  any,
+  atMost,
+  before,
+  each,
+  equal,
+  type Formula,
+  given,
+  iff,
+  implies,
+  kept,
+  leadsTo,
+  less,
+  not,
+  type Property,
+  row,
+  sometimes,
+  transition,
+  unequal,
+  type WorldDefinition,
+} from '../explorer/index.ts';
+import { agreement } from './agreement.ts';
+import type { CatalogWorld } from './catalog.ts';
+import { handingOver, Request, Who } from './handing-over.ts';
+import { lifecycle } from './lifecycle.ts';
+import { isPending, isTold } from './requirements.ts';
+
+const socket = (who: number) => row('socket', who);
+const structure = (request: number) => row('overlapped', request);
+const request = (number: number) => row('overlappedRequest', number);
+const error = (number: number): Formula => structure(number).field('error');
+const bytes = (number: number): Formula => structure(number).field('message');
+const succeeded = (number: number): Formula => all(isTold(number), equal(error(number), 0));
+const oldOne = row('oldConnection', 0);
+const newOne = row('newConnection', 0);
+const peer = socket(Who.peer);
+const [p1, p2] = [socket(Who.p1), socket(Who.p2)];
+const handed = row('giver', 0).in('handed', 'closed');
+const owners = [Request.p1Receive, Request.peerReceive, Request.p2Send, Request.p2Receive, Request.peerSend];
+
+function handOverProperties(definition: WorldDefinition, closing: boolean): Property[] {
+  const fair = (...labels: readonly string[]): string[] =>
+    labels.filter((label) => definition.rules.some((rule) => rule.fair === label));
+  const upcalls = fair(...[0, 1, 2].flatMap((who) => [`notify ${who}`, `return ${who}`]));
+  const completions = fair(...[0, 1, 2, 3, 4, 5].flatMap((work) => [`complete ${work}`, `flush ${work}`]));
+  const timers = fair('expire 0', 'expire 1', 'expire 2');
+  return [
+    always(
+      'S-03: a request is done at most once',
+      each(owners, (number) =>
+        all(
+          atMost(structure(number).field('publications'), 1),
+          atMost(structure(number).field('notifications'), 1),
+          not(structure(number).in('untimely')),
+        ),
+      ),
+    ),
+    transition(
+      'S-03: what is done stays as it is',
+      each(owners, (number) =>
+        given(before(isTold(number)), all(isTold(number), kept(error(number)), kept(bytes(number)))),
+      ),
+    ),
+    always(
+      'S-07: in progress from the start until told',
+      each(owners, (number) =>
+        iff(
+          isPending(number),
+          request(number).in('posted', 'held', 'paired', 'breaking', 'aborting', 'finished', 'due'),
+        ),
+      ),
+    ),
+    implies(
+      'S-16: a receive that ends with nothing was handed over',
+      all(succeeded(Request.p1Receive), equal(bytes(Request.p1Receive), 0)),
+      handed,
+    ),
+    always(
+      'S-16, S-12: every other receive that succeeds has a message',
+      each([Request.peerReceive, Request.p2Receive], (number) => given(succeeded(number), equal(bytes(number), 1))),
+    ),
+    always(
+      'S-02, S-31: the adapter has a connector for a socket exactly as long as the socket says so',
+      all(
+        iff(p1.field('attached'), less(0, oldOne.field('p1'))),
+        iff(peer.field('attached'), any(less(0, oldOne.field('peer')), less(0, newOne.field('peer')))),
+        iff(p2.field('attached'), less(0, newOne.field('p2'))),
+      ),
+    ),
+    always(
+      'S-31: the peer has one connection at most',
+      not(all(less(0, oldOne.field('peer')), less(0, newOne.field('peer')))),
+    ),
+    always('S-31: P1 and P2 never both have the connection', not(all(p1.in('connected'), p2.in('connected.active')))),
+    implies(
+      'S-31, S-02: P2 transfers only over a connection that the peer has accepted',
+      p2.in('connected.active'),
+      any(less(1, newOne.field('p2')), all(equal(newOne.field('stage'), 0), less(0, newOne.field('p2')))),
+    ),
+    transition(
+      "S-32: while its end moves, the peer's switch is told nothing, unless that has failed or it closes",
+      given(
+        all(
+          before(peer.in('connected.suspended', 'connected.reattaching')),
+          not(before(isTold(Request.peerReceive))),
+          isTold(Request.peerReceive),
+        ),
+        not(peer.in('connected')),
+      ),
+    ),
+    implies(
+      'S-32: and no error as long as it is connected',
+      all(isTold(Request.peerReceive), unequal(error(Request.peerReceive), 0)),
+      not(peer.in('connected')),
+    ),
+    always(
+      'S-20, 16.2: what an adapter still holds is not done',
+      each(owners, (number) => given(any(isTold(number), request(number).in('due')), row('work', number).in('idle'))),
+    ),
+    always(
+      'S-08: a switch handle is closed at most once, and used no more then',
+      each([0, 1, 2], (who) =>
+        all(atMost(row('handle', who).field('closes'), 1), not(row('handle', who).field('late'))),
+      ),
+    ),
+    always(
+      'S-10: as many handles are open as there are sockets',
+      each([0, 1, 2], (who) =>
+        iff(row('handle', who).in('open'), not(socket(who).in('unopened', 'resuming', 'orphaned'))),
+      ),
+    ),
+    leadsTo(
+      'L-11: P1 lets go of the connection, if only its timer expires',
+      p1.in('dormant.handing', 'closing.handing'),
+      not(p1.in('dormant.handing', 'closing.handing')),
+      ['expire 0'],
+    ),
+    leadsTo(
+      'L-11, L-01: P1 is told that its receive is over',
+      all(handed, isPending(Request.p1Receive)),
+      isTold(Request.p1Receive),
+      ['expire 0', ...upcalls],
+    ),
+    leadsTo(
+      'L-11: the peer goes on, or its receives fail, if only its timer expires',
+      peer.in('connected.suspended'),
+      any(peer.in('connected.active'), all(not(peer.in('connected')), not(isPending(Request.peerReceive)))),
+      ['expire 1', ...upcalls, ...completions],
+    ),
+    leadsTo(
+      'L-11: P2 has the connection, or its requests fail, if only its timer expires',
+      p2.in('connected.attaching'),
+      not(p2.in('connected.attaching')),
+      ['expire 2'],
+    ),
+    leadsTo(
+      'L-11: the hand-over completes or fails, and does not hang',
+      all(handed, isPending(Request.peerReceive)),
+      any(isTold(Request.peerReceive), p2.in('connected.active')),
+      [
+        ...upcalls,
+        ...completions,
+        ...timers,
+        ...fair('notice', 'notice new', 'carry', 'letter', 'arrive', 'answer', 'redeem', 'grant'),
+      ],
+    ),
+    ...lifecycle(definition),
+    ...agreement(definition),
+    sometimes("the peer's receive gets P2's message, and P2's the answer", all(succeeded(1), succeeded(3))),
+    sometimes("P1's receive ends with nothing", all(succeeded(0), equal(bytes(0), 0))),
+    sometimes(
+      'the new connection is faster than the end of the old one',
+      all(peer.in('connected.active'), less(0, newOne.field('peer')), p1.in('dormant.handing')),
+    ),
+    ...(closing ? [sometimes('P1 closes before the peer is told', p1.in('closing.handing'))] : []),
+  ];
+}
+
+const plain = handingOver({ name: 'hand-over' });
+const failing = handingOver({ name: 'hand-over, and every step can fail', failing: true });
+const closing = handingOver({ name: 'hand-over, and everybody closes', closing: true });
+const bounds = 'a receive of each side, a message each way after it; P1, P2 and the peer';
+
+export const handOver: readonly CatalogWorld[] = [
+  {
+    name: plain.name,
+    question: 'Does a connection move to another process with nothing lost and nothing to be seen at the peer?',
+    bounds,
+    effort: 'quick',
+    definition: plain,
+    properties: handOverProperties(plain, false),
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 1762, transitions: 6167, depth: 20 },
+  },
+  {
+    name: failing.name,
+    question: 'Does a hand-over that fails at any step end, with the peer told?',
+    bounds,
+    effort: 'quick',
+    definition: failing,
+    properties: handOverProperties(failing, false),
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 27_442, transitions: 149_068, depth: 24 },
+  },
+  {
+    name: closing.name,
+    question: 'The same, when each of the three sockets is closed at any time?',
+    bounds,
+    effort: 'quick',
+    definition: closing,
+    properties: handOverProperties(closing, true),
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 130_264, transitions: 879_152, depth: 24 },
+  },
+];

@@ -1,0 +1,755 @@
+/**
+ * A connected socket that moves to another process, and its peer.
+ *
+ * Theory of operation: P1 has the connection and hands it over; P2 takes it over, with a new socket; the peer waits for
+ * the new connection. All three are sockets of one system, since the machines of a socket know nothing of processes. The
+ * old connection is one row, the new one another: whether each end has a connector, and what is on its way. Every step
+ * can fail: the notice in the mailbox, either connection, the new one's beginning, request and acceptance, the handle.
+ */
+
+import { setup } from 'xstate';
+import {
+  all,
+  any,
+  equal,
+  explorationLimits,
+  field,
+  flag,
+  implementations,
+  initialContext,
+  language,
+  less,
+  type MachineDefinition,
+  not,
+  range,
+  WSA,
+} from '../../machines/index.ts';
+import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
+import { REQUESTS_MAX, channel, handle, notifier, overlapped, timer, work } from './surroundings.ts';
+
+/** Sockets of the world. */
+export const Who = { p1: 0, peer: 1, p2: 2 } as const;
+/** Requests of the world. */
+export const Request = {
+  /** P1's receive, pending when the socket is handed over. */
+  p1Receive: 0,
+  /** The peer's receive, pending all the time. */
+  peerReceive: 1,
+  p2Send: 2,
+  p2Receive: 3,
+  /** The peer's answer, sent from inside the completion of its receive. */
+  peerSend: 4,
+} as const;
+const PRIVATE = 5;
+const request = range(0, REQUESTS_MAX);
+const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p2];
+
+/** An end of a connection: none, there, in error, in error and noticed. */
+export const End = { none: 0, up: 1, lost: 2, noticed: 3 } as const;
+const end = range(0, 3);
+/** P1's notice on its way: none, posted, arrived with its completion due, failed with its completion due. */
+const Letter = { none: 0, posted: 1, arrived: 2, failed: 3 } as const;
+
+/** The connection of P1 with the peer. No message is under way on it (E-06). */
+function oldConnection(): MachineDefinition {
+  const contract = {
+    context: {
+      p1: field(end, End.up),
+      peer: field(end, End.up),
+      letter: field(range(0, 3)),
+      /** What the peer's mailbox says. */
+      mailbox: field(flag),
+      /** The adapter will refuse the notice. */
+      full: field(flag),
+    },
+    events: {
+      fill: {},
+      postLetter: {},
+      carry: {},
+      completeLetter: {},
+      disconnectP1: {},
+      destroyP1: {},
+      disconnectPeer: {},
+      destroyPeer: {},
+      fail: {},
+      noticeP1: {},
+      noticePeer: {},
+      flushPeer: {},
+      post: {},
+    },
+    effects: {
+      letterRefused: {},
+      letterWritten: {},
+      letterFailed: {},
+      breakP1: {},
+      breakPeer: {},
+      dropP1: {},
+      dropPeer: {},
+      lostP1: {},
+      lostPeer: { migrating: flag },
+      flushedPeer: { migrating: flag },
+      pass: {},
+      refuse: {},
+    },
+  } as const;
+  const { context: c, when, update, effect } = language(contract);
+  const none = { actions: update({}) };
+  const isUp = (one: 'p1' | 'peer') => equal(c[one], End.up);
+  const loseP1 = [update({ p1: End.lost }), effect('breakP1', {})];
+  const losePeer = [update({ peer: End.lost }), effect('breakPeer', {})];
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'oldConnection',
+    context: initialContext(contract),
+    initial: 'there',
+    states: {
+      there: {
+        on: {
+          fill: { guard: when(all(not(c.full), isUp('p1'), equal(c.letter, 0))), actions: update({ full: 1 }) },
+          postLetter: [
+            { guard: when(c.full), actions: [update({ full: 0 }), effect('letterRefused', {})] },
+            { guard: when(isUp('p1')), actions: update({ letter: Letter.posted }) },
+            { actions: update({ letter: Letter.failed }) },
+          ],
+          carry: {
+            guard: when(all(equal(c.letter, Letter.posted), isUp('p1'), isUp('peer'))),
+            actions: update({ letter: Letter.arrived, mailbox: 1 }),
+          },
+          completeLetter: [
+            {
+              guard: when(equal(c.letter, Letter.arrived)),
+              actions: [update({ letter: 0 }), effect('letterWritten', {})],
+            },
+            {
+              guard: when(any(equal(c.letter, Letter.failed), all(equal(c.letter, Letter.posted), less(End.up, c.p1)))),
+              actions: [update({ letter: 0 }), effect('letterFailed', {})],
+            },
+          ],
+          disconnectP1: [
+            { guard: when(all(isUp('p1'), isUp('peer'))), actions: [...loseP1, ...losePeer] },
+            { guard: when(isUp('p1')), actions: loseP1 },
+            none,
+          ],
+          destroyP1: [
+            {
+              guard: when(all(isUp('p1'), isUp('peer'))),
+              actions: [update({ p1: End.none, letter: 0, full: 0 }), effect('dropP1', {}), ...losePeer],
+            },
+            { actions: [update({ p1: End.none, letter: 0, full: 0 }), effect('dropP1', {})] },
+          ],
+          disconnectPeer: [
+            { guard: when(all(isUp('peer'), isUp('p1'))), actions: [...losePeer, ...loseP1] },
+            { guard: when(isUp('peer')), actions: losePeer },
+            none,
+          ],
+          // The row stands for what the peer has of it: when that is gone, so is what its mailbox says.
+          destroyPeer: [
+            { guard: when(equal(c.peer, End.none)), actions: update({}) },
+            {
+              guard: when(isUp('p1')),
+              actions: [update({ peer: End.none, mailbox: 0 }), effect('dropPeer', {}), ...loseP1],
+            },
+            { actions: [update({ peer: End.none, mailbox: 0 }), effect('dropPeer', {})] },
+          ],
+          fail: { guard: when(all(isUp('p1'), isUp('peer'))), actions: [...loseP1, ...losePeer] },
+          noticeP1: {
+            guard: when(equal(c.p1, End.lost)),
+            actions: [update({ p1: End.noticed }), effect('lostP1', {})],
+          },
+          noticePeer: {
+            guard: when(equal(c.peer, End.lost)),
+            actions: [update({ peer: End.noticed }), effect('lostPeer', { migrating: c.mailbox })],
+          },
+          flushPeer: { actions: effect('flushedPeer', { migrating: c.mailbox }) },
+          // The peer posts: here, or on the new connection.
+          post: [
+            { guard: when(equal(c.peer, End.none)), actions: effect('pass', {}) },
+            { guard: when(isUp('peer')), actions: update({}) },
+            { actions: effect('refuse', {}) },
+          ],
+        },
+      },
+    },
+  });
+  return { contract, machine };
+}
+
+/** What P2's request for the new connection has come to: nothing, sent, at the peer, accepted, refused. */
+const Stage = { none: 0, sent: 1, asked: 2, accepted: 3, refused: 4 } as const;
+
+/** The connection of P2 with the peer. */
+function newConnection(): MachineDefinition {
+  const contract = {
+    context: {
+      p2: field(end),
+      peer: field(end),
+      stage: field(range(0, 4)),
+      /** Faults to come: it can't begin (1), the peer's adapter can't prepare it (2), can't accept it (3). */
+      fault: field(range(0, 3)),
+      /** The peer's socket is there no more. */
+      deserted: field(flag),
+    },
+    events: {
+      spoil: { fault: range(1, 3) },
+      start: {},
+      arrive: {},
+      accept: {},
+      confirm: {},
+      reject: {},
+      answer: {},
+      disconnectP2: {},
+      destroyP2: {},
+      disconnectPeer: {},
+      destroyPeer: {},
+      fail: {},
+      noticeP2: {},
+      noticePeer: {},
+      desert: {},
+      postP2: { request },
+      postPeer: { request },
+    },
+    effects: {
+      started: {},
+      notStarted: {},
+      asked: {},
+      prepared: {},
+      notPrepared: {},
+      confirm: {},
+      accepted: {},
+      notAccepted: {},
+      established: {},
+      ended: {},
+      breakP2: {},
+      breakPeer: {},
+      dropP2: {},
+      dropPeer: {},
+      lostP2: {},
+      lostPeer: {},
+      takeP2: { request },
+      takePeer: { request },
+      refuse: { request },
+    },
+  } as const;
+  const { context: c, event, when, update, effect } = language(contract);
+  const isUp = (one: 'p2' | 'peer') => equal(c[one], End.up);
+  const at = (stage: keyof typeof Stage) => equal(c.stage, Stage[stage]);
+  const loseP2 = [update({ p2: End.lost }), effect('breakP2', {})];
+  const losePeer = [update({ peer: End.lost }), effect('breakPeer', {})];
+  const what = { request: event('request') };
+  /** P2's end goes: whoever was asked, or is connected, loses it. */
+  const leaveP2 = (self: readonly ReturnType<typeof effect>[], next: number) => [
+    { guard: when(isUp('peer')), actions: [update({ p2: next, stage: 0 }), ...self, ...losePeer] },
+    { actions: [update({ p2: next, stage: 0 }), ...self] },
+  ];
+  const leavePeer = (self: readonly ReturnType<typeof effect>[], next: number) => [
+    { guard: when(equal(c.peer, End.none)), actions: update({}) },
+    // P2 is told that it was not accepted after all.
+    { guard: when(at('accepted')), actions: [update({ peer: next, stage: Stage.refused }), ...self] },
+    { guard: when(all(at('none'), isUp('p2'))), actions: [update({ peer: next }), ...self, ...loseP2] },
+    { actions: [update({ peer: next }), ...self] },
+  ];
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'newConnection',
+    context: initialContext(contract),
+    initial: 'there',
+    states: {
+      there: {
+        on: {
+          spoil: {
+            guard: when(all(equal(c.fault, 0), equal(c.peer, End.none))),
+            actions: update({ fault: event('fault') }),
+          },
+          start: [
+            { guard: when(equal(c.fault, 1)), actions: [update({ fault: 0 }), effect('notStarted', {})] },
+            { actions: [update({ p2: End.up, stage: Stage.sent }), effect('started', {})] },
+          ],
+          arrive: [
+            { guard: when(all(at('sent'), c.deserted)), actions: update({ stage: Stage.refused }) },
+            { guard: when(at('sent')), actions: [update({ stage: Stage.asked }), effect('asked', {})] },
+          ],
+          accept: [
+            {
+              guard: when(equal(c.fault, 2)),
+              actions: [update({ fault: 0, stage: Stage.refused }), effect('notPrepared', {})],
+            },
+            { actions: [update({ peer: End.up }), effect('prepared', {}), effect('confirm', {})] },
+          ],
+          confirm: [
+            // What was posted meanwhile can have ended it.
+            { guard: when(not(isUp('peer'))), actions: update({ stage: Stage.refused }) },
+            {
+              guard: when(equal(c.fault, 3)),
+              actions: [update({ fault: 0, stage: Stage.refused }), effect('notAccepted', {})],
+            },
+            { actions: [update({ stage: Stage.accepted }), effect('accepted', {})] },
+          ],
+          reject: { actions: update({ stage: Stage.refused }) },
+          answer: [
+            { guard: when(at('accepted')), actions: [update({ stage: 0 }), effect('established', {})] },
+            {
+              guard: when(at('refused')),
+              actions: [update({ stage: 0, p2: End.noticed }), effect('breakP2', {}), effect('ended', {})],
+            },
+          ],
+          disconnectP2: [
+            { guard: when(not(isUp('p2'))), actions: update({}) },
+            ...leaveP2([effect('breakP2', {})], End.lost),
+          ],
+          destroyP2: leaveP2([effect('dropP2', {})], End.none),
+          disconnectPeer: [
+            { guard: when(not(isUp('peer'))), actions: update({}) },
+            ...leavePeer([effect('breakPeer', {})], End.lost),
+          ],
+          destroyPeer: leavePeer([effect('dropPeer', {})], End.none),
+          fail: { guard: when(all(isUp('p2'), isUp('peer'), at('none'))), actions: [...loseP2, ...losePeer] },
+          noticeP2: {
+            guard: when(equal(c.p2, End.lost)),
+            actions: [update({ p2: End.noticed }), effect('lostP2', {})],
+          },
+          noticePeer: {
+            guard: when(equal(c.peer, End.lost)),
+            actions: [update({ peer: End.noticed }), effect('lostPeer', {})],
+          },
+          desert: { actions: update({ deserted: 1 }) },
+          postP2: [{ guard: when(isUp('p2')), actions: effect('takeP2', what) }, { actions: effect('refuse', what) }],
+          postPeer: [
+            { guard: when(isUp('peer')), actions: effect('takePeer', what) },
+            { actions: effect('refuse', what) },
+          ],
+        },
+      },
+    },
+  });
+  return { contract, machine };
+}
+
+/** The switch of P1, and with nothing to hand over that of the peer. */
+function giver(): MachineDefinition {
+  const contract = {
+    context: {},
+    events: { duplicate: {}, answered: { error: range(0, 11_002) }, resumed: { error: range(0, 11_002) }, close: {} },
+    effects: { duplicate: {}, issue: {}, resume: {}, close: {} },
+  } as const;
+  const { event, when, effect } = language(contract);
+  const close = { target: 'closed', actions: effect('close', {}) };
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'giver',
+    context: initialContext(contract),
+    initial: 'using',
+    states: {
+      using: {
+        on: {
+          duplicate: { target: 'handing', actions: effect('duplicate', {}) },
+          answered: { target: 'using' },
+          resumed: [{ guard: when(equal(event('error'), 0)), actions: effect('resume', {}) }, { target: 'using' }],
+          close,
+        },
+      },
+      // Inside WSPDuplicateSocket.
+      handing: {
+        on: {
+          answered: [
+            { guard: when(equal(event('error'), 0)), target: 'handed', actions: effect('issue', {}) },
+            { target: 'using' },
+          ],
+        },
+      },
+      // It may only close it now.
+      handed: { on: { close, answered: { target: 'handed' } } },
+      closed: { on: { answered: { target: 'closed' }, resumed: { target: 'closed' } } },
+    },
+  });
+  return { contract, machine };
+}
+
+/** The switch of P2: it redeems the token once, then sends and receives. */
+function taker(): MachineDefinition {
+  const contract = {
+    context: { sent: field(flag), received: field(flag) },
+    events: {
+      issued: {},
+      redeem: {},
+      wanted: {},
+      grant: {},
+      refuse: {},
+      answered: { error: range(0, 11_002) },
+      send: {},
+      receive: {},
+      close: {},
+    },
+    effects: { takeOver: {}, granted: {}, refused: {}, send: {}, receive: {}, close: {} },
+  } as const;
+  const { context: c, event, when, update, effect } = language(contract);
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'taker',
+    context: initialContext(contract),
+    initial: 'waiting',
+    states: {
+      waiting: { on: { issued: 'entitled' } },
+      entitled: { on: { redeem: { target: 'taking', actions: effect('takeOver', {}) } } },
+      // Inside WSPSocket.
+      taking: {
+        on: {
+          wanted: 'asked',
+          answered: [{ guard: when(equal(event('error'), 0)), target: 'holding' }, { target: 'failed' }],
+        },
+      },
+      // Inside the up-call that makes the handle.
+      asked: {
+        on: {
+          grant: { target: 'taking', actions: effect('granted', {}) },
+          refuse: { target: 'taking', actions: effect('refused', {}) },
+        },
+      },
+      holding: {
+        on: {
+          send: { guard: when(not(c.sent)), actions: [update({ sent: 1 }), effect('send', {})] },
+          receive: { guard: when(not(c.received)), actions: [update({ received: 1 }), effect('receive', {})] },
+          close: { target: 'closed', actions: effect('close', {}) },
+          answered: { target: 'holding' },
+        },
+      },
+      closed: { on: { answered: { target: 'closed' } } },
+      failed: { on: {} },
+    },
+  });
+  return { contract, machine };
+}
+
+export interface HandOverOptions {
+  readonly name: string;
+  /** Each step of the hand-over can fail. */
+  readonly failing?: boolean;
+  /** Sockets can be closed. */
+  readonly closing?: boolean;
+}
+
+/** The world of `options`. */
+export function handingOver({ name, failing = false, closing = false }: HandOverOptions): WorldDefinition {
+  const sockets = [Who.p1, Who.peer, Who.p2] as const;
+  const names = ['P1', 'peer', 'P2'] as const;
+  const labels = ["P1's receive", "peer's receive", "P2's send", "P2's receive", "peer's send", "P2's private receive"];
+  const real = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? -1 : row)) } as const;
+  const isPrivate = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? Who.p2 : -1)) } as const;
+  const is = (who: number) => ({ of: 'self', map: sockets.map((socket) => (socket === who ? 0 : -1)) }) as const;
+  const worksOf = (who: number, event: string): Performance[] =>
+    labels.flatMap((_, row): Performance[] => (socketOf[row] === who ? [{ send: `work/${event}`, to: row }] : []));
+  const flushOf = (who: number) =>
+    ({ of: 'self', map: labels.map((_, row) => (socketOf[row] === who ? who : -1)) }) as const;
+  const call = (type: 'send' | 'recv', row: number, polled: 0 | 1): Performance[] => [
+    { send: 'overlapped/calling', to: row, with: [polled] },
+    { send: `socket/spi.${type}`, to: socketOf[row]!, with: [row, polled, 0, 1, 0] },
+    { send: 'overlapped/returned', to: row },
+  ];
+  const by = (row: number, rule: Omit<Rule, 'row' | 'class'>): Rule => ({ ...rule, row, class: 'switch' });
+  const rules: Rule[] = [
+    by(0, { name: 'P1: WSPDuplicateSocket', send: 'giver/duplicate' }),
+    by(0, { name: 'P2: WSPSocket with the token', send: 'taker/redeem', fair: 'redeem' }),
+    by(0, { name: 'P2: WPUCreateSocketHandle works', send: 'taker/grant', fair: 'grant' }),
+    by(0, { name: 'P2: sends', send: 'taker/send', fair: 'send' }),
+    by(0, { name: 'P2: receives', send: 'taker/receive', fair: 'receive' }),
+    { name: 'the notice arrives', send: 'oldConnection/carry', row: 0, class: 'adapter', fair: 'carry' },
+    { name: 'the notice completes', send: 'oldConnection/completeLetter', row: 0, class: 'adapter', fair: 'letter' },
+    {
+      name: 'peer: the old connection is lost',
+      send: 'oldConnection/noticePeer',
+      row: 0,
+      class: 'adapter',
+      fair: 'notice',
+    },
+    { name: 'the new connection is asked for', send: 'newConnection/arrive', row: 0, class: 'adapter', fair: 'arrive' },
+    { name: 'the peer has answered', send: 'newConnection/answer', row: 0, class: 'adapter', fair: 'answer' },
+    { name: 'a message reaches P2', send: 'channel/deliver', row: 0, class: 'adapter', fair: 'deliver P2' },
+    { name: 'a message reaches the peer', send: 'channel/deliver', row: 1, class: 'adapter', fair: 'deliver peer' },
+    // P1's receive gets no message, and P2's only from its private receive.
+    ...labels.flatMap((label, row): Rule[] =>
+      row === Request.p1Receive || row === Request.p2Receive
+        ? []
+        : [{ name: `${label}: completion`, send: 'work/complete', row, class: 'adapter', fair: `complete ${row}` }],
+    ),
+    ...labels.flatMap((label, row): Rule[] =>
+      row === Request.p2Receive || (row > Request.peerReceive && !failing && !closing)
+        ? []
+        : [{ name: `${label}: flush`, send: 'work/flush', row, class: 'adapter', fair: `flush ${row}` }],
+    ),
+    ...sockets.flatMap((row): Rule[] => [
+      {
+        name: `${names[row]}: completion up-call`,
+        send: 'notifier/notify',
+        row,
+        class: 'dispatcher',
+        fair: `notify ${row}`,
+      },
+      by(row, { name: `${names[row]}: up-call returns`, send: 'notifier/return', with: [0], fair: `return ${row}` }),
+      { name: `${names[row]}: timer`, send: 'timer/expire', row, class: 'clock', fair: `expire ${row}` },
+    ]),
+  ];
+  if (failing) {
+    rules.push(
+      by(0, { name: 'P2: WPUCreateSocketHandle fails', send: 'taker/refuse', fair: 'grant' }),
+      { name: 'the notice will be refused', send: 'oldConnection/fill', row: 0, class: 'fault' },
+      { name: 'the old connection fails', send: 'oldConnection/fail', row: 0, class: 'fault' },
+      { name: "the new connection can't begin", send: 'newConnection/spoil', row: 0, with: [1], class: 'fault' },
+      {
+        name: "the peer can't prepare the new connection",
+        send: 'newConnection/spoil',
+        row: 0,
+        with: [2],
+        class: 'fault',
+      },
+      {
+        name: "the peer can't accept the new connection",
+        send: 'newConnection/spoil',
+        row: 0,
+        with: [3],
+        class: 'fault',
+      },
+      { name: 'the new connection fails', send: 'newConnection/fail', row: 0, class: 'fault' },
+    );
+  }
+  if (failing || closing) {
+    rules.push(
+      {
+        name: 'P1: the old connection is lost',
+        send: 'oldConnection/noticeP1',
+        row: 0,
+        class: 'adapter',
+        fair: 'notice',
+      },
+      {
+        name: 'P2: the new connection is lost',
+        send: 'newConnection/noticeP2',
+        row: 0,
+        class: 'adapter',
+        fair: 'notice new',
+      },
+      {
+        name: 'peer: the new connection is lost',
+        send: 'newConnection/noticePeer',
+        row: 0,
+        class: 'adapter',
+        fair: 'notice new',
+      },
+    );
+  }
+  if (closing) {
+    rules.push(
+      by(0, { name: 'P1: closed', send: 'giver/close' }),
+      by(1, { name: 'peer: closed', send: 'giver/close' }),
+      by(0, { name: 'P2: closed', send: 'taker/close' }),
+    );
+  }
+  const connected = (socket: number): NonNullable<WorldDefinition['start']> => [
+    { send: 'socket/spi.socket', row: socket },
+    { send: 'socket/spi.bind', row: socket },
+    { send: 'socket/spi.connect', row: socket },
+    { send: 'socket/adapter.established', row: socket },
+  ];
+  const started = (row: number, polled: 0 | 1): NonNullable<WorldDefinition['start']> => [
+    { send: 'overlapped/calling', row, with: [polled] },
+    { send: 'socket/spi.recv', row: socketOf[row]!, with: [row, polled, 0, 1, 0] },
+    { send: 'overlapped/returned', row },
+  ];
+  return {
+    name,
+    limits: {
+      ...explorationLimits,
+      startupsMax: 1,
+      socketsMax: 3,
+      backlogMax: 1,
+      queueDepth: 1,
+      overflowMax: 1,
+      piecesMax: 1,
+      referencesMax: 1,
+    },
+    environment: {
+      oldConnection: oldConnection(),
+      newConnection: newConnection(),
+      giver: giver(),
+      taker: taker(),
+      overlapped: overlapped(),
+      handle: handle(),
+      notifier: notifier(),
+      work: work(),
+      channel: channel(),
+      timer: timer(),
+    },
+    rows: {
+      provider: 1,
+      socket: 3,
+      networkEvents: 3,
+      requestQueue: 6,
+      firstMessage: 3,
+      overlappedRequest: 5,
+      oldConnection: 1,
+      newConnection: 1,
+      giver: 2,
+      taker: 1,
+      overlapped: 5,
+      handle: 3,
+      notifier: 3,
+      work: 6,
+      channel: 2,
+      timer: 3,
+    },
+    carried: { 'overlappedRequest/bytes': 2, 'firstMessage/request': REQUESTS_MAX },
+    performs: {
+      'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
+      'socket/answer': [
+        { send: 'giver/answered', to: { of: 'self', map: [0, 1, -1] }, with: ['error'] },
+        { send: 'taker/answered', to: is(Who.p2), with: ['error'] },
+      ],
+      'socket/createSwitchHandle': [
+        { send: 'handle/created', to: { of: 'self', map: [0, 1, -1] } },
+        { send: 'socket/upcall.handleCreated', to: { of: 'self', map: [0, 1, -1] } },
+        { send: 'taker/wanted', to: is(Who.p2) },
+      ],
+      'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
+      'socket/socketClosed': [{ send: 'newConnection/desert', to: is(Who.peer) }],
+      'socket/startConnect': [{ send: 'socket/adapter.connectStarted', to: 'self' }],
+      'socket/startReattach': [{ send: 'newConnection/start', to: 0 }],
+      'socket/acceptReattach': [{ send: 'newConnection/accept', to: 0 }],
+      'socket/rejectReattach': [{ send: 'newConnection/reject', to: 0 }],
+      'socket/disconnect': [
+        { send: 'oldConnection/disconnectP1', to: is(Who.p1) },
+        { send: 'oldConnection/disconnectPeer', to: is(Who.peer) },
+        { send: 'newConnection/disconnectPeer', to: is(Who.peer) },
+        { send: 'newConnection/disconnectP2', to: is(Who.p2) },
+      ],
+      'socket/destroyConnector': [
+        { send: 'oldConnection/destroyP1', to: is(Who.p1) },
+        { send: 'oldConnection/destroyPeer', to: is(Who.peer) },
+        { send: 'newConnection/destroyPeer', to: is(Who.peer) },
+        { send: 'newConnection/destroyP2', to: is(Who.p2) },
+      ],
+      'socket/writeMailbox': [{ send: 'oldConnection/postLetter', to: 0 }],
+      'socket/startTimer': [{ send: 'timer/start', to: 'self' }],
+      'socket/stopTimer': [{ send: 'timer/stop', to: 'self' }],
+      'overlappedRequest/markPending': [{ send: 'overlapped/marked', to: 'self' }],
+      'overlappedRequest/postWork': [{ send: 'work/post', to: 'self' }],
+      'overlappedRequest/publish': [{ send: 'overlapped/published', to: 'self', with: ['error', 'bytes'] }],
+      'overlappedRequest/requestNotification': [
+        { send: 'notifier/due', to: { of: 'self', map: socketOf }, with: ['self'] },
+      ],
+      'overlappedRequest/completeOverlappedRequest': [
+        { send: 'overlapped/notified', to: 'self', with: ['error', 'bytes'] },
+        { send: 'handle/upcall', to: { of: 'self', map: socketOf } },
+        // The peer's switch goes on when it has heard of P2.
+        { send: 'giver/resumed', to: { of: 'self', map: [-1, 1, -1, -1, -1] }, with: ['error'] },
+      ],
+      'firstMessage/copyFirstMessage': [{ send: 'overlappedRequest/firstMessage.copied', to: 'request', with: [0, 1] }],
+
+      'oldConnection/letterRefused': [{ send: 'socket/adapter.mailboxFailed', to: Who.p1 }],
+      'oldConnection/letterWritten': [{ send: 'socket/adapter.mailboxWritten', to: Who.p1 }],
+      'oldConnection/letterFailed': [{ send: 'socket/adapter.mailboxFailed', to: Who.p1 }],
+      'oldConnection/breakP1': worksOf(Who.p1, 'broken'),
+      'oldConnection/dropP1': worksOf(Who.p1, 'destroyed'),
+      'oldConnection/breakPeer': worksOf(Who.peer, 'broken'),
+      'oldConnection/dropPeer': worksOf(Who.peer, 'destroyed'),
+      'oldConnection/lostP1': [{ send: 'socket/adapter.disconnected', to: Who.p1, with: [0] }],
+      'oldConnection/lostPeer': [{ send: 'socket/adapter.disconnected', to: Who.peer, with: ['migrating'] }],
+      'oldConnection/flushedPeer': [{ send: 'socket/adapter.flushNoticed', to: Who.peer, with: ['migrating'] }],
+      'oldConnection/pass': [{ send: 'newConnection/postPeer', to: 0, with: [Request.peerReceive] }],
+      'oldConnection/refuse': [{ send: 'work/broken', to: Request.peerReceive }],
+      'newConnection/started': [
+        { send: 'work/post', to: PRIVATE },
+        { send: 'socket/adapter.connectStarted', to: Who.p2 },
+      ],
+      'newConnection/notStarted': [
+        { send: 'socket/adapter.connectNotStarted', to: Who.p2, with: [WSA.WSAENETUNREACH] },
+      ],
+      'newConnection/asked': [{ send: 'socket/adapter.reattachRequested', to: Who.peer }],
+      'newConnection/prepared': [{ send: 'socket/adapter.reattached', to: Who.peer }],
+      'newConnection/notPrepared': [{ send: 'socket/adapter.reattachFailed', to: Who.peer }],
+      'newConnection/confirm': [{ send: 'newConnection/confirm', to: 0 }],
+      'newConnection/accepted': [{ send: 'socket/adapter.accepted', to: Who.peer }],
+      'newConnection/notAccepted': [{ send: 'socket/adapter.acceptFailed', to: Who.peer, with: [WSA.WSAECONNRESET] }],
+      'newConnection/established': [{ send: 'socket/adapter.established', to: Who.p2 }],
+      'newConnection/ended': [{ send: 'socket/adapter.connectEnded', to: Who.p2, with: [WSA.WSAECONNREFUSED] }],
+      'newConnection/breakP2': [...worksOf(Who.p2, 'broken'), { send: 'channel/clear', to: 0 }],
+      'newConnection/dropP2': [...worksOf(Who.p2, 'destroyed'), { send: 'channel/clear', to: 0 }],
+      'newConnection/breakPeer': [...worksOf(Who.peer, 'broken'), { send: 'channel/clear', to: 1 }],
+      'newConnection/dropPeer': [...worksOf(Who.peer, 'destroyed'), { send: 'channel/clear', to: 1 }],
+      'newConnection/lostP2': [{ send: 'socket/adapter.disconnected', to: Who.p2, with: [0] }],
+      'newConnection/lostPeer': [{ send: 'socket/adapter.disconnected', to: Who.peer, with: [0] }],
+      'newConnection/takeP2': [
+        { send: 'channel/send', to: { of: 'request', map: [-1, -1, 1, -1, -1, -1] }, with: ['request'] },
+        { send: 'channel/receive', to: { of: 'request', map: [-1, -1, -1, 0, -1, 0] }, with: ['request'] },
+      ],
+      'newConnection/takePeer': [
+        { send: 'channel/send', to: { of: 'request', map: [-1, -1, -1, -1, 0, -1] }, with: ['request'] },
+        { send: 'channel/receive', to: { of: 'request', map: [-1, 1, -1, -1, -1, -1] }, with: ['request'] },
+      ],
+      'newConnection/refuse': [{ send: 'work/broken', to: 'request' }],
+      'giver/duplicate': [{ send: 'socket/spi.duplicateSocket', to: 'self' }],
+      'giver/issue': [{ send: 'taker/issued', to: 0 }],
+      'giver/resume': call('send', Request.peerSend, 1),
+      'giver/close': [{ send: 'socket/spi.closeSocket', to: 'self' }],
+      'taker/takeOver': [{ send: 'socket/spi.takeOver', to: Who.p2, with: [0, 1] }],
+      'taker/granted': [
+        { send: 'handle/created', to: Who.p2 },
+        { send: 'socket/upcall.handleCreated', to: Who.p2 },
+      ],
+      'taker/refused': [{ send: 'socket/upcall.handleRefused', to: Who.p2, with: [WSA.WSAENOBUFS] }],
+      'taker/send': call('send', Request.p2Send, 1),
+      'taker/receive': call('recv', Request.p2Receive, 0),
+      'taker/close': [{ send: 'socket/spi.closeSocket', to: Who.p2 }],
+      'overlapped/refused': [{ send: 'overlappedRequest/spi.refused', to: 'self' }],
+      'notifier/notify': [{ send: 'overlappedRequest/dispatcher.notify', to: 'request' }],
+      'notifier/returned': [{ send: 'overlappedRequest/upcall.returned', to: 'request', with: ['failed'] }],
+      'work/handOver': [
+        { send: 'oldConnection/post', to: { of: 'self', map: [-1, 0, -1, -1, -1, -1] } },
+        { send: 'newConnection/postPeer', to: { of: 'self', map: [-1, -1, -1, -1, 0, -1] }, with: ['self'] },
+        { send: 'newConnection/postP2', to: { of: 'self', map: [-1, -1, 0, 0, -1, 0] }, with: ['self'] },
+      ],
+      'work/completed': [
+        { send: 'overlappedRequest/adapter.completed', to: real, with: ['bytes'] },
+        { send: 'firstMessage/adapter.firstArrived', to: isPrivate },
+      ],
+      'work/noticed': [
+        { send: 'socket/adapter.flushNoticed', to: flushOf(Who.p1), with: [0] },
+        { send: 'socket/adapter.flushNoticed', to: flushOf(Who.p2), with: [0] },
+        {
+          send: 'oldConnection/flushPeer',
+          to: { of: 'self', map: labels.map((_, row) => (socketOf[row] === Who.peer ? 0 : -1)) },
+        },
+      ],
+      'work/report': [{ send: 'work/report', to: 'self' }],
+      'work/flushed': [
+        { send: 'overlappedRequest/adapter.flushed', to: real },
+        { send: 'firstMessage/adapter.firstFlushed', to: isPrivate },
+      ],
+      'channel/landed': [{ send: 'work/landed', to: 'request', with: ['message'] }],
+      'channel/acknowledged': [{ send: 'work/landed', to: 'request', with: [0] }],
+      'timer/expired': [{ send: 'socket/clock.expired', to: 'self' }],
+    },
+    drops: [
+      'provider/answer',
+      'requestQueue/answer',
+      'requestQueue/pairRequest',
+      'overlappedRequest/answer',
+      'overlappedRequest/retire',
+      'socket/freeBuffers',
+    ],
+    never: [
+      'provider/endAllSockets',
+      'provider/breakAllSockets',
+      'provider/closeAdapter',
+      'socket/startListening',
+      'socket/stopListening',
+      'socket/acceptConnection',
+      'networkEvents/answer',
+      'networkEvents/setEvent',
+      'networkEvents/resetEvent',
+      'networkEvents/reportNetworkEvents',
+      'overlappedRequest/unmarkPending',
+    ],
+    rules,
+    start: [
+      { send: 'provider/spi.startup', row: 0, with: [0] },
+      ...connected(Who.p1),
+      ...connected(Who.peer),
+      ...started(Request.p1Receive, 0),
+      ...started(Request.peerReceive, 0),
+    ],
+  };
+}
