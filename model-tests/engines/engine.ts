@@ -33,9 +33,6 @@ export interface EngineResult {
   readonly memory: number | null;
 }
 
-/** How the verdict is called that every event is expected and every value in its range. */
-export const INTEGRITY = 'every event is expected and every value in its range';
-
 /** Whether every one of these programs is on PATH. */
 export function haveTools(...names: readonly string[]): boolean {
   return missingTools(...names).length === 0;

@@ -77,7 +77,7 @@ export function toPromela(program: Program, { questions, look, leadsTo }: Promel
   lines.push('active proctype others() {', 'end: do');
   options(program.rules.filter((rule) => rule.fair === null || !fair.includes(rule.fair)));
   // Nobody is made to do what isn't fair.
-  if (leadsTo !== undefined) lines.push('  :: skip');
+  if (leadsTo !== undefined) lines.push('  :: c_code { ; }');
   lines.push('  od', '}');
   if (leadsTo !== undefined) {
     lines.push(`ltl leadsTo { [] (${toExpression(leadsTo.from)} -> <> ${toExpression(leadsTo.to)}) }`);

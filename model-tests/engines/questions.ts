@@ -56,6 +56,9 @@ export function questionsOf(program: Program, properties: readonly Property[]): 
   return { sights, before };
 }
 
+/** Name of a sight for an engine. */
+export const nameOf = ({ property, means }: Sight): string => `property ${property} is ${means}`;
+
 /** Those of `sights` that are seen in the initial state already. */
 export function seenAtFirst(sights: readonly Sight[]): readonly Sight[] {
   return sights.filter(({ when, ofTransition }) => !ofTransition && initialValue(when) !== 0);

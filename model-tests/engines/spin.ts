@@ -9,6 +9,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  EVERY_EVENT,
   type Program,
   programOf,
   type Property,
@@ -16,7 +17,7 @@ import {
   World,
   type WorldDefinition,
 } from '../explorer/index.ts';
-import { type EngineResult, type EngineVerdict, inFolder, INTEGRITY, must, type Run, run } from './engine.ts';
+import { type EngineResult, type EngineVerdict, inFolder, must, type Run, run } from './engine.ts';
 import { HEADER, type PromelaOptions, toPromela } from './promela.ts';
 import { holds, isAsked, type Questions, questionsOf, seenAtFirst, type Sight } from './questions.ts';
 
@@ -42,13 +43,13 @@ export async function runSpin(
 ): Promise<EngineResult> {
   const program = programOf(new World(definition));
   const questions = questionsOf(program, properties);
-  const flags = ['-DSAFETY', '-DNOREDUCE', '-DBFS'];
+  const flags = ['-O1', '-DSAFETY', '-DNOREDUCE', '-DBFS'];
   const found = await search(program, { questions, look: 'note' }, flags, [], options);
   const noted = new Set(seenAtFirst(questions.sights));
   for (const [, index] of found.output.matchAll(/^noted (\d+)$/gm)) noted.add(questions.sights[Number(index)]!);
 
   const failed = /pan:\d+: (.*) \(at depth \d+\)/.exec(found.output);
-  const verdicts: EngineVerdict[] = [{ property: INTEGRITY, holds: failed === null, path: found.path }];
+  const verdicts: EngineVerdict[] = [{ property: EVERY_EVENT, holds: failed === null, path: found.path }];
   for (const [index, property] of properties.entries()) {
     if (!isAsked(property)) continue;
     const seen = [...noted].filter((sight) => sight.property === index);
@@ -96,7 +97,7 @@ export async function spinLeadsTo(
   const { from, to, fair } = property;
   const leadsTo = { from: termOfFormula(from, program), to: termOfFormula(to, program), fair };
   // Enough for each process, and two of its own.
-  const flags = ['-DNOREDUCE', `-DNFAIR=${Math.ceil((fair.length + 3) / 4) + 1}`];
+  const flags = ['-O1', '-DNOREDUCE', `-DNFAIR=${Math.ceil((fair.length + 3) / 4) + 1}`];
   const asked = { questions: questionsOf(program, []), look: 'nothing', leadsTo } as const;
   const found = await search(program, asked, flags, ['-a', '-f', '-m1000000'], options);
   const broken = /acceptance cycle/.test(found.output);
@@ -121,7 +122,7 @@ export async function version(): Promise<string> {
 
 /** A search that has ended. */
 export interface Search extends Run {
-  /** Rules of the trail that it wrote; `null` when it wrote none. */
+  /** Rules of the trail that it wrote; `null` when it wrote none, or one of an automaton too. */
   readonly path: readonly number[] | null;
 }
 
@@ -139,13 +140,13 @@ export async function search(
     await writeFile(join(folder, HEADER), header);
     await must(['spin', '-a', 'world.pml'], { folder });
     const limits = [`-DMEMLIM=${megabytes}`, '-DVECTORSZ=4096'];
-    await must(['gcc', '-O2', '-w', ...limits, ...flags, '-o', 'pan', 'pan.c'], { folder });
+    await must(['gcc', '-w', ...limits, ...flags, '-o', 'pan', 'pan.c'], { folder });
     const found = await run(['./pan', ...args], { folder, seconds });
     if (/out of memory|reached -DMEMLIM/.test(found.output)) {
       throw new Error(`Spin: '${program.name}' needs more than ${megabytes} MB`);
     }
     if (!/State-vector/.test(found.output)) throw new Error(`Spin: '${program.name}':\n${found.output}`);
-    return { ...found, path: await trail(folder, lines) };
+    return { ...found, path: promela.leadsTo === undefined ? await trail(folder, lines) : null };
   });
 }
 
@@ -155,7 +156,7 @@ async function trail(folder: string, lines: readonly number[]): Promise<readonly
   if (text === null) return null;
   const { output } = await run(['./pan', '-d'], { folder });
   const ruleOf = new Map<string, number>();
-  for (const [, id, line] of output.matchAll(/\[id\s+(\d+) tp.*\] \S*world\.pml:(\d+) =>/g)) {
+  for (const [, id, line] of output.matchAll(/\[id\s+(\d+) tp.*\] .* => D_STEP(\d+)/g)) {
     const rule = lines.indexOf(Number(line));
     if (rule >= 0) ruleOf.set(id!, rule);
   }
