@@ -74,7 +74,7 @@ describe('start-up', () => {
     }
   });
 
-  test('that is declined without a word asks again as revision 1, once', () => {
+  test('that is declined without a word asks again as revision 1, once [RFC 6581 10]', () => {
     const again = [...asked, ['peer.declined']] as const;
     assert.deepEqual(stepped(startup, ...again), { state: 'connecting', effects: ['openTcp'] });
     assert.deepEqual(stepped(startup, ...again, ['tcp.connected']).effects, ['sendRequest 1']);
@@ -127,7 +127,7 @@ describe('start-up', () => {
 describe('a stream', () => {
   const opened = ['startup.opened', 1] as const;
 
-  test('of the initiator talks first, that of the responder waits for it', () => {
+  test('of the initiator talks first, that of the responder waits for it [RFC 5044 7.1.2]', () => {
     assert.deepEqual(stepped(stream, opened).effects, ['sendReadyToReceive', 'permitSending']);
     assert.deepEqual(stepped(stream, ['startup.opened', 0], ['peer.fpdu']), {
       state: 'transferring',
@@ -135,7 +135,7 @@ describe('a stream', () => {
     });
   });
 
-  test('that breaks says why before it ends', () => {
+  test('that breaks says why before it ends [RFC 5040 5.4] [RFC 5040 6.2]', () => {
     const found = stepped(stream, opened, ['stream.fault', 1, 2, 5]);
     assert.deepEqual(found, {
       state: 'terminating',

@@ -14,7 +14,7 @@
  *
  * These machines belong to the adapter and are no part of the provider's system.
  *
- * Source: RFC 5044, 7.1 (start-up) and 7.4 (end); RFC 6581, 4 and 9; RFC 5040, 5.1 and 6.
+ * Source: RFC 5044, 7.1 (start-up) and 7.2 (end); RFC 6581, 5, 9 and 10; RFC 5040, 6.
  */
 
 import { type AnyStateMachine, setup } from 'xstate';

@@ -52,7 +52,7 @@ export function summaryOf(machine: MachineName): string {
 }
 
 /** One-paragraph comments on names in the part of `source` behind `heading: {`, by name. */
-function commentsIn(source: string, heading: string): ReadonlyMap<string, string> {
+export function commentsIn(source: string, heading: string): ReadonlyMap<string, string> {
   const begin = source.indexOf(`${heading}: {`);
   const end = Math.min(
     ...['\n    },\n    events: {', '\n  events: {', 'effects: {', '\n    },\n  }', '\n  },\n} as const']
@@ -83,7 +83,8 @@ function valueText(value: number): string {
   return errors.has(value) && value > 990 ? wsaName(value) : String(value);
 }
 
-function signatureRows(
+/** A row for each event or effect of a contract: name, parameters, what `more` adds, and its comment. */
+export function signatureRows(
   signature: Contract['events'],
   comments: ReadonlyMap<string, string>,
   more: (name: string) => readonly string[],

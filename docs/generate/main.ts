@@ -3,12 +3,18 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { iwarpPage } from './iwarp-page.ts';
 import { machinePages } from './pages.ts';
 import { demoOutput, readmeFile, withOutput } from './readme.ts';
 import { coveragePage } from './spi-coverage.ts';
 
 const docs = fileURLToPath(new URL('..', import.meta.url));
-for (const [name, text] of [...(await machinePages()), ['spi-coverage.md', coveragePage()] as const]) {
+const iwarp = iwarpPage(readFileSync(path.join(docs, 'iwarp.md'), 'utf8'));
+for (const [name, text] of [
+  ...(await machinePages()),
+  ['spi-coverage.md', coveragePage()] as const,
+  ['iwarp.md', iwarp] as const,
+]) {
   const file = path.join(docs, name);
   // Files that are up to date keep their time.
   if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;

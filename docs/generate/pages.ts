@@ -1,6 +1,7 @@
 /** Everything under docs/ that is generated, as text. */
 
 import { defineMachines, machineNames, productionLimits, toMermaid } from '../../machines/index.ts';
+import { iwarpMachines } from './iwarp-page.ts';
 import { machinesPage, summaryOf } from './machines-page.ts';
 import { stateCallPage } from './state-call-table.ts';
 import { toSvg } from './svg.ts';
@@ -14,6 +15,10 @@ export async function machinePages(): Promise<ReadonlyMap<string, string>> {
   for (const name of machineNames) {
     pages.set(`diagrams/${name}.mmd`, `%% ${notice}\n${toMermaid(definitions[name])}`);
     pages.set(`diagrams/${name}.svg`, `<!-- ${notice} -->\n${await toSvg(definitions[name], summaryOf(name))}`);
+  }
+  for (const [name, { definition, summary }] of Object.entries(iwarpMachines)) {
+    pages.set(`diagrams/${name}.mmd`, `%% ${notice}\n${toMermaid(definition)}`);
+    pages.set(`diagrams/${name}.svg`, `<!-- ${notice} -->\n${await toSvg(definition, summary)}`);
   }
   pages.set('machines.md', machinesPage());
   pages.set('state-call-table.md', stateCallPage());

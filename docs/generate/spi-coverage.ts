@@ -28,6 +28,8 @@ const specification = () => readFileSync(path.join(root, 'docs/spec/wsd.md'), 'u
 export const REQUIREMENT_COUNT = 148;
 export const FUNCTION_COUNT = 25;
 
+const WSD_ID = /WSD-\d{3}/g;
+
 /** A numbered requirement. */
 export interface Requirement {
   /** `WSD-001` */
@@ -124,8 +126,8 @@ export function spiFunctions(): SpiFunction[] {
   return found;
 }
 
-/** Tests whose title, or whose group's title, names requirements. */
-export function citingTests(): CitingTest[] {
+/** Tests whose title, or whose group's title, names requirements: what `pattern` matches. */
+export function citingTests(pattern: RegExp = WSD_ID): CitingTest[] {
   return ['machines', 'driver', 'model-tests', 'docs']
     .flatMap((folder) =>
       readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`),
@@ -133,19 +135,19 @@ export function citingTests(): CitingTest[] {
     .map((file) => file.replaceAll('\\', '/'))
     .filter((file) => file.endsWith('.test.ts') && !file.includes('node_modules/'))
     .sort()
-    .flatMap((file) => citationsIn(file, readFileSync(path.join(root, file), 'utf8')));
+    .flatMap((file) => citationsIn(file, readFileSync(path.join(root, file), 'utf8'), pattern));
 }
 
 /** @param text - source of a test file */
-export function citationsIn(file: string, text: string): CitingTest[] {
+export function citationsIn(file: string, text: string, pattern: RegExp = WSD_ID): CitingTest[] {
   // Cheap first: most files name none, and parsing is what takes the time.
-  if (!/WSD-\d{3}/.test(text)) return [];
+  if (text.match(pattern) === null) return [];
   const found: CitingTest[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isCallExpression(node) && isTestFunction(node.expression)) {
       const [first] = node.arguments;
       const title = first === undefined ? null : titleOf(first);
-      const ids = title === null ? [] : [...new Set(title.match(/WSD-\d{3}/g))];
+      const ids = title === null ? [] : [...new Set(title.match(pattern))];
       if (ids.length > 0) found.push({ file, title: title!, ids });
     }
     ts.forEachChild(node, visit);

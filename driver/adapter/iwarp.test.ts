@@ -253,7 +253,7 @@ describe('data', () => {
     assert.equal(Buffer.compare(source.bytes, back.bytes), 0);
   });
 
-  test('of many reads at once, and sends behind them, completes in posting order', async () => {
+  test('of many reads at once, and sends behind them, completes in posting order [RFC 5040 5.5] [RFC 6581 9.1]', async () => {
     const { client, server, a, b } = await pair({ readDepth: 4 }, { readDepth: 3 });
     const source = server.memory(Uint8Array.from({ length: 100_000 }, (_, index) => index * 13));
     const inbox = server.memory(new Uint8Array(8));
@@ -277,7 +277,7 @@ describe('data', () => {
     }
   });
 
-  test('without content is moved as well', async () => {
+  test('without content is moved as well [RFC 5040 5.1] [RFC 5040 5.2]', async () => {
     const { client, server, a, b } = await pair();
     server.post(b, Opcode.receive, 9, []);
     for (const [context, opcode] of [Opcode.rdmaWrite, Opcode.rdmaRead, Opcode.send].entries()) {
@@ -288,7 +288,7 @@ describe('data', () => {
   });
 });
 
-describe('a mistake ends the connection and touches no memory:', () => {
+describe('a mistake ends the connection and touches no memory [RFC 5040 7.2] [RFC 5041 7.1]:', () => {
   const refused = async (
     act: (parts: Awaited<ReturnType<typeof pair>> & { far: ReturnType<Side['memory']> }) => void,
     expected: { client: readonly string[]; server?: readonly string[] },

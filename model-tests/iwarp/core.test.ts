@@ -259,7 +259,7 @@ const somewhere = (waiting: number) => [...new Set([1, 19, waiting - 1])].filter
 
 const isDisturbance = (action: string): boolean => (disturbances as readonly string[]).includes(action);
 
-describe('two ends of the real core', () => {
+describe('two ends of the real core [RFC 5044 5.2] [RFC 5044 7.2] [RFC 5040 6.1] [RFC 5040 6.2]', () => {
   for (const [asked, spoken, size] of [
     [1, 1, { states: 456, steps: 988, ends: 59 }],
     [1, 2, { states: 456, steps: 988, ends: 59 }],

@@ -184,7 +184,7 @@ describe('an established peer that', () => {
     await siege.echo();
   });
 
-  test('breaks the protocol is told why and ended', async () => {
+  test('breaks the protocol is told why and ended [RFC 5040 5.4] [RFC 5040 6.2]', async () => {
     siege = await Siege.begin({ closeMs: 2000 });
     const attacker = await established();
     const zero = Buffer.alloc(64);

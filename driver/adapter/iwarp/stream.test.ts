@@ -39,7 +39,7 @@ describe('a legal exchange', () => {
     return { bytes, done, faults: [near.faults, far.faults] };
   };
 
-  test('gives the same result however it is segmented, checksums or not', () => {
+  test('gives the same result however it is segmented, checksums or not [RFC 5041 5.2] [RFC 5044 4.5] [RFC 5044 5.2] [RFC 5040 5.1] [RFC 5040 5.2]', () => {
     const expected = exchange(1024, true, [FPDU_MAX]);
     assert.deepEqual(expected.done, [
       ['2 success 100', '3 success', '4 success', '5 success', '6 success', '7 success'],

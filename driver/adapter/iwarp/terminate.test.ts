@@ -200,7 +200,7 @@ function terminateIn(output: Buffer): TerminateMessage {
   return decodeTerminate(output.subarray(2 + UNTAGGED_BYTES, 2 + length))!;
 }
 
-describe('Terminate [RFC 5040 4.8] [RFC 5041 8.2]', () => {
+describe('Terminate [RFC 5040 4.8] [RFC 5041 7.2]', () => {
   const cases = reasons.flatMap(([name]) =>
     Object.entries(attacks[name] ?? {}).map(([what, attack]) => ({ name, what, attack })),
   );
@@ -360,7 +360,7 @@ describe('a Terminate message [RFC 5040 4.8]', () => {
   });
 });
 
-describe('a send that invalidates [RFC 5040 3.1] [RFC 5040 5.3]', () => {
+describe('a send that invalidates [RFC 5040 4.7] [RFC 5040 5.3]', () => {
   test('ends the key for the peer, tells the receiver which, and leaves the region to its owner', () => {
     const [near, far] = [new End(), new End()];
     const target = far.region(new Uint8Array(4), ALL | remoteInvalidate);

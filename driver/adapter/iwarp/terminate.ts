@@ -5,7 +5,7 @@
  * segment is sent along follows from the reason: nothing about what couldn't be read or is no segment's fault, its DDP
  * header otherwise, and with a read request that RDMAP refused its content as well.
  *
- * Source: RFC 5040, 4.8; RFC 5041, 8.2; RFC 5044, 8; RFC 6581, 8.
+ * Source: RFC 5040, 4.8; RFC 5041, 7.2; RFC 5044, 8; RFC 6581, 8.
  */
 
 import { READ_REQUEST_BYTES, TAGGED_BYTES, UNTAGGED_BYTES } from './wire.ts';
@@ -31,7 +31,7 @@ export interface TerminateReason extends TerminateCode {
 }
 
 const rdmap = 'RFC 5040, 4.8';
-const ddp = 'RFC 5041, 8.2';
+const ddp = 'RFC 5041, 7.2';
 const mpa = 'RFC 5044, 8';
 const enhanced = 'RFC 6581, 8';
 

@@ -58,7 +58,7 @@ function portions(bytes: Uint8Array, cuts: readonly number[]): Buffer[] {
   return places.slice(1).map((end, index) => Buffer.from(bytes.subarray(places[index], end)));
 }
 
-describe('a start-up frame', () => {
+describe('a start-up frame [RFC 5044 7.1.1] [RFC 6581 9]', () => {
   for (const kind of ['request', 'reply'] as const) {
     test(`that is a ${kind} comes back as it went, however it is cut`, () => {
       fc.assert(
@@ -150,7 +150,7 @@ describe('a start-up frame', () => {
   });
 });
 
-describe('an FPDU', () => {
+describe('an FPDU [RFC 5044 4.1] [RFC 5044 4.4]', () => {
   test('has the checksum of the published vectors', () => {
     assert.equal(crc32c(Buffer.from('123456789')), 0xe306_9283);
     assert.equal(crc32c(Buffer.alloc(32)), 0x8a91_36aa);
@@ -216,7 +216,7 @@ describe('an FPDU', () => {
   });
 });
 
-describe('a segment header', () => {
+describe('a segment header [RFC 5041 4.1] [RFC 5041 4.2] [RFC 5041 4.3] [RFC 5040 4.1]', () => {
   const common = { last: fc.boolean(), ddpVersion: version, rdmapVersion: version, opcode: nibble };
   const header: fc.Arbitrary<SegmentHeader> = fc.oneof(
     record({
@@ -291,7 +291,7 @@ describe('a segment header', () => {
   });
 });
 
-test('a read request comes back as it went', () => {
+test('a read request comes back as it went [RFC 5040 4.4]', () => {
   fc.assert(
     fc.property(
       record({

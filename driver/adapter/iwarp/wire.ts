@@ -17,7 +17,7 @@ export const MPA_REPLY_KEY = 'MPA ID Rep Frame';
 export const MPA_HEADER_BYTES = 20;
 /** Private data of a start-up frame, enhanced data included. Source: RFC 5044, 7.1.1. */
 export const MPA_PRIVATE_DATA_MAX = 512;
-/** Enhanced RDMA connection data before the private data. Source: RFC 6581, 4. */
+/** Enhanced RDMA connection data before the private data. Source: RFC 6581, 9. */
 export const ENHANCED_BYTES = 4;
 /** A depth that is not negotiated. Source: RFC 6581, 9.1. */
 export const DEPTH_UNSPECIFIED = 0x3fff;
@@ -243,7 +243,7 @@ export class FpduReader {
 
 // ---------------------------------------------------------------- DDP and RDMAP
 
-/** RDMAP opcodes. Source: RFC 5040, 4.3. */
+/** RDMAP opcodes. Source: RFC 5040, 4.1. */
 export const RdmapOpcode = {
   rdmaWrite: 0,
   readRequest: 1,
@@ -256,7 +256,7 @@ export const RdmapOpcode = {
 } as const;
 export type RdmapOpcode = (typeof RdmapOpcode)[keyof typeof RdmapOpcode];
 
-/** DDP queues of untagged messages. Source: RFC 5040, 4.4. */
+/** DDP queues of untagged messages. Source: RFC 5040, 4.2. */
 export const QueueNumber = { send: 0, readRequest: 1, terminate: 2 } as const;
 
 export const TAGGED_BYTES = 14;
