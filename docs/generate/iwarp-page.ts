@@ -107,7 +107,10 @@ export function iwarpCoverage(): { readonly rows: readonly string[][]; readonly 
     testsOf(id)
       .map(
         ({ file, title }) =>
-          `[${path.basename(file)}](../${file}): ${title.replaceAll(CITATION, '').replaceAll(/ +/g, ' ').trim()}`,
+          `[${path.basename(file)}](../${file}): ${title
+            .replaceAll(CITATION, '')
+            .replaceAll(/ +(?=[ :,]|$)/g, '')
+            .trim()}`,
       )
       .join('<br>'),
   ]);
