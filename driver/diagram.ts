@@ -16,6 +16,8 @@ export interface DiagramOptions {
   readonly steps?: number;
   /** Only steps that are about this socket, and the provider's own. */
   readonly socket?: number;
+  /** What was around the provider, for a note before the step with this number; one more than the last step: at the end. */
+  readonly notes?: ReadonlyMap<number, readonly string[]>;
 }
 
 /** Functions of the interface, by `machine/event`. */
@@ -105,11 +107,14 @@ const conditionAnswers: Readonly<Record<string, string>> = {
  * @throws {@link ReplayError} as {@link replayJournal}
  */
 export function toSequenceDiagram(contents: JournalContents, options: DiagramOptions = {}): string {
-  const { steps: stepsMax = 60, socket } = options;
+  const { steps: stepsMax = 60, socket, notes } = options;
   const lines: string[] = [];
   const open: string[] = [];
   let drawn = 0;
   let left = 0;
+  const note = (step: number): void => {
+    for (const text of notes?.get(step) ?? []) lines.push(`Note over switch,adapter: ${text}`);
+  };
   const draw = (record: ReplayedRecord): void => {
     if (socket !== undefined && record.socket !== null && record.socket !== socket) return;
     if (drawn === stepsMax) {
@@ -117,13 +122,15 @@ export function toSequenceDiagram(contents: JournalContents, options: DiagramOpt
       return;
     }
     drawn++;
+    note(record.step);
     lines.push(...eventLines(record, open));
     if (record.machine === 'socket' && record.before !== record.after) {
       lines.push(`Note over provider: ${rowName('socket', record.row)}: ${record.before} → ${record.after}`);
     }
     for (const effect of record.effects) lines.push(...effectLines(effect, open));
   };
-  const { verdict } = replayJournal(contents, { onRecord: draw });
+  const { verdict, steps: made } = replayJournal(contents, { onRecord: draw });
+  if (left === 0) note(made);
   if (left > 0) lines.push(`Note over switch,adapter: ${left} more steps`);
   if (verdict.type === 'divergent') lines.push(`Note over switch,adapter: divergence at record ${verdict.sequence}`);
   if (verdict.type === 'damaged') lines.push(`Note over switch,adapter: damaged from record ${verdict.sequence} on`);

@@ -14,3 +14,4 @@ export * from './expander.ts';
 export * from './store.ts';
 export * from './symmetry.ts';
 export * from './dead.ts';
+export * from './hashed.ts';

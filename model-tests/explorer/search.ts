@@ -42,6 +42,8 @@ export interface SearchResult {
   readonly shown: readonly (Hit | null)[];
   /** A rule that broke the world: the search ended there. */
   readonly error: Hit | null;
+  /** Whether states were taken for one. */
+  readonly reduced: boolean;
   /** Whether every state was expanded. */
   readonly complete: boolean;
   /** How often each rule happened. */
@@ -187,6 +189,7 @@ export function* search(task: SearchTask, options: SearchOptions): Generator<Pro
     broken,
     shown,
     error,
+    reduced: task.reductions.dead || expander.canonicalizer !== null,
     complete,
     fired: Array.from(expander.fired, (count, rule) => count + pool.fired(rule)),
   };

@@ -1,0 +1,73 @@
+/** Another engine's answers about a world, beside ours. */
+
+import { missingTools } from '../engines/engine.ts';
+import { runSpin, spinTools } from '../engines/spin.ts';
+import type { Found, Property } from '../explorer/index.ts';
+import type { CatalogWorld } from '../worlds/index.ts';
+
+/** What an engine said, and where it differs from us. */
+export interface EngineAnswer {
+  readonly engine: string;
+  readonly states: number | null;
+  readonly transitions: number | null;
+  readonly depth: number | null;
+  readonly cpuSeconds: number;
+  /** One sentence for each difference; none where it agrees. */
+  readonly differences: readonly string[];
+  /** Why it was not asked; null when it was. */
+  readonly skipped: string | null;
+}
+
+const skip = (engine: string, skipped: string): EngineAnswer => ({
+  engine,
+  states: null,
+  transitions: null,
+  depth: null,
+  cpuSeconds: 0,
+  differences: [],
+  skipped,
+});
+
+/** Asks Spin. Our own search must have been without reductions: others count all states. */
+export async function runEngines(
+  { definition }: CatalogWorld,
+  properties: readonly Property[],
+  found: Found,
+): Promise<readonly EngineAnswer[]> {
+  const missing = missingTools(...spinTools);
+  if (missing.length > 0) return [skip('Spin', `${missing.join(' and ')} not installed`)];
+  if (!found.complete) return [skip('Spin', 'our search is out of limits')];
+  if (found.result.reduced) return [skip('Spin', 'with --reduce there is nothing to compare')];
+  try {
+    const { engine, states, transitions, depth, verdicts, cpuSeconds } = await runSpin(definition, properties);
+    const differences: string[] = [];
+    const compare = (what: string, ours: number, theirs: number | null): void => {
+      if (theirs !== null && theirs !== ours) differences.push(`${what}: ${theirs}, and ours ${ours}`);
+    };
+    compare('states', found.states, states);
+    compare('transitions', found.transitions, transitions);
+    compare('depth', found.depth, depth);
+    for (const { property, holds } of verdicts) {
+      const ours = found.verdicts.find((verdict) => verdict.property === property);
+      if (ours !== undefined && ours.holds !== holds)
+        differences.push(`${property}: ${holds ? 'holds' : 'violated'} there`);
+    }
+    return [{ engine, states, transitions, depth, cpuSeconds, differences, skipped: null }];
+  } catch (error) {
+    return [skip('Spin', (error as Error).message)];
+  }
+}
+
+export function engineText({
+  engine,
+  states,
+  transitions,
+  depth,
+  cpuSeconds,
+  differences,
+  skipped,
+}: EngineAnswer): string {
+  if (skipped !== null) return `${engine}: skipped: ${skipped}`;
+  const numbers = `${engine}: ${states} states, ${transitions} transitions, depth ${depth}, ${cpuSeconds.toFixed(1)} CPU s`;
+  return differences.length === 0 ? `${numbers}: agrees` : `${numbers}: DIFFERS: ${differences.join('; ')}`;
+}
