@@ -87,13 +87,21 @@ type Tree =
   | { readonly reject: true };
 type Trace = readonly ({ readonly guard: Expression; readonly answer: boolean } | { readonly act: Action })[];
 
+/** Tables of a machine that another is like, but for what it does with some events in some configurations. */
+export interface Likeness {
+  readonly tables: CompiledMachine;
+  /** @param configuration - by name */
+  readonly isChanged: (configuration: string, event: string) => boolean;
+}
+
 /**
  * Compiles `machine`.
  *
  * @param contract - what the machine remembers, accepts and asks for
+ * @param like - with the same contract; what is not changed is taken from its tables, which is quicker
  * @throws {@link CompileError} naming machine, state and feature
  */
-export function compile(machine: AnyStateMachine, contract: Contract): CompiledMachine {
+export function compile(machine: AnyStateMachine, contract: Contract, like?: Likeness): CompiledMachine {
   lint(machine, contract);
   const events = signature(contract.events);
   const effects = signature(contract.effects);
@@ -115,13 +123,21 @@ export function compile(machine: AnyStateMachine, contract: Contract): CompiledM
     configurations.push({ name: valueName(next.value), value: next.value, final: next.final, refusal: next.refusal });
     return id;
   };
+  const known = like?.tables;
+  for (const [id, value] of (known?.values ?? []).entries()) {
+    intern({ value, final: known!.final[id] === 1, refusal: known!.refusals[id]! });
+  }
   intern(probe.initial());
 
-  const program = new ProgramBuilder(fields, effects);
+  const program = new ProgramBuilder(fields, effects, known);
   const dispatch: number[] = [];
   for (let id = 0; id < configurations.length; id++) {
-    const { value, final } = configurations[id]!;
-    for (const event of events) {
+    const { name, value, final } = configurations[id]!;
+    for (const [index, event] of events.entries()) {
+      if (like !== undefined && id < like.tables.values.length && !like.isChanged(name, event.name)) {
+        dispatch.push(like.tables.dispatch[id * events.length + index]!);
+        continue;
+      }
       dispatch.push(program.place(final ? { reject: true } : probe.tree(value, event.name, intern), event));
     }
   }
@@ -321,17 +337,23 @@ function merge(paths: readonly { trace: Trace; leaf: Tree }[], depth: number): T
 
 /** Lays trees out in the code array; equal trees share a program. */
 class ProgramBuilder {
-  readonly code: number[] = [];
-  readonly guards: Expression[] = [];
-  readonly updates: Update[] = [];
-  readonly calls: EffectCall[] = [];
-  effectsMax = 0;
+  readonly code: number[];
+  readonly guards: Expression[];
+  readonly updates: Update[];
+  readonly calls: EffectCall[];
+  effectsMax: number;
   readonly #placed = new Map<string, number>();
   readonly #pooled = new Map<string, number>();
   readonly #fields: readonly FieldType[];
   readonly #effects: readonly EffectType[];
 
-  constructor(fields: readonly FieldType[], effects: readonly EffectType[]) {
+  /** @param known - tables whose programs stay where they are */
+  constructor(fields: readonly FieldType[], effects: readonly EffectType[], known?: CompiledMachine) {
+    this.code = [...(known?.code ?? [])];
+    this.guards = [...(known?.guards ?? [])];
+    this.updates = [...(known?.updates ?? [])];
+    this.calls = [...(known?.calls ?? [])];
+    this.effectsMax = known?.effectsMax ?? 0;
     this.#fields = fields;
     this.#effects = effects;
   }

@@ -20,7 +20,7 @@ import {
   machineNames,
   type Routes,
 } from '../../machines/index.ts';
-import { explore, type Found } from '../explorer/index.ts';
+import { explore, type Found, portable } from '../explorer/index.ts';
 import {
   edgeCount,
   type ProductGraph,
@@ -116,7 +116,9 @@ export class Judge {
     explore(world.definition, [], { prepare: ({ system }) => watchInputs(system, inputs) });
     const machines = compileMachines(limits);
     const effects = inputs.map(({ list }, machine) => effectsOf(machines[machine]!, list));
-    return { world, limits, inputs, effects, tests: null, scripts: null, graph: null };
+    // Compiled once, not for each mutant.
+    const definition = portable(world.definition);
+    return { world: { ...world, definition }, limits, inputs, effects, tests: null, scripts: null, graph: null };
   }
 
   /**
@@ -131,6 +133,21 @@ export class Judge {
       if (error instanceof CompileError) return false;
       throw error;
     }
+  }
+
+  /** Whether `other` answers all that the machine alone can be asked as a mutant does, or neither is a machine. */
+  isSameAlone(mutant: Mutant, other: (limits: Limits) => CompiledMachine | null): boolean {
+    const made = (make: (limits: Limits) => CompiledMachine | null): CompiledMachine | null => {
+      try {
+        return make(explorationLimits);
+      } catch (error) {
+        if (error instanceof CompileError) return null;
+        throw error;
+      }
+    };
+    const [left, right] = [made((limits) => mutant.compile(limits)), made(other)];
+    if (left === null || right === null) return left === right;
+    return !isOther(left, right, this.#alone[machineNames.indexOf(mutant.machine)]!.list, true);
   }
 
   #relevant(mutant: Mutant, tables: Tables): readonly Watched[] {

@@ -12,6 +12,7 @@ import {
   type CompiledMachine,
   type Contract,
   compile,
+  compileMachines,
   type Domain,
   defineMachines,
   type Expression,
@@ -48,8 +49,13 @@ export interface Mutant {
   readonly name: string;
   readonly machine: MachineName;
   readonly operator: Operator;
-  /** The mutated machine for `limits`; null for a mutant of a route. @throws CompileError when it is no machine */
-  compile(limits: Limits): CompiledMachine | null;
+  /**
+   * The mutated machine for `limits`; null for a mutant of a route.
+   *
+   * @param whole - compiled as a whole, not as a change of the original's tables; slower, and the same
+   * @throws CompileError when it is no machine
+   */
+  compile(limits: Limits, whole?: boolean): CompiledMachine | null;
   /** Instead of production's. */
   readonly routes: Routes;
 }
@@ -76,6 +82,8 @@ interface Node {
 /** A change of a configuration that is its owner's to change. */
 interface Change {
   readonly place: string;
+  /** State and event whose transitions alone it changes; null for what every way into a state does. */
+  readonly where: { readonly state: string; readonly event: string } | null;
   readonly operator: Operator;
   readonly detail: string;
   readonly apply: (root: Node) => void;
@@ -85,16 +93,24 @@ const listOf = <T>(one: T | readonly T[] | undefined): T[] =>
   one === undefined ? [] : Array.isArray(one) ? [...(one as readonly T[])] : [one as T];
 const candidateOf = (one: string | Candidate): Candidate => (typeof one === 'string' ? { target: one } : { ...one });
 
-/** Every mutant of every machine, made from the charts for `limits`, and every mutant of the routes. */
+/**
+ * Every mutant of every machine, made from the charts for `limits`, and every mutant of the routes. Mixed, and the same
+ * each time: the first thousand are as good a sample as any.
+ */
 export function allMutants(limits: Limits): readonly Mutant[] {
   const definitions = defineMachines(limits);
-  return [...machineNames.flatMap((name) => mutantsOf(name, definitions[name])), ...mutantsOfRoutes()];
+  const mutants = [...machineNames.flatMap((name) => mutantsOf(name, definitions[name])), ...mutantsOfRoutes()];
+  const place = (index: number): number => Math.imul(index + 1, 0x9e37_79b1) >>> 0;
+  return mutants
+    .map((mutant, index) => ({ mutant, place: place(index) }))
+    .sort((left, right) => left.place - right.place)
+    .map(({ mutant }) => mutant);
 }
 
 function mutantsOf(machine: MachineName, definition: MachineDefinition): Mutant[] {
   const root = definition.machine.config as unknown as Node;
   const names = new Map<string, number>();
-  return changesOf(root, definition.contract).map(({ place, operator, detail, apply }): Mutant => {
+  return changesOf(root, definition.contract).map(({ place, where, operator, detail, apply }): Mutant => {
     const base = `${machine} ${place}: ${operator}${detail === '' ? '' : ` (${detail})`}`;
     const again = (names.get(base) ?? 0) + 1;
     names.set(base, again);
@@ -103,21 +119,51 @@ function mutantsOf(machine: MachineName, definition: MachineDefinition): Mutant[
       machine,
       operator,
       routes,
-      compile: (limits) => {
-        const { machine: chart, contract } = defineMachines(limits)[machine];
+      compile: (limits, whole = false) => {
+        const { config: written, contract, changes } = chartOf(limits, machine);
         // Places and operators are the same for all limits; what an expression says may not be.
-        const change = changesOf(chart.config as unknown as Node, contract).find(
-          (candidate) => candidate.place === place && candidate.operator === operator && candidate.detail === detail,
-        );
-        const config = structuredClone(chart.config) as unknown as Node;
+        const change = changes.get(keyOf({ place, operator, detail }));
+        const config = structuredClone(written);
         (change?.apply ?? apply)(config);
-        return compile(
-          setup(implementations(contract)).createMachine(config as never) as unknown as AnyStateMachine,
-          contract,
-        );
+        const made = setup(implementations(contract)).createMachine(config as never) as unknown as AnyStateMachine;
+        if (where === null || whole) return compile(made, contract);
+        const { state, event } = where;
+        const inside = (name: string): boolean => state === '(root)' || name === state || name.startsWith(`${state}.`);
+        return compile(made, contract, {
+          tables: compileMachines(limits)[machineNames.indexOf(machine)]!,
+          isChanged: (configuration, type) => type === event && inside(configuration),
+        });
       },
     };
   });
+}
+
+interface Chart {
+  readonly config: Node;
+  readonly contract: Contract;
+  readonly changes: ReadonlyMap<string, Change>;
+}
+
+const keyOf = ({ place, operator, detail }: Pick<Change, 'place' | 'operator' | 'detail'>): string =>
+  `${place}: ${operator} (${detail})`;
+
+const charts = new Map<string, Chart>();
+
+/** A machine's chart for `limits`, and what can be changed in it; made once. */
+function chartOf(limits: Limits, machine: MachineName): Chart {
+  const key = `${machine} ${JSON.stringify(limits)}`;
+  let chart = charts.get(key);
+  if (chart === undefined) {
+    const { machine: made, contract } = defineMachines(limits)[machine];
+    const config = made.config as unknown as Node;
+    chart = {
+      config,
+      contract,
+      changes: new Map(changesOf(config, contract).map((change) => [keyOf(change), change])),
+    };
+    charts.set(key, chart);
+  }
+  return chart;
 }
 
 function nodeAt(root: Node, path: readonly string[]): Node {
@@ -135,7 +181,7 @@ function changesOf(root: Node, contract: Contract): Change[] {
     }
     candidateChanges(listOf(node.always).map(candidateOf), path, null, siblings);
     for (const hook of ['entry', 'exit'] as const) {
-      actionChanges(`${state}: ${hook}`, listOf(node[hook]), contract, (altered) => (target) => {
+      actionChanges(`${state}: ${hook}`, null, listOf(node[hook]), contract, (altered) => (target) => {
         nodeAt(target, path)[hook] = altered;
       });
     }
@@ -148,6 +194,7 @@ function changesOf(root: Node, contract: Contract): Change[] {
     siblings: readonly string[],
   ): void => {
     const state = path.join('.') || '(root)';
+    const where = event === null ? null : { state, event };
     const put = (altered: readonly Candidate[]) => (target: Node) => {
       const node = nodeAt(target, path);
       if (event === null) node.always = altered;
@@ -157,7 +204,7 @@ function changesOf(root: Node, contract: Contract): Change[] {
     for (const [index, candidate] of list.entries()) {
       const place = `${state}: ${event ?? 'always'} #${index}`;
       const add = (operator: Operator, detail: string, altered: readonly Candidate[]) =>
-        changes.push({ place, operator, detail, apply: put(altered) });
+        changes.push({ place, where, operator, detail, apply: put(altered) });
       const replaced = (by: Partial<Candidate>): Candidate[] => list.with(index, { ...candidate, ...by });
       add('transition removed', '', list.toSpliced(index, 1));
       const { target, guard, actions } = candidate;
@@ -185,17 +232,18 @@ function changesOf(root: Node, contract: Contract): Change[] {
           }
         }
       }
-      actionChanges(place, listOf(actions), contract, (altered) => put(replaced({ actions: altered })));
+      actionChanges(place, where, listOf(actions), contract, (altered) => put(replaced({ actions: altered })));
     }
   };
   const actionChanges = (
     place: string,
+    where: Change['where'],
     actions: readonly Action[],
     { context, effects }: Contract,
     put: (altered: readonly Action[]) => (target: Node) => void,
   ): void => {
     const add = (operator: Operator, detail: string, altered: readonly Action[]) =>
-      changes.push({ place, operator, detail, apply: put(altered) });
+      changes.push({ place, where, operator, detail, apply: put(altered) });
     for (const [index, action] of actions.entries()) {
       const { type, params = {} } = action;
       const values = Object.entries(params);
