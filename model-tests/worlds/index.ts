@@ -8,11 +8,12 @@ import { handOver } from './hand-over.ts';
 import { listener } from './listener.ts';
 import { remote } from './remote.ts';
 import { startUp } from './starting.ts';
+import { frameConditions } from './frame-conditions.ts';
 import type { CatalogWorld } from './catalog.ts';
 
 export * from './catalog.ts';
 
-/** Every world, by family. */
+/** Every world, by family; each asked for its frame conditions too. */
 export const worlds: readonly CatalogWorld[] = [
   ...data,
   ...firstMessage,
@@ -22,4 +23,4 @@ export const worlds: readonly CatalogWorld[] = [
   ...startUp,
   ...remote,
   ...handOver,
-];
+].map((world) => ({ ...world, properties: [...world.properties, ...frameConditions(world.definition)] }));
