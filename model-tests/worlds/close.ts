@@ -7,7 +7,19 @@
  * come in any order; the close timer can be faster than all of them.
  */
 
-import { all, any, type Formula, leadsTo, type Property, row, sometimes } from '../explorer/index.ts';
+import {
+  all,
+  any,
+  each,
+  type Formula,
+  given,
+  implies,
+  leadsTo,
+  not,
+  type Property,
+  row,
+  sometimes,
+} from '../explorer/index.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairOptions, type PairRequest } from './connected-pair.ts';
@@ -86,6 +98,15 @@ export const everything: PairOptions = {
 const pending = connectedPair(everything);
 const failing = connectedPair({ ...everything, name: 'close and fail', failing: true, removal: true });
 const calling = connectedPair({ name: 'close and call', requests, polled: [0], closing: true });
+const cleaning = connectedPair({
+  ...everything,
+  name: 'clean-up, everything pending',
+  closing: true,
+  failing: true,
+  removal: true,
+  cleanup: true,
+});
+const provider = row('provider', 0);
 const bounds = 'a send and a receive of each of two sockets';
 
 export const close: readonly CatalogWorld[] = [
@@ -125,5 +146,41 @@ export const close: readonly CatalogWorld[] = [
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-08'],
     size: { states: 106_257, transitions: 486_656, depth: 22 },
+  },
+  {
+    name: cleaning.name,
+    question: 'Does the last clean-up end everything that is pending, closing or broken, without the adapter?',
+    bounds: `${bounds}, all pending from the start; closed, lost, removed and cleaned up in any order`,
+    effort: 'quick',
+    definition: cleaning,
+    properties: [
+      ...requestProperties(requests),
+      ...closingProperties(requests),
+      leadsTo(
+        'L-10: the last clean-up comes to its end, if up-calls are made and return',
+        provider.in('cleaningUp'),
+        provider.in('uninitialised'),
+        fair.upcalls,
+      ),
+      implies(
+        'S-30, S-09, L-01: after it nothing is left',
+        provider.in('uninitialised'),
+        all(
+          each(numbers, (request) => all(not(isPending(request)), row('work', request).in('idle'))),
+          each([0, 1], (socket) => all(isOver(socket), row('socket', socket).in('unopened'))),
+        ),
+      ),
+      implies(
+        'S-30: while it goes on no request is pending, and only its up-calls are waited for',
+        provider.in('cleaningUp'),
+        each(numbers, (request) => given(isPending(request), row('overlappedRequest', request).in('due'))),
+      ),
+      ...lifecycle(cleaning),
+      ...agreement(cleaning),
+      sometimes('the provider is cleaned up inside a completion up-call', provider.in('cleaningUp')),
+    ],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-08'],
+    size: { states: 52_730, transitions: 328_610, depth: 17 },
   },
 ];

@@ -33,6 +33,8 @@ export interface PairOptions {
   readonly failing?: boolean;
   /** The adapter can be removed. */
   readonly removal?: boolean;
+  /** The provider can be cleaned up. */
+  readonly cleanup?: boolean;
   /** B was accepted: it has a private first receive, whose work comes behind those of the requests. */
   readonly accepted?: boolean;
   readonly limits?: Partial<Limits>;
@@ -56,7 +58,7 @@ const sockets = [0, 1] as const;
 /** The world of `options`. */
 export function connectedPair(options: PairOptions): WorldDefinition {
   const { name, requests, polled = [0, 1], upcallsFail = false, closing = false } = options;
-  const { failing = false, removal = false, accepted = false } = options;
+  const { failing = false, removal = false, cleanup = false, accepted = false } = options;
   const works = accepted ? [...requests, { socket: 1, kind: 'receive', place: -1 } as const] : requests;
   const privateWork = requests.length;
   const onlyPrivate = works.map((_, index) => (index === privateWork ? 1 : -1));
@@ -172,6 +174,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     }
     if (failing) rules.push({ name: `${who}: link fails`, send: 'link/fail', row: socket, class: 'fault' });
   }
+  if (cleanup) rules.push({ name: 'WSPCleanup', send: 'provider/spi.cleanup', row: 0, class: 'switch' });
   if (removal) rules.push({ name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' });
 
   const overlappedPerforms: WorldDefinition['performs'] = {
@@ -222,6 +225,15 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     },
     performs: {
       'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
+      ...(cleanup
+        ? {
+            'provider/endAllSockets': [
+              ...sockets.map((to) => ({ send: 'caller/ended', to }) as const),
+              { send: 'socket/provider.cleanup', to: 'openSockets' } as const,
+            ],
+            'provider/closeAdapter': [{ send: 'provider/adapter.closed', to: 0 } as const],
+          }
+        : {}),
       'provider/breakAllSockets': [{ send: 'socket/adapter.removed', to: 'openSockets' }],
       'socket/createSwitchHandle': [
         { send: 'handle/created', to: 'self' },
@@ -301,8 +313,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'connectionRequest/forget',
     ],
     never: [
-      'provider/endAllSockets',
-      'provider/closeAdapter',
+      ...(cleanup ? [] : ['provider/endAllSockets', 'provider/closeAdapter']),
       'socket/startReattach',
       'socket/acceptReattach',
       'socket/rejectReattach',

@@ -60,6 +60,15 @@ const properties: readonly Property[] = [
 const one = world(1);
 const two = world(2);
 
+/** A message each way. */
+const exchange: readonly PairRequest[] = [
+  { socket: 0, kind: 'send', place: 0 },
+  { socket: 0, kind: 'receive', place: 0 },
+  { socket: 1, kind: 'send', place: 0 },
+  { socket: 1, kind: 'receive', place: 0 },
+];
+const both = connectedPair({ name: 'data both ways', requests: exchange, limits: { queueDepth: 1 } });
+
 export const data: readonly CatalogWorld[] = [
   {
     name: one.name,
@@ -95,5 +104,34 @@ export const data: readonly CatalogWorld[] = [
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02'],
     size: { states: 1859, transitions: 4716, depth: 18 },
+  },
+  {
+    name: both.name,
+    question: 'Is what both sides send at once received, as soon as receives are posted for it?',
+    bounds: 'a send and a receive of each side',
+    effort: 'quick',
+    definition: both,
+    properties: [
+      ...requestProperties(exchange),
+      ...exchange.map(({ kind }, request) =>
+        leadsTo(
+          `L-12: ${kind} ${request} ends well once all are called`,
+          all(
+            ...[0, 1].flatMap((socket) => [
+              row('caller', socket).field('sends'),
+              row('caller', socket).field('receives'),
+            ]),
+            isPending(request),
+          ),
+          all(isTold(request), equal(row('overlapped', request).field('error'), 0)),
+          ['deliver to A', 'deliver to B', ...completions, ...upcalls],
+        ),
+      ),
+      ...lifecycle(both),
+      ...agreement(both),
+    ],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02'],
+    size: { states: 2025, transitions: 5472, depth: 18 },
   },
 ];

@@ -45,9 +45,9 @@ const newOne = row('newConnection', 0);
 const peer = socket(Who.peer);
 const [p1, p2] = [socket(Who.p1), socket(Who.p2)];
 const handed = row('giver', 0).in('handed', 'closed');
-const owners = [Request.p1Receive, Request.peerReceive, Request.p2Send, Request.p2Receive, Request.peerSend];
+const owners = Object.values(Request);
 
-function handOverProperties(definition: WorldDefinition, closing: boolean): Property[] {
+function handOverProperties(definition: WorldDefinition, { closing = false, careless = false } = {}): Property[] {
   const fair = (...labels: readonly string[]): string[] =>
     labels.filter((label) => definition.rules.some((rule) => rule.fair === label));
   const upcalls = fair(...[0, 1, 2].flatMap((who) => [`notify ${who}`, `return ${who}`]));
@@ -181,6 +181,16 @@ function handOverProperties(definition: WorldDefinition, closing: boolean): Prop
       'the new connection is faster than the end of the old one',
       all(peer.in('connected.active'), less(0, newOne.field('peer')), p1.in('dormant.handing')),
     ),
+    ...(careless
+      ? [
+          leadsTo(
+            'L-11, L-01: a send that is stuck ends too, if only the timer expires',
+            all(handed, isPending(Request.p1Send)),
+            isTold(Request.p1Send),
+            ['expire 0', ...upcalls],
+          ),
+        ]
+      : []),
     ...(closing ? [sometimes('P1 closes before the peer is told', p1.in('closing.handing'))] : []),
   ];
 }
@@ -188,6 +198,7 @@ function handOverProperties(definition: WorldDefinition, closing: boolean): Prop
 const plain = handingOver({ name: 'hand-over' });
 const failing = handingOver({ name: 'hand-over, and every step can fail', failing: true });
 const closing = handingOver({ name: 'hand-over, and everybody closes', closing: true });
+const careless = handingOver({ name: 'hand-over with a send pending', careless: true });
 const bounds = 'a receive of each side, a message each way after it; P1, P2 and the peer';
 
 export const handOver: readonly CatalogWorld[] = [
@@ -197,7 +208,7 @@ export const handOver: readonly CatalogWorld[] = [
     bounds,
     effort: 'quick',
     definition: plain,
-    properties: handOverProperties(plain, false),
+    properties: handOverProperties(plain),
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
     size: { states: 1762, transitions: 6167, depth: 20 },
   },
@@ -207,7 +218,7 @@ export const handOver: readonly CatalogWorld[] = [
     bounds,
     effort: 'quick',
     definition: failing,
-    properties: handOverProperties(failing, false),
+    properties: handOverProperties(failing),
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
     size: { states: 27_442, transitions: 149_068, depth: 24 },
   },
@@ -217,8 +228,19 @@ export const handOver: readonly CatalogWorld[] = [
     bounds,
     effort: 'quick',
     definition: closing,
-    properties: handOverProperties(closing, true),
+    properties: handOverProperties(closing, { closing: true }),
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
     size: { states: 130_264, transitions: 879_152, depth: 24 },
+  },
+  {
+    name: careless.name,
+    question: 'Does a hand-over end that is called with a send pending, which keeps the notice from the peer?',
+    bounds: `${bounds}; a send of P1 that the peer has no receive for`,
+    effort: 'quick',
+    definition: careless,
+    properties: handOverProperties(careless, { careless: true }),
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-06'],
+    size: { states: 2996, transitions: 10_504, depth: 21 },
   },
 ];

@@ -39,10 +39,12 @@ export const Request = {
   p2Receive: 3,
   /** The peer's answer, sent from inside the completion of its receive. */
   peerSend: 4,
+  /** Sent by P1 when no receive is posted for it, and pending at the hand-over, against E-06. */
+  p1Send: 5,
 } as const;
-const PRIVATE = 5;
+const PRIVATE = 6;
 const request = range(0, REQUESTS_MAX);
-const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p2];
+const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1, Who.p2];
 
 /** An end of a connection: none, there, in error, in error and noticed. */
 export const End = { none: 0, up: 1, lost: 2, noticed: 3 } as const;
@@ -50,7 +52,7 @@ const end = range(0, 3);
 /** P1's notice on its way: none, posted, arrived with its completion due, failed with its completion due. */
 const Letter = { none: 0, posted: 1, arrived: 2, failed: 3 } as const;
 
-/** The connection of P1 with the peer. No message is under way on it (E-06). */
+/** The connection of P1 with the peer. A message of P1 gets nowhere on it, and nothing gets past it. */
 function oldConnection(): MachineDefinition {
   const contract = {
     context: {
@@ -59,11 +61,14 @@ function oldConnection(): MachineDefinition {
       letter: field(range(0, 3)),
       /** What the peer's mailbox says. */
       mailbox: field(flag),
+      /** P1's send waits for a receive of the peer. */
+      stuck: field(flag),
       /** The adapter will refuse the notice. */
       full: field(flag),
     },
     events: {
       fill: {},
+      stick: {},
       postLetter: {},
       carry: {},
       completeLetter: {},
@@ -78,6 +83,7 @@ function oldConnection(): MachineDefinition {
       post: {},
     },
     effects: {
+      refuseSend: {},
       letterRefused: {},
       letterWritten: {},
       letterFailed: {},
@@ -95,7 +101,7 @@ function oldConnection(): MachineDefinition {
   const { context: c, when, update, effect } = language(contract);
   const none = { actions: update({}) };
   const isUp = (one: 'p1' | 'peer') => equal(c[one], End.up);
-  const loseP1 = [update({ p1: End.lost }), effect('breakP1', {})];
+  const loseP1 = [update({ p1: End.lost, stuck: 0 }), effect('breakP1', {})];
   const losePeer = [update({ peer: End.lost }), effect('breakPeer', {})];
   const machine = setup(implementations(contract)).createMachine({
     id: 'oldConnection',
@@ -105,13 +111,14 @@ function oldConnection(): MachineDefinition {
       there: {
         on: {
           fill: { guard: when(all(not(c.full), isUp('p1'), equal(c.letter, 0))), actions: update({ full: 1 }) },
+          stick: [{ guard: when(isUp('p1')), actions: update({ stuck: 1 }) }, { actions: effect('refuseSend', {}) }],
           postLetter: [
             { guard: when(c.full), actions: [update({ full: 0 }), effect('letterRefused', {})] },
             { guard: when(isUp('p1')), actions: update({ letter: Letter.posted }) },
             { actions: update({ letter: Letter.failed }) },
           ],
           carry: {
-            guard: when(all(equal(c.letter, Letter.posted), isUp('p1'), isUp('peer'))),
+            guard: when(all(equal(c.letter, Letter.posted), not(c.stuck), isUp('p1'), isUp('peer'))),
             actions: update({ letter: Letter.arrived, mailbox: 1 }),
           },
           completeLetter: [
@@ -132,9 +139,9 @@ function oldConnection(): MachineDefinition {
           destroyP1: [
             {
               guard: when(all(isUp('p1'), isUp('peer'))),
-              actions: [update({ p1: End.none, letter: 0, full: 0 }), effect('dropP1', {}), ...losePeer],
+              actions: [update({ p1: End.none, letter: 0, full: 0, stuck: 0 }), effect('dropP1', {}), ...losePeer],
             },
-            { actions: [update({ p1: End.none, letter: 0, full: 0 }), effect('dropP1', {})] },
+            { actions: [update({ p1: End.none, letter: 0, full: 0, stuck: 0 }), effect('dropP1', {})] },
           ],
           disconnectPeer: [
             { guard: when(all(isUp('peer'), isUp('p1'))), actions: [...losePeer, ...loseP1] },
@@ -325,11 +332,17 @@ function newConnection(): MachineDefinition {
 /** The switch of P1, and with nothing to hand over that of the peer. */
 function giver(): MachineDefinition {
   const contract = {
-    context: {},
-    events: { duplicate: {}, answered: { error: range(0, 11_002) }, resumed: { error: range(0, 11_002) }, close: {} },
-    effects: { duplicate: {}, issue: {}, resume: {}, close: {} },
+    context: { sent: field(flag) },
+    events: {
+      send: {},
+      duplicate: {},
+      answered: { error: range(0, 11_002) },
+      resumed: { error: range(0, 11_002) },
+      close: {},
+    },
+    effects: { send: {}, duplicate: {}, issue: {}, resume: {}, close: {} },
   } as const;
-  const { event, when, effect } = language(contract);
+  const { context: c, event, when, update, effect } = language(contract);
   const close = { target: 'closed', actions: effect('close', {}) };
   const machine = setup(implementations(contract)).createMachine({
     id: 'giver',
@@ -338,6 +351,7 @@ function giver(): MachineDefinition {
     states: {
       using: {
         on: {
+          send: { guard: when(not(c.sent)), actions: [update({ sent: 1 }), effect('send', {})] },
           duplicate: { target: 'handing', actions: effect('duplicate', {}) },
           answered: { target: 'using' },
           resumed: [{ guard: when(equal(event('error'), 0)), actions: effect('resume', {}) }, { target: 'using' }],
@@ -421,13 +435,24 @@ export interface HandOverOptions {
   readonly failing?: boolean;
   /** Sockets can be closed. */
   readonly closing?: boolean;
+  /** P1 sends before it hands the socket over, and does not wait (E-06). */
+  readonly careless?: boolean;
 }
 
 /** The world of `options`. */
-export function handingOver({ name, failing = false, closing = false }: HandOverOptions): WorldDefinition {
+export function handingOver(options: HandOverOptions): WorldDefinition {
+  const { name, failing = false, closing = false, careless = false } = options;
   const sockets = [Who.p1, Who.peer, Who.p2] as const;
   const names = ['P1', 'peer', 'P2'] as const;
-  const labels = ["P1's receive", "peer's receive", "P2's send", "P2's receive", "peer's send", "P2's private receive"];
+  const labels = [
+    "P1's receive",
+    "peer's receive",
+    "P2's send",
+    "P2's receive",
+    "peer's send",
+    "P1's send",
+    "P2's private receive",
+  ];
   const real = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? -1 : row)) } as const;
   const isPrivate = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? Who.p2 : -1)) } as const;
   const is = (who: number) => ({ of: 'self', map: sockets.map((socket) => (socket === who ? 0 : -1)) }) as const;
@@ -460,14 +485,16 @@ export function handingOver({ name, failing = false, closing = false }: HandOver
     { name: 'the peer has answered', send: 'newConnection/answer', row: 0, class: 'adapter', fair: 'answer' },
     { name: 'a message reaches P2', send: 'channel/deliver', row: 0, class: 'adapter', fair: 'deliver P2' },
     { name: 'a message reaches the peer', send: 'channel/deliver', row: 1, class: 'adapter', fair: 'deliver peer' },
-    // P1's receive gets no message, and P2's only from its private receive.
+    // P1's receive gets no message, its send no receive, and P2's receive a message only from its private one.
     ...labels.flatMap((label, row): Rule[] =>
-      row === Request.p1Receive || row === Request.p2Receive
+      row === Request.p1Receive || row === Request.p1Send || row === Request.p2Receive
         ? []
         : [{ name: `${label}: completion`, send: 'work/complete', row, class: 'adapter', fair: `complete ${row}` }],
     ),
     ...labels.flatMap((label, row): Rule[] =>
-      row === Request.p2Receive || (row > Request.peerReceive && !failing && !closing)
+      row === Request.p2Receive ||
+      (row === Request.p1Send && !careless) ||
+      (row > Request.peerReceive && !failing && !closing && row !== Request.p1Send)
         ? []
         : [{ name: `${label}: flush`, send: 'work/flush', row, class: 'adapter', fair: `flush ${row}` }],
     ),
@@ -483,6 +510,7 @@ export function handingOver({ name, failing = false, closing = false }: HandOver
       { name: `${names[row]}: timer`, send: 'timer/expire', row, class: 'clock', fair: `expire ${row}` },
     ]),
   ];
+  if (careless) rules.push(by(0, { name: 'P1: sends', send: 'giver/send' }));
   if (failing) {
     rules.push(
       by(0, { name: 'P2: WPUCreateSocketHandle fails', send: 'taker/refuse', fair: 'grant' }),
@@ -579,15 +607,15 @@ export function handingOver({ name, failing = false, closing = false }: HandOver
       networkEvents: 3,
       requestQueue: 6,
       firstMessage: 3,
-      overlappedRequest: 5,
+      overlappedRequest: 6,
       oldConnection: 1,
       newConnection: 1,
       giver: 2,
       taker: 1,
-      overlapped: 5,
+      overlapped: 6,
       handle: 3,
       notifier: 3,
-      work: 6,
+      work: 7,
       channel: 2,
       timer: 3,
     },
@@ -638,6 +666,7 @@ export function handingOver({ name, failing = false, closing = false }: HandOver
       ],
       'firstMessage/copyFirstMessage': [{ send: 'overlappedRequest/firstMessage.copied', to: 'request', with: [0, 1] }],
 
+      'oldConnection/refuseSend': [{ send: 'work/broken', to: Request.p1Send }],
       'oldConnection/letterRefused': [{ send: 'socket/adapter.mailboxFailed', to: Who.p1 }],
       'oldConnection/letterWritten': [{ send: 'socket/adapter.mailboxWritten', to: Who.p1 }],
       'oldConnection/letterFailed': [{ send: 'socket/adapter.mailboxFailed', to: Who.p1 }],
@@ -673,13 +702,14 @@ export function handingOver({ name, failing = false, closing = false }: HandOver
       'newConnection/lostPeer': [{ send: 'socket/adapter.disconnected', to: Who.peer, with: [0] }],
       'newConnection/takeP2': [
         { send: 'channel/send', to: { of: 'request', map: [-1, -1, 1, -1, -1, -1] }, with: ['request'] },
-        { send: 'channel/receive', to: { of: 'request', map: [-1, -1, -1, 0, -1, 0] }, with: ['request'] },
+        { send: 'channel/receive', to: { of: 'request', map: [-1, -1, -1, 0, -1, -1, 0] }, with: ['request'] },
       ],
       'newConnection/takePeer': [
         { send: 'channel/send', to: { of: 'request', map: [-1, -1, -1, -1, 0, -1] }, with: ['request'] },
         { send: 'channel/receive', to: { of: 'request', map: [-1, 1, -1, -1, -1, -1] }, with: ['request'] },
       ],
       'newConnection/refuse': [{ send: 'work/broken', to: 'request' }],
+      'giver/send': call('send', Request.p1Send, 1),
       'giver/duplicate': [{ send: 'socket/spi.duplicateSocket', to: 'self' }],
       'giver/issue': [{ send: 'taker/issued', to: 0 }],
       'giver/resume': call('send', Request.peerSend, 1),
@@ -699,7 +729,8 @@ export function handingOver({ name, failing = false, closing = false }: HandOver
       'work/handOver': [
         { send: 'oldConnection/post', to: { of: 'self', map: [-1, 0, -1, -1, -1, -1] } },
         { send: 'newConnection/postPeer', to: { of: 'self', map: [-1, -1, -1, -1, 0, -1] }, with: ['self'] },
-        { send: 'newConnection/postP2', to: { of: 'self', map: [-1, -1, 0, 0, -1, 0] }, with: ['self'] },
+        { send: 'newConnection/postP2', to: { of: 'self', map: [-1, -1, 0, 0, -1, -1, 0] }, with: ['self'] },
+        { send: 'oldConnection/stick', to: { of: 'self', map: [-1, -1, -1, -1, -1, 0] } },
       ],
       'work/completed': [
         { send: 'overlappedRequest/adapter.completed', to: real, with: ['bytes'] },

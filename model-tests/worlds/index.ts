@@ -5,6 +5,7 @@ import { connectingSide } from './connecting.ts';
 import { data } from './data.ts';
 import { firstMessage } from './first-message.ts';
 import { handOver } from './hand-over.ts';
+import { large } from './large.ts';
 import { listener } from './listener.ts';
 import { remote } from './remote.ts';
 import { startUp } from './starting.ts';
@@ -12,6 +13,7 @@ import { frameConditions } from './frame-conditions.ts';
 import type { CatalogWorld } from './catalog.ts';
 
 export * from './catalog.ts';
+export * from './statements.ts';
 
 /** Every world, by family; each asked for its frame conditions too. */
 export const worlds: readonly CatalogWorld[] = [
@@ -23,4 +25,5 @@ export const worlds: readonly CatalogWorld[] = [
   ...startUp,
   ...remote,
   ...handOver,
+  ...large,
 ].map((world) => ({ ...world, properties: [...world.properties, ...frameConditions(world.definition)] }));

@@ -26,7 +26,7 @@ import {
 } from '../../machines/index.ts';
 
 /** Requests of a world, and messages of one direction, at most. */
-export const REQUESTS_MAX = 6;
+export const REQUESTS_MAX = 8;
 const request = range(0, REQUESTS_MAX);
 const message = range(0, REQUESTS_MAX);
 /** Counts up to 2, which is one too many of what may happen once. */
@@ -85,7 +85,7 @@ export function caller(sendsMax: number, receivesMax: number): MachineDefinition
   const call = { place: range(0, 2), request, polled: flag } as const;
   const contract = {
     context: { sends: field(range(0, Math.max(1, sendsMax))), receives: field(range(0, Math.max(1, receivesMax))) },
-    events: { send: call, receive: call, close: {} },
+    events: { send: call, receive: call, close: {}, ended: {} },
     effects: {
       calling: { request, polled: flag },
       pin: { request },
@@ -119,10 +119,12 @@ export function caller(sendsMax: number, receivesMax: number): MachineDefinition
             actions: [update({ receives: add(c.receives, 1) }), ...start('receive')],
           },
           close: { target: 'closed', actions: effect('close', {}) },
+          // The provider was cleaned up.
+          ended: 'closed',
         },
       },
       // The descriptor is none any more: calls with it don't reach the machines.
-      closed: { on: {} },
+      closed: { on: { ended: { target: 'closed' } } },
     },
   });
   return { contract, machine };

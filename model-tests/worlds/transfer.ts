@@ -48,7 +48,7 @@ function caller(): MachineDefinition {
   const what = { request, polled: flag, pieces: range(1, PIECES_MAX) } as const;
   const contract = {
     context: { sends: field(counter), receives: field(counter) },
-    events: { send: call, receive: call, write: call, read: call, close: {} },
+    events: { send: call, receive: call, write: call, read: call, close: {}, ended: {} },
     effects: {
       calling: { request, polled: flag },
       send: what,
@@ -84,9 +84,10 @@ function caller(): MachineDefinition {
           write: start('write'),
           read: start('read'),
           close: { target: 'closed', actions: effect('close', {}) },
+          ended: 'closed',
         },
       },
-      closed: { on: {} },
+      closed: { on: { ended: { target: 'closed' } } },
     },
   });
   return { contract, machine };
