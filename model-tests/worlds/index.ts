@@ -11,6 +11,7 @@ import { remote } from './remote.ts';
 import { startUp } from './starting.ts';
 import { frameConditions } from './frame-conditions.ts';
 import type { CatalogWorld } from './catalog.ts';
+import { wakeUp } from './wake-up.ts';
 
 export * from './catalog.ts';
 export * from './statements.ts';

@@ -2,8 +2,8 @@
  * An application on the provider interface whose peers are programs of other people: no protocol of its own, one
  * promise for each overlapped request.
  *
- * Theory of operation: the provider runs in an event loop, and what waits is looked at after each turn that did
- * something, so that a process that waits sleeps.
+ * Theory of operation: the provider runs in an event loop, and what waits is looked at after each turn, so that a process
+ * that waits sleeps.
  */
 
 import type { Adapter, SocketAddress } from '../../../driver/adapter/adapter.ts';
@@ -42,7 +42,8 @@ export class Application {
     this.host.start();
     const poll = (): number => {
       const done = this.host.poll();
-      if (done > 0) for (const look of this.#waiting) look();
+      // Each looks for its own, and finds another's on the way; so all look again after a turn that did nothing.
+      for (const look of this.#waiting) look();
       return done;
     };
     this.#loop = new EventLoop({ poll, wakeUp: adapter.wakeUp, clock });

@@ -1,0 +1,285 @@
+/**
+ * The verbs adapter between two hosts: with programs that nobody here wrote, with wsdirect's own iWARP, and under faults of
+ * the peer, the network and the device. wsdirect runs on host h2, its peers on h1. Runs in the guest.
+ */
+
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+
+import { answer } from '../../driver/adapter/iwarp/test-peer.ts';
+import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
+import { Endpoint } from '../../driver/client/endpoint.ts';
+import { SpiError } from '../../driver/client/host.ts';
+import type { Socket } from '../../driver/spi.ts';
+import { WSA } from '../../machines/index.ts';
+import type { GuestCase } from './guest.ts';
+import { Application, type Connection } from './peers/application.ts';
+import { pingRping, serveRping } from './peers/rping.ts';
+import { endpointAt } from './peers/verbs-peer.ts';
+import { deviceListens, type Program, type ProgramOptions, run, start } from './programs.ts';
+import { kernelResources } from './verbs.suite.ts';
+
+interface Network {
+  readonly device: 'rxe' | 'siw';
+  /** Interface of either host. */
+  readonly link: string;
+  /** Addresses of h1 and h2. */
+  readonly theirs: string;
+  readonly ours: string;
+}
+
+const rxe: Network = { device: 'rxe', link: 'eth0', theirs: '10.77.0.1', ours: '10.77.0.2' };
+const siw: Network = { device: 'siw', link: 'eth1', theirs: '10.78.0.1', ours: '10.78.0.2' };
+const ipv6: readonly Network[] = [
+  { ...rxe, theirs: 'fd77::1', ours: 'fd77::2' },
+  { ...siw, theirs: 'fd78::1', ours: 'fd78::2' },
+];
+
+let nextPort = 7200;
+
+/** An application on our host, which holds nothing in the end, nor does the kernel. */
+async function withApplication(network: Network, use: (application: Application) => Promise<void>): Promise<void> {
+  const adapter = new VerbsAdapter({ addresses: [network.ours] });
+  const application = new Application(adapter);
+  try {
+    await use(application);
+  } finally {
+    await application.stop();
+  }
+  assert.deepEqual(adapter.inventory(), { protectionDomains: 0, regions: 0, connectors: 0, listeners: 0 });
+}
+
+/** As {@link withApplication}; `peers` ends what runs on the other host before the kernel is asked. */
+const leavingNothing = (network: Network, use: (application: Application) => Promise<void>) => async () => {
+  const before = await kernelResources();
+  await withApplication(network, use);
+  // A peer's process that was killed is cleared away by the kernel in its own time.
+  for (let tries = 0; ; tries++) {
+    const after = await kernelResources();
+    if (JSON.stringify(after) === JSON.stringify(before)) return;
+    if (tries === 20) assert.deepEqual(after, before);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+};
+
+const program = fileURLToPath(new URL('./peers/verbs-program.ts', import.meta.url));
+
+/** Starts verbs-program.ts on the other host. */
+function peer(role: string, network: Network, port: number, adapter = 'verbs', rest: readonly string[] = []): Program {
+  const { theirs, ours } = network;
+  return start([process.execPath, program, role, adapter, theirs, String(port), ours, ...rest], { within: 'h1' });
+}
+
+/** A listener, a peer of that role, and its connection. */
+async function accepted(
+  application: Application,
+  role: string,
+  network: Network,
+  adapter?: string,
+): Promise<{ readonly listener: Socket; readonly child: Program; readonly connection: Connection }> {
+  const port = nextPort++;
+  const listener = application.listen(endpointAt(network.ours, port));
+  const child = peer(role, network, port, adapter);
+  const connection = await application.accept(listener);
+  return { listener, child, connection };
+}
+
+/** The error with which `request` ends. */
+async function errorOf(request: Promise<unknown>): Promise<number> {
+  try {
+    await request;
+  } catch (error) {
+    if (error instanceof SpiError) return error.error;
+    throw error;
+  }
+  throw new Error('it succeeded');
+}
+
+const lost: readonly number[] = [WSA.WSAECONNRESET, WSA.WSAECONNABORTED];
+
+const on = (options: ProgramOptions['within'], ...command: readonly string[]): Promise<string> =>
+  run(command, options === undefined ? {} : { within: options });
+
+/** Sends `count` messages of `size` bytes to an echo and takes them back. */
+async function echoed(connection: Connection, size: number, count: number): Promise<void> {
+  const sent = connection.memory(size);
+  const received = connection.memory(size);
+  for (let turn = 0; turn < count; turn++) {
+    for (let index = 0; index < size; index++) sent[index] = (index + turn) & 0xff;
+    const arrives = connection.receive(received);
+    await connection.send(sent);
+    assert.equal(await arrives, size);
+    assert.equal(Buffer.compare(sent, received), 0);
+  }
+}
+
+const rping = (role: '-s' | '-c', address: string, size: number, count: number): Program =>
+  start(['rping', role, '-v', '-V', '-S', `${size}`, '-C', `${count}`, '-a', address], { within: 'h1' });
+const RPING_PORT = 7174;
+
+const rpingCases = (network: Network, size: number, count: number): readonly GuestCase[] => [
+  {
+    name: `${network.device}: rping, ${count} of ${size} bytes to ${network.ours}`,
+    run: leavingNothing(network, async (application) => {
+      const listener = application.listen(endpointAt(network.ours, RPING_PORT));
+      const client = rping('-c', network.ours, size, count);
+      const connection = await application.accept(listener);
+      const texts = await serveRping(connection, size, count);
+      const output = await client.succeeds();
+      assert.equal(texts.length, count);
+      for (const text of texts) assert.ok(output.includes(`ping data: ${text.slice(0, 40)}`), text.slice(0, 40));
+    }),
+  },
+  {
+    name: `${network.device}: rping, ${count} of ${size} bytes from ${network.ours}`,
+    run: leavingNothing(network, async (application) => {
+      const server = rping('-s', network.theirs, size, count);
+      await deviceListens(server, RPING_PORT);
+      const connection = await application.connect(network.ours, endpointAt(network.theirs, RPING_PORT));
+      await pingRping(connection, size, count);
+      connection.close();
+      const output = await server.succeeds();
+      assert.equal(output.match(/server ping data: /g)?.length, count);
+    }),
+  },
+];
+
+/** rdma_client and rdma_server of rdma-core exchange one message of 16 bytes in each direction. */
+const exampleCases = (network: Network): readonly GuestCase[] => [
+  {
+    name: `${network.device}: rdma_client`,
+    run: leavingNothing(network, async (application) => {
+      const port = nextPort++;
+      const listener = application.listen(endpointAt(network.ours, port));
+      const client = start(['rdma_client', '-s', network.ours, '-p', `${port}`], { within: 'h1' });
+      const connection = await application.accept(listener);
+      const [sent, received] = [connection.memory(16), connection.memory(16)];
+      assert.equal(await connection.receive(received), 16);
+      await connection.send(sent);
+      assert.match(await client.succeeds(), /rdma_client: end 0/);
+    }),
+  },
+  {
+    name: `${network.device}: rdma_server`,
+    run: leavingNothing(network, async (application) => {
+      const port = nextPort++;
+      const server = start(['rdma_server', '-s', network.theirs, '-p', `${port}`], { within: 'h1' });
+      await deviceListens(server, port);
+      const connection = await application.connect(network.ours, endpointAt(network.theirs, port));
+      const [sent, received] = [connection.memory(16), connection.memory(16)];
+      const arrives = connection.receive(received);
+      await connection.send(sent);
+      assert.equal(await arrives, 16);
+      connection.close();
+      assert.match(await server.succeeds(), /rdma_server: end 0/);
+    }),
+  },
+];
+
+const faultCases = (network: Network): readonly GuestCase[] => [
+  {
+    name: `${network.device}: a peer that is killed while it sends`,
+    run: leavingNothing(network, async (application) => {
+      const { child, connection } = await accepted(application, 'send', network);
+      const memory = connection.memory(1024);
+      for (let count = 0; count < 20; count++) await connection.receive(memory);
+      const pending = [connection.receive(memory), connection.receive(connection.memory(1024))];
+      child.kill();
+      // What had been sent may still arrive.
+      let error = 0;
+      for (const request of pending) error = await errorOf(request).catch(() => 0);
+      while (error === 0) error = await errorOf(connection.receive(memory)).catch(() => 0);
+      assert.ok(lost.includes(error), `${error}`);
+      connection.close();
+    }),
+  },
+  {
+    name: `${network.device}: a peer that is killed while it is read from`,
+    timeoutMs: 120_000,
+    run: leavingNothing(network, async (application) => {
+      const { child, connection } = await accepted(application, 'expose', network);
+      const message = connection.memory(16);
+      await connection.receive(message);
+      const view = new DataView(message.buffer);
+      const source = { address: Number(view.getBigUint64(0)), key: view.getUint32(8), length: view.getUint32(12) };
+      const into = connection.memory(source.length);
+      await connection.read(into, source);
+      setTimeout(() => child.kill(), 20);
+      let error = 0;
+      while (error === 0) error = await errorOf(connection.read(into, source)).catch(() => 0);
+      assert.ok([...lost, WSA.WSAEFAULT].includes(error), `${error}`);
+      connection.close();
+    }),
+  },
+  {
+    name: `${network.device}: a listener that is killed while it is connected to`,
+    timeoutMs: 120_000,
+    run: leavingNothing(network, async (application) => {
+      const port = nextPort++;
+      const child = peer('listen', network, port);
+      await child.says(/ready/);
+      child.kill('SIGSTOP');
+      const connecting = errorOf(application.connect(network.ours, endpointAt(network.theirs, port)));
+      setTimeout(() => child.kill(), 100);
+      const error = await connecting;
+      assert.ok([WSA.WSAETIMEDOUT, WSA.WSAECONNREFUSED].includes(error as 10060), `${error}`);
+    }),
+  },
+  {
+    name: `${network.device}: a link that goes down and comes back`,
+    timeoutMs: 120_000,
+    run: leavingNothing(network, async (application) => {
+      const { connection } = await accepted(application, 'echo', network);
+      await echoed(connection, 1000, 5);
+      await on(undefined, 'ip', 'link', 'set', network.link, 'down');
+      const during = echoed(connection, 1000, 1);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await on(undefined, 'ip', 'link', 'set', network.link, 'up');
+      await during;
+      await echoed(connection, 1000, 5);
+      connection.close();
+    }),
+  },
+  ...[
+    ['1 % loss', ['loss', '1%']],
+    ['10 % loss and reordering', ['loss', '10%', 'delay', '1ms', 'reorder', '25%', '50%']],
+  ].map(
+    ([what, netem]): GuestCase => ({
+      name: `${network.device}: ${what as string}`,
+      timeoutMs: 120_000,
+      run: leavingNothing(network, async (application) => {
+        const { connection } = await accepted(application, 'echo', network);
+        const disturbance = ['dev', network.link, 'root', 'netem', ...netem!];
+        await on('h1', 'tc', 'qdisc', 'add', ...disturbance);
+        await on(undefined, 'tc', 'qdisc', 'add', ...disturbance);
+        try {
+          await echoed(connection, 20_000, 20);
+        } finally {
+          await on('h1', 'tc', 'qdisc', 'del', 'dev', network.link, 'root');
+          await on(undefined, 'tc', 'qdisc', 'del', 'dev', network.link, 'root');
+        }
+        connection.close();
+      }),
+    }),
+  ),
+];
+
+const ownCases: readonly GuestCase[] = [
+  {
+    name: "wsdirect's own iWARP on the other host connects, sends, reads and writes",
+    run: leavingNothing(siw, async (application) => {
+      const { child, connection } = await accepted(application, 'ask', siw, 'iwarp');
+      await answer(new Endpoint(application.host, connection.socket, { role: 'accepting' }));
+      await child.succeeds();
+      connection.close();
+    }),
+  },
+];
+
+export const cases: readonly GuestCase[] = [
+  ...[rxe, siw].flatMap((network) => [...rpingCases(network, 64, 3), ...rpingCases(network, 65_535, 5)]),
+  ...ipv6.flatMap((network) => rpingCases(network, 1000, 3)),
+  ...[rxe, siw].flatMap(exampleCases),
+  ...ownCases,
+  ...[rxe, siw].flatMap(faultCases),
+];
