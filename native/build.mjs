@@ -14,14 +14,18 @@ import path from 'node:path';
 
 const folder = import.meta.dirname;
 const output = path.join(folder, 'build', 'libwsdirect.so');
-const sources = ['shim.c', 'shim.h', 'shim.map', 'build.mjs'].map((name) => path.join(folder, name));
+const sources = ['shim.c', 'rings.c'].map((name) => path.join(folder, name));
+const ingredients = [
+  ...sources,
+  ...['shim.h', 'internal.h', 'shim.map', 'build.mjs'].map((name) => path.join(folder, name)),
+];
 
 const flags = ['-std=c11', '-O2', '-g', '-Wall', '-Wextra', '-fPIC', '-shared'];
 // Never unloaded: device drivers that it has loaded keep threads and exit handlers of their own.
 const linkFlags = ['-Wl,-z,nodelete', '-Wl,-z,defs', `-Wl,--version-script=${path.join(folder, 'shim.map')}`];
 
 const timeOf = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-const isUpToDate = () => timeOf(output) > Math.max(...sources.map(timeOf));
+const isUpToDate = () => timeOf(output) > Math.max(...ingredients.map(timeOf));
 
 function end(exitCode, line) {
   (exitCode === 0 ? console.log : console.error)(line);
@@ -38,7 +42,7 @@ if (compiler === undefined) end(3, 'no C compiler: apt-get install gcc libc6-dev
 
 mkdirSync(path.dirname(output), { recursive: true });
 const aside = `${output}.${process.pid}`;
-const made = spawnSync(compiler, [...flags, ...linkFlags, '-o', aside, path.join(folder, 'shim.c'), '-ldl'], {
+const made = spawnSync(compiler, [...flags, ...linkFlags, '-o', aside, ...sources, '-ldl'], {
   encoding: 'utf8',
 });
 if (made.status !== 0) {

@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* See shim.h. What each call means is in rdma_cm(7) and the manual's ibv_*. */
+/*
+ * The control calls; see shim.h. What each means is in rdma_cm(7) and in the
+ * manual pages of ibv_*.
+ */
 #define _GNU_SOURCE
-#include "shim.h"
+#include "internal.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <infiniband/verbs.h>
-#include <rdma/rdma_cma.h>
-
-/* Macros over functions of the same name, which are what is called here. */
-#undef ibv_reg_mr
-#undef ibv_query_port
+struct wsd_library wsd_library;
 
 /* As in verbs.h, but for its fallback to drivers from before 2012. */
 static int query_port(struct ibv_context *context, uint8_t port,
@@ -32,118 +28,6 @@ static int query_port(struct ibv_context *context, uint8_t port,
 	memset(attr, 0, sizeof(*attr));
 	return verbs->query_port(context, port, attr, sizeof(*attr));
 }
-#define ibv_query_port query_port
-
-/* What is used of each library. */
-#define RDMACM_FUNCTIONS(X) \
-	X(rdma_accept) \
-	X(rdma_ack_cm_event) \
-	X(rdma_bind_addr) \
-	X(rdma_connect) \
-	X(rdma_create_event_channel) \
-	X(rdma_create_id) \
-	X(rdma_create_qp) \
-	X(rdma_destroy_event_channel) \
-	X(rdma_destroy_id) \
-	X(rdma_destroy_qp) \
-	X(rdma_disconnect) \
-	X(rdma_get_cm_event) \
-	X(rdma_listen) \
-	X(rdma_notify) \
-	X(rdma_reject) \
-	X(rdma_resolve_addr) \
-	X(rdma_resolve_route) \
-	X(rdma_set_option)
-
-#define IBVERBS_FUNCTIONS(X) \
-	X(ibv_ack_async_event) \
-	X(ibv_ack_cq_events) \
-	X(ibv_alloc_pd) \
-	X(ibv_create_comp_channel) \
-	X(ibv_create_cq) \
-	X(ibv_dealloc_pd) \
-	X(ibv_dereg_mr) \
-	X(ibv_destroy_comp_channel) \
-	X(ibv_destroy_cq) \
-	X(ibv_fork_init) \
-	X(ibv_get_async_event) \
-	X(ibv_get_cq_event) \
-	X(ibv_get_device_name) \
-	X(ibv_modify_qp) \
-	X(ibv_query_device) \
-	X(ibv_reg_mr)
-
-/* Inline functions of verbs.h; they call the device's driver. */
-#define INLINE_FUNCTIONS(X) \
-	X(ibv_poll_cq) \
-	X(ibv_post_recv) \
-	X(ibv_post_send) \
-	X(ibv_query_port) \
-	X(ibv_req_notify_cq)
-
-#define POINTER(name) __typeof__(name) *name;
-static struct {
-	RDMACM_FUNCTIONS(POINTER)
-	IBVERBS_FUNCTIONS(POINTER)
-} lib;
-#undef POINTER
-
-/*
- * CALL(name, failed, ...) calls the library. In a build for tests the k-th
- * use of a function can be made to fail instead, with errno and the value
- * @failed; test/faults.h has the other half.
- */
-#ifdef WSD_FAULTS
-#include "test/faults.h"
-#else
-#define FAULT(name) false
-#endif
-#define CALL(name, failed, ...) \
-	(FAULT(name) ? (failed) : lib.name(__VA_ARGS__))
-#define INLINE_CALL(name, failed, ...) \
-	(FAULT(name) ? (failed) : name(__VA_ARGS__))
-
-/* One queue of completions, shared by many queue pairs of a device. */
-struct wsd_cq {
-	struct ibv_cq *cq;
-	struct wsd_device *device;
-	struct wsd_cq *next;
-	bool armed;
-	uint32_t empty_count;
-};
-
-struct wsd_device {
-	struct wsd_adapter *adapter;
-	struct ibv_context *verbs;
-	struct ibv_comp_channel *channel;
-	int async_fd;		/* a copy, to be watched beside others' */
-	struct wsd_device *next;
-	struct wsd_cq *cqs;
-	uint32_t armed_count;
-};
-
-struct connector {
-	struct ibv_qp *qp;
-	uint32_t inline_bytes;
-};
-
-struct wsd_adapter {
-	struct rdma_event_channel *channel;
-	struct wsd_device *devices;
-	struct connector *connectors;	/* by number; qp NULL: none */
-	uint32_t connector_count;
-	struct wsd_shared *shared;
-};
-
-/*
- * What a completion says of its work request, since with an error it says
- * little else: operation in the upper two bits, connector below it, context.
- */
-static uint64_t to_wr_id(uint32_t opcode, uint32_t connector, uint32_t context)
-{
-	return (uint64_t)opcode << 62 | (uint64_t)connector << 32 | context;
-}
-
 static int as_errno(int result)
 {
 	return result ? -errno : 0;
@@ -215,8 +99,8 @@ int wsd_load(void)
 		goto err_verbs;
 	}
 #define LOAD(library, name) \
-	*(void **)&lib.name = dlsym(library, #name); \
-	if (!lib.name) { \
+	*(void **)&wsd_library.name = dlsym(library, #name); \
+	if (!wsd_library.name) { \
 		missing = #name; \
 		goto err_rdmacm; \
 	}
@@ -225,10 +109,14 @@ int wsd_load(void)
 	IBVERBS_FUNCTIONS(LOAD_VERBS)
 	RDMACM_FUNCTIONS(LOAD_RDMACM)
 	/*
-	 * The program may start others. Kernels before 5.12 would copy pinned
-	 * pages away from under the device then; on others this does nothing.
+	 * The program may start others. Kernels before 5.12 would then move
+	 * pinned pages away from under the device; what helps there takes the
+	 * pages from the child, with whatever else is on them. So it isn't
+	 * asked for where nothing has to be helped.
 	 */
-	if (CALL(ibv_fork_init, errno)) {
+	if (CALL(ibv_is_fork_initialized, IBV_FORK_DISABLED) !=
+	    IBV_FORK_UNNEEDED &&
+	    CALL(ibv_fork_init, errno)) {
 		missing = "ibv_fork_init";
 		goto err_rdmacm;
 	}
@@ -275,7 +163,7 @@ int wsd_adapter_open(struct wsd_adapter **out)
 	return 0;
 
 err_channel:
-	lib.rdma_destroy_event_channel(adapter->channel);
+	wsd_library.rdma_destroy_event_channel(adapter->channel);
 err_shared:
 	free(adapter->shared);
 err_adapter:
@@ -285,7 +173,7 @@ err_adapter:
 
 void wsd_adapter_close(struct wsd_adapter *adapter)
 {
-	lib.rdma_destroy_event_channel(adapter->channel);
+	wsd_library.rdma_destroy_event_channel(adapter->channel);
 	free(adapter->connectors);
 	free(adapter->shared);
 	free(adapter);
@@ -370,7 +258,7 @@ int wsd_next_event(struct wsd_adapter *adapter)
 		break;
 	}
 	/* All of it is copied, so nothing can await this when the id goes. */
-	lib.rdma_ack_cm_event(event);
+	wsd_library.rdma_ack_cm_event(event);
 	return 1;
 }
 
@@ -437,8 +325,7 @@ int wsd_id_device(struct wsd_adapter *adapter, struct rdma_cm_id *id)
 	ret = CALL(ibv_query_device, errno, id->verbs, &device);
 	if (ret)
 		return -ret;
-	ret = INLINE_CALL(ibv_query_port, errno, id->verbs, id->port_num,
-			  &port);
+	ret = INLINE_CALL(query_port, errno, id->verbs, id->port_num, &port);
 	if (ret)
 		return -ret;
 	*out = (struct wsd_device_info) {
@@ -464,7 +351,7 @@ int wsd_id_device(struct wsd_adapter *adapter, struct rdma_cm_id *id)
 		.max_message = port.max_msg_sz,
 		.ports = device.phys_port_cnt,
 	};
-	strncpy(out->name, lib.ibv_get_device_name(id->verbs->device),
+	strncpy(out->name, wsd_library.ibv_get_device_name(id->verbs->device),
 		sizeof(out->name) - 1);
 	return 0;
 }
@@ -563,13 +450,11 @@ int wsd_device_open(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		ret = -errno;
 		goto err_channel;
 	}
-	device->next = adapter->devices;
-	adapter->devices = device;
 	*out = device;
 	return 0;
 
 err_channel:
-	lib.ibv_destroy_comp_channel(device->channel);
+	wsd_library.ibv_destroy_comp_channel(device->channel);
 err_device:
 	free(device);
 	return ret;
@@ -577,13 +462,8 @@ err_device:
 
 void wsd_device_close(struct wsd_device *device)
 {
-	struct wsd_device **at = &device->adapter->devices;
-
-	while (*at != device)
-		at = &(*at)->next;
-	*at = device->next;
 	close(device->async_fd);
-	lib.ibv_destroy_comp_channel(device->channel);
+	wsd_library.ibv_destroy_comp_channel(device->channel);
 	free(device);
 }
 
@@ -616,24 +496,27 @@ int wsd_next_async(struct wsd_device *device)
 	default:
 		break;
 	}
-	lib.ibv_ack_async_event(&event);
+	wsd_library.ibv_ack_async_event(&event);
 	return 1;
 }
 
 int wsd_arm(struct wsd_device *device)
 {
-	struct wsd_cq *cq;
+	struct wsd_cq *last = device->adapter->last_cq, *cq = last;
 	int ret;
 
-	for (cq = device->cqs; cq; cq = cq->next) {
-		if (cq->armed)
+	if (!last)
+		return 0;
+	do {
+		cq = cq->next;
+		if (cq->device != device || cq->armed)
 			continue;
 		ret = INLINE_CALL(ibv_req_notify_cq, errno, cq->cq, 0);
 		if (ret)
 			return -ret;
 		cq->armed = true;
 		device->armed_count++;
-	}
+	} while (cq != last);
 	return 0;
 }
 
@@ -649,7 +532,7 @@ int wsd_disarm(struct wsd_device *device)
 		if (CALL(ibv_get_cq_event, -1, device->channel, &which,
 			 &context))
 			return errno == EAGAIN ? count : -errno;
-		lib.ibv_ack_cq_events(which, 1);
+		wsd_library.ibv_ack_cq_events(which, 1);
 		cq = context;
 		cq->armed = false;
 		device->armed_count--;
@@ -694,6 +577,7 @@ int wsd_region_deregister(struct ibv_mr *region)
 int wsd_cq_create(struct wsd_device *device, uint32_t depth,
 		  struct wsd_cq **out)
 {
+	struct wsd_adapter *adapter = device->adapter;
 	struct wsd_cq *cq = calloc(1, sizeof(*cq));
 	int ret;
 
@@ -707,22 +591,30 @@ int wsd_cq_create(struct wsd_device *device, uint32_t depth,
 		free(cq);
 		return ret;
 	}
-	cq->next = device->cqs;
-	device->cqs = cq;
+	if (adapter->last_cq) {
+		cq->next = adapter->last_cq->next;
+		adapter->last_cq->next = cq;
+	} else {
+		cq->next = cq;
+		adapter->last_cq = cq;
+	}
 	*out = cq;
 	return 0;
 }
 
 int wsd_cq_destroy(struct wsd_cq *cq)
 {
-	struct wsd_cq **at = &cq->device->cqs;
+	struct wsd_adapter *adapter = cq->device->adapter;
+	struct wsd_cq *before = cq;
 	int ret = CALL(ibv_destroy_cq, errno, cq->cq);
 
 	if (ret)
 		return -ret;
-	while (*at != cq)
-		at = &(*at)->next;
-	*at = cq->next;
+	while (before->next != cq)
+		before = before->next;
+	before->next = cq->next;
+	if (adapter->last_cq == cq)
+		adapter->last_cq = before == cq ? NULL : before;
 	if (cq->armed)
 		cq->device->armed_count--;
 	free(cq);
@@ -816,209 +708,7 @@ int wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		   uint32_t connector)
 {
 	/* librdmacm's own function hides whether it worked. */
-	lib.rdma_destroy_qp(id);
+	wsd_library.rdma_destroy_qp(id);
 	adapter->connectors[connector].qp = NULL;
 	return 0;
-}
-
-/* Translate one work request; the caller links them. Returns its length. */
-static uint64_t to_elements(const struct wsd_work_request *from,
-			    struct ibv_sge *to)
-{
-	uint64_t length = 0;
-	uint32_t i;
-
-	for (i = 0; i < from->element_count; i++) {
-		to[i].addr = from->elements[i].address;
-		to[i].length = from->elements[i].length;
-		to[i].lkey = from->elements[i].key;
-		length += to[i].length;
-	}
-	return length;
-}
-
-/* Longest chain of work requests that one call to the device gets. */
-#define CHAIN 32
-
-static int post_receives(struct ibv_qp *qp, const struct wsd_work_request *from,
-			 uint32_t count)
-{
-	struct ibv_sge elements[CHAIN][WSD_ELEMENTS];
-	struct ibv_recv_wr wr[CHAIN], *bad = NULL;
-	uint32_t i;
-
-	for (i = 0; i < count; i++) {
-		to_elements(&from[i], elements[i]);
-		wr[i] = (struct ibv_recv_wr) {
-			.wr_id = to_wr_id(WSD_RECEIVE, from[i].connector,
-					  from[i].context),
-			.next = i + 1 < count ? &wr[i + 1] : NULL,
-			.sg_list = elements[i],
-			.num_sge = from[i].element_count,
-		};
-	}
-	if (INLINE_CALL(ibv_post_recv, (bad = wr, errno), qp, wr, &bad))
-		return bad ? bad - wr : 0;
-	return count;
-}
-
-static int post_sends(const struct connector *connector,
-		      const struct wsd_work_request *from, uint32_t count)
-{
-	static const enum ibv_wr_opcode opcodes[] = {
-		[WSD_SEND] = IBV_WR_SEND,
-		[WSD_RDMA_WRITE] = IBV_WR_RDMA_WRITE,
-		[WSD_RDMA_READ] = IBV_WR_RDMA_READ,
-	};
-	struct ibv_sge elements[CHAIN][WSD_ELEMENTS];
-	struct ibv_send_wr wr[CHAIN], *bad = NULL;
-	uint64_t length;
-	uint32_t i;
-
-	for (i = 0; i < count; i++) {
-		length = to_elements(&from[i], elements[i]);
-		wr[i] = (struct ibv_send_wr) {
-			.wr_id = to_wr_id(from[i].opcode, from[i].connector,
-					  from[i].context),
-			.next = i + 1 < count ? &wr[i + 1] : NULL,
-			.sg_list = elements[i],
-			.num_sge = from[i].element_count,
-			.opcode = opcodes[from[i].opcode],
-			.wr.rdma = {
-				.remote_addr = from[i].remote_address,
-				.rkey = from[i].remote_key,
-			},
-		};
-		if (from[i].flags & WSD_FENCE)
-			wr[i].send_flags |= IBV_SEND_FENCE;
-		if (from[i].opcode != WSD_RDMA_READ &&
-		    length <= connector->inline_bytes)
-			wr[i].send_flags |= IBV_SEND_INLINE;
-	}
-	if (INLINE_CALL(ibv_post_send, (bad = wr, errno), connector->qp, wr,
-			&bad))
-		return bad ? bad - wr : 0;
-	return count;
-}
-
-static bool is_valid(const struct wsd_adapter *adapter,
-		     const struct wsd_work_request *request)
-{
-	return request->opcode <= WSD_RDMA_READ &&
-	       request->element_count <= WSD_ELEMENTS &&
-	       request->connector < adapter->connector_count &&
-	       adapter->connectors[request->connector].qp;
-}
-
-int wsd_post(struct wsd_adapter *adapter, uint32_t count)
-{
-	const struct wsd_work_request *requests =
-		adapter->shared->work_requests;
-	uint32_t from = 0, to, taken;
-
-	if (count > WSD_BATCH)
-		count = WSD_BATCH;
-	while (from < count) {
-		const struct wsd_work_request *first = &requests[from];
-		const struct connector *connector;
-		bool receives = first->opcode == WSD_RECEIVE;
-
-		if (!is_valid(adapter, first))
-			break;
-		/* What is for one queue goes to the device in one call. */
-		for (to = from + 1; to < count && to - from < CHAIN; to++)
-			if (requests[to].connector != first->connector ||
-			    (requests[to].opcode == WSD_RECEIVE) != receives ||
-			    !is_valid(adapter, &requests[to]))
-				break;
-		connector = &adapter->connectors[first->connector];
-		taken = receives ?
-			post_receives(connector->qp, first, to - from) :
-			post_sends(connector, first, to - from);
-		from += taken;
-		if (from < to)
-			break;
-	}
-	return from;
-}
-
-static uint32_t to_status(enum ibv_wc_status status)
-{
-	switch (status) {
-	case IBV_WC_SUCCESS:
-		return WSD_SUCCESS;
-	case IBV_WC_WR_FLUSH_ERR:
-		return WSD_FLUSHED;
-	case IBV_WC_LOC_LEN_ERR:
-		return WSD_LOCAL_LENGTH;
-	case IBV_WC_LOC_PROT_ERR:
-	case IBV_WC_LOC_QP_OP_ERR:
-	case IBV_WC_LOC_ACCESS_ERR:
-		return WSD_LOCAL_PROTECTION;
-	case IBV_WC_REM_ACCESS_ERR:
-	case IBV_WC_REM_INV_REQ_ERR:
-		return WSD_REMOTE_ACCESS;
-	case IBV_WC_REM_OP_ERR:
-		return WSD_REMOTE_OPERATION;
-	case IBV_WC_RETRY_EXC_ERR:
-	case IBV_WC_RESP_TIMEOUT_ERR:
-		return WSD_RETRY_EXCEEDED;
-	case IBV_WC_RNR_RETRY_EXC_ERR:
-		return WSD_RECEIVER_NOT_READY;
-	default:
-		return WSD_FAULT;
-	}
-}
-
-/* Translate @wc. Returns false when its connector doesn't exist any more. */
-static bool to_completion(const struct wsd_adapter *adapter,
-			  const struct ibv_wc *wc, struct wsd_completion *out)
-{
-	uint32_t connector = wc->wr_id >> 32 & (WSD_CONNECTORS - 1);
-
-	if (connector >= adapter->connector_count ||
-	    !adapter->connectors[connector].qp)
-		return false;
-	*out = (struct wsd_completion) {
-		.connector = connector,
-		.context = wc->wr_id,
-		.status = to_status(wc->status),
-		.bytes = wc->status == IBV_WC_SUCCESS ? wc->byte_len : 0,
-		.opcode = wc->wr_id >> 62,
-		.vendor_status = wc->vendor_err << 8 | (wc->status & 0xff),
-	};
-	return true;
-}
-
-/* Completions that are asked of the device at once. */
-#define POLL 16
-
-int wsd_poll(struct wsd_adapter *adapter)
-{
-	struct wsd_completion *out = adapter->shared->completions;
-	struct ibv_wc wc[POLL];
-	struct wsd_device *device;
-	struct wsd_cq *cq;
-	uint32_t count = 0;
-	int asked, found, i;
-
-	for (device = adapter->devices; device; device = device->next) {
-		for (cq = device->cqs; cq; cq = cq->next) {
-			do {
-				asked = WSD_BATCH - count < POLL ?
-					(int)(WSD_BATCH - count) : POLL;
-				if (!asked)
-					return count;
-				found = INLINE_CALL(ibv_poll_cq, -1, cq->cq,
-						    asked, wc);
-				if (found < 0)
-					return count ? (int)count : -EIO;
-				for (i = 0; i < found; i++)
-					count += to_completion(adapter, &wc[i],
-							       &out[count]);
-			} while (found == asked);
-			cq->empty_count++;
-		}
-	}
-	return count;
 }

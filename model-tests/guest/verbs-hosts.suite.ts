@@ -81,6 +81,7 @@ async function accepted(
   const listener = application.listen(endpointAt(network.ours, port));
   const child = peer(role, network, port, adapter);
   const connection = await application.accept(listener);
+  if (role !== 'ask') await connection.receive(connection.memory(1));
   return { listener, child, connection };
 }
 

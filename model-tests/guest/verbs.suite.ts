@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 
 import { answer, ask, until } from '../../driver/adapter/iwarp/test-peer.ts';
+import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
 import { tcpProtocolInfo } from '../../driver/spi.ts';
 import { AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, WSA_FLAG_OVERLAPPED } from '../../machines/index.ts';
 import type { GuestCase } from './guest.ts';
@@ -16,6 +17,9 @@ const addresses = {
   'rxe, IPv6': 'fd77::1',
   'siw, IPv6': 'fd78::1',
 };
+
+/** Built by the test that starts the guest. */
+const faults = fileURLToPath(new URL('../../native/build/faults-undefined', import.meta.url));
 
 let nextPort = 7000;
 
@@ -106,4 +110,29 @@ const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
   },
 ];
 
-export const cases: readonly GuestCase[] = Object.entries(addresses).flatMap(casesAt);
+const ownCases: readonly GuestCase[] = [
+  {
+    // libibverbs can be asked to keep registered pages from child processes: with them goes what else is on them.
+    name: 'programs can be started while pieces of pages are registered',
+    run: keepingNothing(async () => {
+      const adapter = new VerbsAdapter({ addresses: [addresses['rxe, IPv4']] });
+      assert.equal(adapter.open(), 0);
+      const domain = adapter.allocateProtectionDomain(addresses['rxe, IPv4']);
+      for (let count = 0; count < 50; count++) {
+        assert.notEqual(typeof adapter.registerMemory(domain, new Uint8Array(1000), 1), 'number');
+      }
+      await run(['true']);
+      adapter.close();
+    }),
+  },
+  ...['rxe, IPv4', 'siw, IPv4'].map((what) => ({
+    name: `${what}: every call of the shim's can fail`,
+    timeoutMs: 300_000,
+    run: keepingNothing(async () => {
+      const output = await run([faults, addresses[what as 'rxe, IPv4']]);
+      assert.match(output, /^\d+ runs$/m);
+    }),
+  })),
+];
+
+export const cases: readonly GuestCase[] = ownCases.concat(Object.entries(addresses).flatMap(casesAt));

@@ -1,7 +1,7 @@
 /**
  * A peer in a process of its own, to be killed, cut off, or starved: `verbs-program.ts ROLE ADAPTER LOCAL PORT REMOTE`.
  *
- * It prints `ready` when its part has begun. Roles: `send` sends messages of 1 KiB for ever; `expose` tells where 1 MiB of
+ * It prints `ready` when its part has begun, and begins with a message of one byte: a connection's first may not be long. Roles: `send` sends messages of 1 KiB for ever; `expose` tells where 1 MiB of
  * its memory can be read, and waits; `listen` never answers a request; `echo` returns each message; `ask` is the one of
  * test-peer.ts; `register N` registers N bytes and says how that ended.
  */
@@ -27,6 +27,7 @@ if (role === 'listen') {
   await for_ever;
 }
 const connection = await application.connect(local, endpointAt(remote, Number(port)));
+if (role !== 'ask') await connection.send(connection.memory(1));
 
 switch (role) {
   case 'send': {

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The data path: a batch of work requests in, a batch of completions out.
+ *
+ * What lies in the shared memory need not make sense: what isn't a work
+ * request of a connector that exists ends the batch.
+ */
+#define _GNU_SOURCE
+#include "internal.h"
+
+/*
+ * What a completion says of its work request, since with an error it says
+ * little else: operation in the upper two bits, connector below it, context.
+ */
+static uint64_t to_wr_id(uint32_t opcode, uint32_t connector, uint32_t context)
+{
+	return (uint64_t)opcode << 62 | (uint64_t)connector << 32 | context;
+}
+
+/* Translate one work request; the caller links them. Returns its length. */
+static uint64_t to_elements(const struct wsd_work_request *from,
+			    struct ibv_sge *to)
+{
+	uint64_t length = 0;
+	uint32_t i;
+
+	for (i = 0; i < from->element_count; i++) {
+		to[i].addr = from->elements[i].address;
+		to[i].length = from->elements[i].length;
+		to[i].lkey = from->elements[i].key;
+		length += to[i].length;
+	}
+	return length;
+}
+
+/* Longest chain of work requests that one call to the device gets. */
+#define CHAIN 32
+
+static int post_receives(struct ibv_qp *qp, const struct wsd_work_request *from,
+			 uint32_t count)
+{
+	struct ibv_sge elements[CHAIN][WSD_ELEMENTS];
+	struct ibv_recv_wr wr[CHAIN], *bad = NULL;
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		to_elements(&from[i], elements[i]);
+		wr[i] = (struct ibv_recv_wr) {
+			.wr_id = to_wr_id(WSD_RECEIVE, from[i].connector,
+					  from[i].context),
+			.next = i + 1 < count ? &wr[i + 1] : NULL,
+			.sg_list = elements[i],
+			.num_sge = from[i].element_count,
+		};
+	}
+	if (INLINE_CALL(ibv_post_recv, (bad = wr, errno), qp, wr, &bad))
+		return bad ? bad - wr : 0;
+	return count;
+}
+
+static int post_sends(const struct connector *connector,
+		      const struct wsd_work_request *from, uint32_t count)
+{
+	static const enum ibv_wr_opcode opcodes[] = {
+		[WSD_SEND] = IBV_WR_SEND,
+		[WSD_RDMA_WRITE] = IBV_WR_RDMA_WRITE,
+		[WSD_RDMA_READ] = IBV_WR_RDMA_READ,
+	};
+	struct ibv_sge elements[CHAIN][WSD_ELEMENTS];
+	struct ibv_send_wr wr[CHAIN], *bad = NULL;
+	uint64_t length;
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		length = to_elements(&from[i], elements[i]);
+		wr[i] = (struct ibv_send_wr) {
+			.wr_id = to_wr_id(from[i].opcode, from[i].connector,
+					  from[i].context),
+			.next = i + 1 < count ? &wr[i + 1] : NULL,
+			.sg_list = elements[i],
+			.num_sge = from[i].element_count,
+			.opcode = opcodes[from[i].opcode],
+			.wr.rdma = {
+				.remote_addr = from[i].remote_address,
+				.rkey = from[i].remote_key,
+			},
+		};
+		if (from[i].flags & WSD_FENCE)
+			wr[i].send_flags |= IBV_SEND_FENCE;
+		if (from[i].opcode != WSD_RDMA_READ &&
+		    length <= connector->inline_bytes)
+			wr[i].send_flags |= IBV_SEND_INLINE;
+	}
+	if (INLINE_CALL(ibv_post_send, (bad = wr, errno), connector->qp, wr,
+			&bad))
+		return bad ? bad - wr : 0;
+	return count;
+}
+
+static bool is_valid(const struct wsd_adapter *adapter,
+		     const struct wsd_work_request *request)
+{
+	return request->opcode <= WSD_RDMA_READ &&
+	       request->element_count <= WSD_ELEMENTS &&
+	       request->connector < adapter->connector_count &&
+	       adapter->connectors[request->connector].qp;
+}
+
+int wsd_post(struct wsd_adapter *adapter, uint32_t count)
+{
+	const struct wsd_work_request *requests =
+		adapter->shared->work_requests;
+	uint32_t from = 0, to, taken;
+
+	if (count > WSD_BATCH)
+		count = WSD_BATCH;
+	while (from < count) {
+		const struct wsd_work_request *first = &requests[from];
+		const struct connector *connector;
+		bool receives = first->opcode == WSD_RECEIVE;
+
+		if (!is_valid(adapter, first))
+			break;
+		/* What is for one queue goes to the device in one call. */
+		for (to = from + 1; to < count && to - from < CHAIN; to++)
+			if (requests[to].connector != first->connector ||
+			    (requests[to].opcode == WSD_RECEIVE) != receives ||
+			    !is_valid(adapter, &requests[to]))
+				break;
+		connector = &adapter->connectors[first->connector];
+		taken = receives ?
+			post_receives(connector->qp, first, to - from) :
+			post_sends(connector, first, to - from);
+		from += taken;
+		if (from < to)
+			break;
+	}
+	return from;
+}
+
+static uint32_t to_status(enum ibv_wc_status status)
+{
+	switch (status) {
+	case IBV_WC_SUCCESS:
+		return WSD_SUCCESS;
+	case IBV_WC_WR_FLUSH_ERR:
+		return WSD_FLUSHED;
+	case IBV_WC_LOC_LEN_ERR:
+		return WSD_LOCAL_LENGTH;
+	case IBV_WC_LOC_PROT_ERR:
+	case IBV_WC_LOC_QP_OP_ERR:
+	case IBV_WC_LOC_ACCESS_ERR:
+		return WSD_LOCAL_PROTECTION;
+	case IBV_WC_REM_ACCESS_ERR:
+	case IBV_WC_REM_INV_REQ_ERR:
+		return WSD_REMOTE_ACCESS;
+	case IBV_WC_REM_OP_ERR:
+		return WSD_REMOTE_OPERATION;
+	case IBV_WC_RETRY_EXC_ERR:
+	case IBV_WC_RESP_TIMEOUT_ERR:
+		return WSD_RETRY_EXCEEDED;
+	case IBV_WC_RNR_RETRY_EXC_ERR:
+		return WSD_RECEIVER_NOT_READY;
+	default:
+		return WSD_FAULT;
+	}
+}
+
+/* Translate @wc. Returns false when its connector doesn't exist any more. */
+static bool to_completion(const struct wsd_adapter *adapter,
+			  const struct ibv_wc *wc, struct wsd_completion *out)
+{
+	uint32_t connector = wc->wr_id >> 32 & (WSD_CONNECTORS - 1);
+
+	if (connector >= adapter->connector_count ||
+	    !adapter->connectors[connector].qp)
+		return false;
+	*out = (struct wsd_completion) {
+		.connector = connector,
+		.context = wc->wr_id,
+		.status = to_status(wc->status),
+		.bytes = wc->status == IBV_WC_SUCCESS ? wc->byte_len : 0,
+		.opcode = wc->wr_id >> 62,
+		.vendor_status = wc->vendor_err << 8 | (wc->status & 0xff),
+	};
+	return true;
+}
+
+/* Completions that are asked of the device at once. */
+#define POLL 16
+
+int wsd_poll(struct wsd_adapter *adapter)
+{
+	struct wsd_completion *out = adapter->shared->completions;
+	struct wsd_cq *last = adapter->last_cq, *cq = last;
+	struct ibv_wc wc[POLL];
+	uint32_t count = 0;
+	int asked, found, i;
+
+	if (!last)
+		return 0;
+	do {
+		cq = cq->next;
+		do {
+			asked = WSD_BATCH - count < POLL ?
+				(int)(WSD_BATCH - count) : POLL;
+			if (!asked) {
+				/* Begin with the one after it next time. */
+				adapter->last_cq = cq;
+				return count;
+			}
+			found = INLINE_CALL(ibv_poll_cq, -1, cq->cq, asked, wc);
+			if (found < 0)
+				return count ? (int)count : -EIO;
+			for (i = 0; i < found; i++)
+				count += to_completion(adapter, &wc[i],
+						       &out[count]);
+		} while (found == asked);
+		cq->empty_count++;
+	} while (cq != last);
+	return count;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fuzzer of the data path: any bytes as work requests, any answer of a device.
+ *
+ * The device checks that it is handed exactly the requests that are counted
+ * as taken, once and in order, each as it was written; and that what it
+ * completes comes out again, for connectors that exist, in order.
+ *
+ * Input: a byte that says how many devices' answers are refusals, one for the
+ * number of requests, one for completions; then the requests themselves.
+ */
+#include "../internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECTORS 8	/* the odd ones don't exist */
+#define QUEUES 3
+
+static struct wsd_adapter adapter;
+static struct wsd_shared shared;
+static struct wsd_work_request written[WSD_BATCH];
+static uint32_t posted;		/* requests that the device has taken */
+static uint32_t refuse_at;	/* the request that it refuses */
+static struct ibv_wc given[QUEUES][2 * WSD_BATCH];
+static int given_count[QUEUES], given_taken[QUEUES];
+
+static void check(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void check_elements(const struct wsd_work_request *request,
+			   const struct ibv_sge *list, int count)
+{
+	int i;
+
+	check((uint32_t)count == request->element_count);
+	check(count <= WSD_ELEMENTS);
+	for (i = 0; i < count; i++) {
+		check(list[i].addr == request->elements[i].address);
+		check(list[i].length == request->elements[i].length);
+		check(list[i].lkey == request->elements[i].key);
+	}
+}
+
+static uint64_t wr_id_of(const struct wsd_work_request *request)
+{
+	return (uint64_t)request->opcode << 62 |
+	       (uint64_t)request->connector << 32 | request->context;
+}
+
+static int post_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr,
+		     struct ibv_recv_wr **bad)
+{
+	for (; wr; wr = wr->next, posted++) {
+		const struct wsd_work_request *request = &written[posted];
+
+		if (posted == refuse_at) {
+			*bad = wr;
+			return ENOMEM;
+		}
+		check(posted < WSD_BATCH);
+		check(request->opcode == WSD_RECEIVE);
+		check(wr->wr_id == wr_id_of(request));
+		check(adapter.connectors[request->connector].qp == qp);
+		check_elements(request, wr->sg_list, wr->num_sge);
+	}
+	return 0;
+}
+
+static int post_send(struct ibv_qp *qp, struct ibv_send_wr *wr,
+		     struct ibv_send_wr **bad)
+{
+	for (; wr; wr = wr->next, posted++) {
+		const struct wsd_work_request *request = &written[posted];
+
+		if (posted == refuse_at) {
+			*bad = wr;
+			return ENOMEM;
+		}
+		check(posted < WSD_BATCH);
+		check(request->opcode != WSD_RECEIVE);
+		check(wr->wr_id == wr_id_of(request));
+		check(adapter.connectors[request->connector].qp == qp);
+		check_elements(request, wr->sg_list, wr->num_sge);
+		check(!(request->flags & WSD_FENCE) ==
+		      !(wr->send_flags & IBV_SEND_FENCE));
+		check(wr->wr.rdma.remote_addr == request->remote_address);
+		check(wr->wr.rdma.rkey == request->remote_key);
+		/* A read has no data of its own to go inline. */
+		check(wr->opcode != IBV_WR_RDMA_READ ||
+		      !(wr->send_flags & IBV_SEND_INLINE));
+	}
+	return 0;
+}
+
+static int poll_cq(struct ibv_cq *cq, int max, struct ibv_wc *wc)
+{
+	int queue = (int)(intptr_t)cq->cq_context, count = 0;
+
+	while (count < max && given_taken[queue] < given_count[queue])
+		wc[count++] = given[queue][given_taken[queue]++];
+	return count;
+}
+
+static void post(uint8_t count)
+{
+	uint32_t taken;
+
+	memcpy(written, shared.work_requests, sizeof(written));
+	posted = 0;
+	taken = wsd_post(&adapter, count);
+	check(taken == posted);
+	check(taken <= count);
+	if (taken == count || taken == refuse_at)
+		return;
+	/* Nothing but a request that is none ends a batch early. */
+	check(written[taken].opcode > WSD_RDMA_READ ||
+	      written[taken].element_count > WSD_ELEMENTS ||
+	      written[taken].connector >= CONNECTORS ||
+	      !adapter.connectors[written[taken].connector].qp);
+}
+
+/* As many completions as there are bytes, spread over the queues. */
+static void poll(const uint8_t *data, size_t size)
+{
+	uint64_t expected = 0, found = 0;
+	size_t i;
+	int count, k;
+
+	memset(given_count, 0, sizeof(given_count));
+	memset(given_taken, 0, sizeof(given_taken));
+	for (i = 0; i < size && i < QUEUES * 2 * WSD_BATCH; i++) {
+		int queue = data[i] % QUEUES;
+		uint32_t connector = data[i] / QUEUES % (CONNECTORS + 2);
+
+		if (given_count[queue] == 2 * WSD_BATCH)
+			continue;
+		given[queue][given_count[queue]++] = (struct ibv_wc) {
+			.wr_id = (uint64_t)(data[i] >> 6) << 62 |
+				 (uint64_t)connector << 32 | i,
+			.status = data[i] % 25,
+			.byte_len = i,
+		};
+		if (connector < CONNECTORS && !(connector & 1))
+			expected++;
+	}
+	/* A full batch can begin with what is left of another queue. */
+	for (k = 0; k < 64 && (count = wsd_poll(&adapter)) >= 0; k++) {
+		check(count <= WSD_BATCH);
+		found += count;
+		while (count--) {
+			const struct wsd_completion *completion =
+				&shared.completions[count];
+
+			check(completion->connector < CONNECTORS);
+			check(!(completion->connector & 1));
+			check(completion->status <= WSD_FAULT);
+			check(completion->context < size);
+		}
+	}
+	check(found == expected);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct ibv_context context = {
+		.ops = {
+			.post_recv = post_recv,
+			.post_send = post_send,
+			.poll_cq = poll_cq,
+		},
+	};
+	static struct connector connectors[CONNECTORS];
+	static struct ibv_qp qps[CONNECTORS];
+	static struct ibv_cq ibv_cqs[QUEUES];
+	static struct wsd_cq cqs[QUEUES];
+	size_t length;
+	int i;
+
+	if (size < 2)
+		return 0;
+	for (i = 0; i < CONNECTORS; i += 2) {
+		qps[i].context = &context;
+		connectors[i].qp = &qps[i];
+		connectors[i].inline_bytes = i * 100;
+	}
+	for (i = 0; i < QUEUES; i++) {
+		ibv_cqs[i].context = &context;
+		ibv_cqs[i].cq_context = (void *)(intptr_t)i;
+		cqs[i].cq = &ibv_cqs[i];
+		cqs[i].next = &cqs[(i + 1) % QUEUES];
+	}
+	adapter = (struct wsd_adapter) {
+		.last_cq = &cqs[0],
+		.connectors = connectors,
+		.connector_count = CONNECTORS,
+		.shared = &shared,
+	};
+	refuse_at = data[0];
+	memset(shared.work_requests, 0, sizeof(shared.work_requests));
+	length = size - 2;
+	if (length > sizeof(shared.work_requests))
+		length = sizeof(shared.work_requests);
+	memcpy(shared.work_requests, data + 2, length);
+	/* Bytes at random seldom are a connector or an operation. */
+	for (i = 0; i < WSD_BATCH; i++) {
+		struct wsd_work_request *request = &shared.work_requests[i];
+
+		request->opcode = request->opcode & 7 ? request->opcode & 3 : 9;
+		request->connector %= CONNECTORS + 1;
+		request->element_count %= WSD_ELEMENTS + 2;
+		if (request->flags & 2)
+			request->connector &= ~1u;
+	}
+	post(data[1]);
+	poll(data + 2, size - 2);
+	return 0;
+}
