@@ -82,9 +82,14 @@ describe('a connector', () => {
     }
   });
 
-  for (const event of ['cm.disconnected', 'cm.failed', 'cm.rejected', 'device.queuePairFailed']) {
+  for (const [event, told] of [
+    ['cm.disconnected', 'raiseDisconnected'],
+    ['cm.failed', 'raiseConnectFailed'],
+    ['cm.rejected', 'raiseConnectFailed'],
+    ['device.queuePairFailed', 'raiseConnectFailed'],
+  ] as const) {
     test(`that is left (${event}) tells of it once, and lets go when its owner does`, () => {
-      assert.deepEqual(stepped(...connected, [event]), { state: 'parted', effects: ['raiseDisconnected'] });
+      assert.deepEqual(stepped(...connected, [event]), { state: 'parted', effects: [told] });
       assert.deepEqual(stepped(...connected, [event], ['cm.disconnected'])?.effects, ['ignored']);
       const end = stepped(...connected, [event], ['connector.disconnect']);
       assert.deepEqual(end, { state: 'ended', effects: ['disconnect'] });

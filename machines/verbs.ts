@@ -33,7 +33,7 @@ const contract = {
     'cm.established': {},
     /** `reason`: of the connection manager, or the errno of an iWARP device. */
     'cm.rejected': { reason: range(0, 0xffff) },
-    /** ADDR_ERROR, ROUTE_ERROR, UNREACHABLE, CONNECT_ERROR. */
+    /** ADDR_ERROR, ROUTE_ERROR, UNREACHABLE, CONNECT_ERROR. Of a connection that is up, it is a fault. */
     'cm.failed': {},
     'cm.disconnected': {},
     /** The device says that the queue pair is in error. */
@@ -82,6 +82,7 @@ export const createVerbsConnectorMachine = () => {
     actions: [effect('rejectConnection', {}), effect('failQueuePair', {})],
   } as const;
   const left = { target: 'parted', actions: effect('raiseDisconnected', {}) } as const;
+  const cut = { target: 'parted', actions: effect('raiseConnectFailed', {}) } as const;
   const lost = { target: 'ended', actions: [effect('failQueuePair', {}), effect('raiseDisconnected', {})] } as const;
   const leave = { target: 'ended', actions: effect('disconnect', {}) } as const;
 
@@ -176,10 +177,11 @@ export const createVerbsConnectorMachine = () => {
           'cm.disconnected': left,
           // A lost confirmation is made good by data; then the real one is the second.
           'cm.established': ignored,
-          'cm.failed': left,
-          'cm.rejected': left,
+          // The kernel says so of a RoCE peer that its neighbour table has lost.
+          'cm.failed': cut,
+          'cm.rejected': cut,
           'connector.disconnect': leave,
-          'device.queuePairFailed': left,
+          'device.queuePairFailed': cut,
           'device.removed': lost,
         },
       },

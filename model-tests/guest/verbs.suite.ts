@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { answer, ask, until } from '../../driver/adapter/iwarp/test-peer.ts';
 import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
-import { tcpProtocolInfo } from '../../driver/spi.ts';
+import { type Socket, tcpProtocolInfo } from '../../driver/spi.ts';
 import { AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, WSA_FLAG_OVERLAPPED } from '../../machines/index.ts';
 import type { GuestCase } from './guest.ts';
 import { endpointAt, VerbsPeer } from './peers/verbs-peer.ts';
@@ -110,7 +110,41 @@ const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
   },
 ];
 
+/** Connections at once, and how often; both larger by hand. */
+const connectionCount = Number(process.env['WSD_CONNECTIONS'] ?? 40);
+const rounds = Number(process.env['WSD_ROUNDS'] ?? 2);
+
+const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
+  name: `${what}: many connections, opened and closed again and again`,
+  timeoutMs: 900_000,
+  run: keepingNothing(async () => {
+    const [near, far] = [new VerbsPeer(), new VerbsPeer()];
+    const address = addresses[what];
+    const at = endpointAt(address, nextPort++);
+    const listener = far.host.listen(at);
+    for (let round = 0; round < rounds; round++) {
+      const accepted: Socket[] = [];
+      const connected: Socket[] = [];
+      while (connected.length < connectionCount) {
+        const socket = near.host.connect(endpointAt(address, 20_000 + connected.length), at);
+        connected.push(socket);
+        await until(() => {
+          const found = accepted.length < connected.length ? far.host.accept(listener) : null;
+          if (found !== null) accepted.push(found.socket);
+          return accepted.length === connected.length && near.host.isConnected(socket);
+        });
+      }
+      for (const socket of connected) near.host.close(socket);
+      for (const socket of accepted) far.host.close(socket);
+      await until(() => [near, far].every(({ adapter }) => adapter.inventory().connectors === 0));
+    }
+    await stopped(near, far);
+  }),
+});
+
 const ownCases: readonly GuestCase[] = [
+  manyCases('rxe, IPv4'),
+  manyCases('siw, IPv4'),
   {
     // libibverbs can be asked to keep registered pages from child processes: with them goes what else is on them.
     name: 'programs can be started while pieces of pages are registered',

@@ -18,13 +18,13 @@ const [role, kind, local, port, remote] = process.argv.slice(2) as [string, stri
 const adapter: Adapter =
   kind === 'iwarp' ? new IwarpAdapter({ addresses: [local] }) : new VerbsAdapter({ addresses: [local] });
 const application = new Application(adapter);
-const for_ever = new Promise<never>((_resolve) => setInterval(() => {}, 1000));
+const forEver = (): Promise<never> => new Promise((_resolve) => setInterval(() => {}, 1000));
 const ready = (): void => void process.stdout.write('ready\n');
 
 if (role === 'listen') {
   application.listen(endpointAt(local, Number(port)));
   ready();
-  await for_ever;
+  await forEver();
 }
 const connection = await application.connect(local, endpointAt(remote, Number(port)));
 if (role !== 'ask') await connection.send(connection.memory(1));
@@ -45,7 +45,7 @@ switch (role) {
     view.setUint32(12, length);
     await connection.send(message);
     ready();
-    await for_ever;
+    await forEver();
     break;
   }
   case 'echo': {
