@@ -16,8 +16,8 @@ import { wakeUp } from './wake-up.ts';
 export * from './catalog.ts';
 export * from './statements.ts';
 
-/** Every world, by family; each asked for its frame conditions too. */
-export const worlds: readonly CatalogWorld[] = [
+/** Those that the provider's machines are in. */
+const ofTheProvider: readonly CatalogWorld[] = [
   ...data,
   ...firstMessage,
   ...close,
@@ -27,4 +27,13 @@ export const worlds: readonly CatalogWorld[] = [
   ...remote,
   ...handOver,
   ...large,
-].map((world) => ({ ...world, properties: [...world.properties, ...frameConditions(world.definition)] }));
+];
+
+/** Every world, by family; each that the provider is in is asked for its frame conditions too. */
+export const worlds: readonly CatalogWorld[] = [
+  ...ofTheProvider.map((world) => ({
+    ...world,
+    properties: [...world.properties, ...frameConditions(world.definition)],
+  })),
+  ...wakeUp,
+];
