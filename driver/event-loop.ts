@@ -1,15 +1,18 @@
 /**
  * Event loop: turns a provider over a real adapter as long as there is something to do, and sleeps otherwise.
  *
- * Theory of operation: a turn is one poll, and each yields to Node.js by `setImmediate`, so that sockets and the
- * application get their share. After a few turns in which nothing came, the loop goes to sleep in this order:
+ * Theory of operation: a turn is one poll. One that did something is followed by another after Node.js had its turn
+ * (`setImmediate`), so that sockets and the application get their share and what came meanwhile is handled together.
+ * After one in which nothing was to do, the loop goes to sleep in this order:
  *
  * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
  * 2. poll once more, for what came between the last poll and the arming;
  * 3. wait for the wake-up, the clock's next expiry, {@link EventLoop.nudge}, or the longest sleep.
  *
  * Nothing runs between 1 and the beginning of 3 but that poll, so what comes later finds the loop armed and no wake-up
- * is lost. The loop sees only what the adapter and the clock bring. An application's call can leave an up-call due or
+ * is lost. Who is woken polls at once, still in the callback that brought the news: one message alone waits for nothing.
+ *
+ * The loop sees only what the adapter and the clock bring. An application's call can leave an up-call due or
  * set an earlier timer; who makes calls from outside of up-calls nudges the loop afterwards, and the bound of the sleep
  * is how late a forgotten nudge can make it.
  */
@@ -23,7 +26,7 @@ export interface EventLoopOptions {
   readonly wakeUp: WakeUp;
   /** The provider's clock, as far as the loop asks it. */
   readonly clock: { nowMs(): number; nextExpiryMs(): number | null };
-  /** Turns without anything to do before the loop sleeps. Default 8. */
+  /** Turns without anything to do before the loop sleeps. Default 0. */
   readonly emptyTurnsMax?: number;
   /** Longest sleep. Default 100. */
   readonly sleepMaxMs?: number;
@@ -37,11 +40,15 @@ export class EventLoop {
   #isRunning = false;
   /** Ends the sleep at hand. */
   #wake: (() => void) | null = null;
+  /** Ends a sleep; kept from one to the next, since most are ended by the adapter. */
+  #timer: NodeJS.Timeout | null = null;
+  /** When the timer ends one, by `performance.now()`. */
+  #timerMs = 0;
   /** A wait of the adapter's that hasn't ended; a sleep that ended otherwise leaves it for the next one. */
   #isWaiting = false;
 
   constructor(options: EventLoopOptions) {
-    this.#options = { emptyTurnsMax: 8, sleepMaxMs: 100, ...options };
+    this.#options = { emptyTurnsMax: 0, sleepMaxMs: 100, ...options };
   }
 
   /** Makes the loop look again soon, though the adapter has nothing to tell. Cheap, and harmless at any time. */
@@ -64,22 +71,20 @@ export class EventLoop {
     let emptyTurns = 0;
     try {
       while (!signal.aborted) {
-        if (poll() > 0 || this.#nudged) emptyTurns = 0;
-        else emptyTurns++;
+        const isBusy = poll() > 0 || this.#nudged;
         this.#nudged = false;
-        if (emptyTurns > emptyTurnsMax) {
-          if (wakeUp.arm() || poll() > 0) {
-            emptyTurns = 0;
-          } else if (!signal.aborted && !this.#nudged) {
-            await this.#sleep();
-            // Woken for nothing, it goes back to sleep after one look.
-            emptyTurns = emptyTurnsMax;
-          }
+        if (isBusy) emptyTurns = 0;
+        else if (emptyTurns++ >= emptyTurnsMax && !wakeUp.arm() && poll() === 0 && !signal.aborted && !this.#nudged) {
+          await this.#sleep();
+          // Woken for nothing, it goes back to sleep after one look.
+          continue;
         }
         await immediately();
       }
     } finally {
       signal.removeEventListener('abort', wake);
+      if (this.#timer !== null) clearTimeout(this.#timer);
+      this.#timer = null;
       this.#isRunning = false;
     }
   }
@@ -89,12 +94,11 @@ export class EventLoop {
     const expiry = clock.nextExpiryMs();
     const sleepMs = expiry === null ? sleepMaxMs : Math.min(sleepMaxMs, Math.max(0, expiry - clock.nowMs()));
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#wake?.(), Math.ceil(sleepMs));
       this.#wake = () => {
         this.#wake = null;
-        clearTimeout(timer);
         resolve();
       };
+      this.#wakeIn(Math.ceil(sleepMs));
       if (this.#isWaiting) return;
       this.#isWaiting = true;
       wakeUp.wait().then(() => {
@@ -102,5 +106,19 @@ export class EventLoop {
         this.#wake?.();
       }, reject);
     });
+  }
+
+  /** Has the sleep end in so many milliseconds, or earlier. */
+  #wakeIn(ms: number): void {
+    const endMs = performance.now() + ms;
+    if (this.#timer !== null) {
+      if (this.#timerMs <= endMs) return;
+      clearTimeout(this.#timer);
+    }
+    this.#timerMs = endMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#wake?.();
+    }, ms);
   }
 }
