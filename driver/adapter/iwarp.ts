@@ -3,9 +3,10 @@
  *
  * Theory of operation: this file is the thin shell over `node:net`; what happens on a connection is in
  * `iwarp/connection.ts`, what moves in `iwarp/stream.ts`, and every decision about a lifecycle in machines/iwarp.ts.
- * Output is made in few large buffers: a batch of posts is put into one, which is written at once, and no more is made
- * until TCP has taken it. Input is placed at once, so nothing waits in between but one FPDU that isn't whole. Memory for
- * a connection is bounded by the output buffers, that FPDU, and the depths.
+ * Output is made in few large pieces: a batch of posts is put into one, large payload by reference to registered memory,
+ * and written at once (`writev`); no more than two wait for TCP. Input is read into one buffer for all connections and
+ * placed at once, so nothing waits in between but one FPDU that isn't whole. Memory for a connection is bounded by the two
+ * outputs, that FPDU, and the depths.
  *
  * There is no "receiver not ready" here: a send that meets no posted receive ends the stream, as the RFC has it.
  *
@@ -36,7 +37,7 @@ import {
 } from './adapter.ts';
 import { Connection, type ConnectionSettings, Lifecycles, type Shell } from './iwarp/connection.ts';
 import { MemoryTable } from './iwarp/memory.ts';
-import { roomFor } from './iwarp/stream.ts';
+import { roomFor, type Stream } from './iwarp/stream.ts';
 import { DEPTH_UNSPECIFIED } from './iwarp/wire.ts';
 import { CompletionRing } from './simulated/completion-ring.ts';
 
@@ -61,7 +62,7 @@ export interface IwarpOptions {
   readonly stallMs?: number;
   /** Incoming connections at once that have not asked yet; more are refused. */
   readonly startupsMax?: number;
-  /** One output buffer, in bytes. */
+  /** Memory from which outputs are cut, and so the most that one output copies, in bytes. */
   readonly outputBytes?: number;
   /** What bounds waits; the system's timers unless a test brings others. */
   readonly timers?: Timers;
@@ -95,10 +96,8 @@ const defaults = {
 } as const;
 
 const BATCH_MAX = 64;
-/** Output buffers of one connection that TCP may hold. */
-const OUTPUT_BUFFERS_MAX = 2;
-/** Output buffers that are kept for use by any connection. */
-const SPARE_BUFFERS_MAX = 8;
+/** Outputs of one connection that TCP may hold. */
+const OUTPUTS_MAX = 2;
 const INPUT_BYTES = 262_144;
 const SIZE_MAX = 0x7fff_ffff;
 
@@ -109,12 +108,44 @@ export interface IwarpInventory {
   readonly listeners: number;
   /** TCP connections, those included that only wait for their end. */
   readonly sockets: number;
-  /** Bytes of output buffers that TCP holds; at most two buffers for a connection. */
+  /** Bytes of output that TCP holds; at most two outputs for a connection. */
   readonly outputBytes: number;
 }
 
 interface Listener {
   readonly server: net.Server;
+}
+
+/**
+ * Memory for output, for all connections. It is cut from one buffer from front to back, and never used twice: what TCP
+ * still holds keeps its buffer, and the rest is the collector's.
+ */
+class OutputMemory {
+  readonly #bufferBytes: number;
+  readonly #room: number;
+  #buffer: Buffer;
+  #at = 0;
+  readonly #parts: Uint8Array[] = [];
+
+  constructor(bufferBytes: number, ulpduMax: number) {
+    this.#bufferBytes = bufferBytes;
+    this.#room = roomFor(ulpduMax);
+    this.#buffer = Buffer.allocUnsafeSlow(bufferBytes);
+  }
+
+  /** Makes one output. @param send - gets its parts, if there is any; they are its own @returns bytes of this memory */
+  fill(stream: Stream, send: (parts: readonly Uint8Array[]) => void): number {
+    if (this.#at + this.#room > this.#buffer.byteLength) {
+      this.#buffer = Buffer.allocUnsafeSlow(this.#bufferBytes);
+      this.#at = 0;
+    }
+    const parts = this.#parts;
+    const bytes = stream.produce(this.#buffer, parts, this.#at);
+    this.#at += bytes;
+    if (bytes > 0) send(parts);
+    parts.length = 0;
+    return bytes;
+  }
 }
 
 /** One connection with its socket. */
@@ -176,22 +207,35 @@ class Link implements Shell {
     });
   }
 
+  /** Takes a connection that came, of which nothing was read yet. */
+  acceptTcp(accepted: net.Socket): void {
+    const socket: net.Socket = readingInto(
+      accepted,
+      this.#onread(() => socket),
+    );
+    this.adopt(socket);
+  }
+
+  /** One buffer for all connections: what is in it is placed before the next one reads. */
+  #onread(socket: () => net.Socket): net.OnReadOpts {
+    const buffer = this.#adapter.input;
+    return {
+      buffer,
+      callback: (count) => {
+        if (this.socket === socket()) this.connection.bytesArrived(buffer.subarray(0, count));
+        return true;
+      },
+    };
+  }
+
   openTcp(): void {
     const { local, remote } = this.target!;
-    const buffer = this.#adapter.input;
-    const socket = net.connect({
+    const socket: net.Socket = net.connect({
       host: remote.address,
       port: remote.port,
       ...(isWildcard(local) ? {} : { localAddress: local.address }),
       allowHalfOpen: true,
-      // One for all connections: what is in it is placed before the next one reads.
-      onread: {
-        buffer,
-        callback: (count) => {
-          if (this.socket === socket) this.connection.bytesArrived(buffer.subarray(0, count));
-          return true;
-        },
-      },
+      onread: this.#onread(() => socket),
     });
     this.adopt(socket);
   }
@@ -207,26 +251,38 @@ class Link implements Shell {
     const { socket } = this;
     const { stream } = this.connection;
     if (socket !== null && stream !== null && !this.#closing) {
-      while (this.#inFlight < OUTPUT_BUFFERS_MAX && stream.hasOutput) {
-        const buffer = this.#adapter.takeBuffer();
-        const count = stream.produce(buffer);
-        if (count === 0) {
-          this.#adapter.giveBuffer(buffer);
-          break;
-        }
-        this.#inFlight++;
-        socket.write(buffer.subarray(0, count), () => {
-          this.#inFlight--;
-          this.#adapter.giveBuffer(buffer);
-          if (this.socket !== socket) return;
-          if (this.#blocked) this.#setBlocked(false);
-          this.pump();
-        });
+      while (this.#inFlight < OUTPUTS_MAX && stream.hasOutput) {
+        const bytes = this.#adapter.output.fill(stream, (parts) => this.#send(socket, stream, parts));
+        if (bytes === 0) break;
       }
-      if (this.#inFlight >= OUTPUT_BUFFERS_MAX && stream.hasOutput && !this.#blocked) this.#setBlocked(true);
+      if (this.#inFlight >= OUTPUTS_MAX && stream.hasOutput && !this.#blocked) this.#setBlocked(true);
       if (this.#ending && !stream.hasOutput && !socket.writableEnded) socket.end();
     }
     this.#pumping = false;
+  }
+
+  /** Hands one output to TCP, in one write. */
+  #send(socket: net.Socket, stream: Stream, parts: readonly Uint8Array[]): void {
+    let bytes = 0;
+    for (const part of parts) bytes += part.byteLength;
+    this.#inFlight++;
+    this.#adapter.outputBytes += bytes;
+    const taken = (): void => {
+      this.#inFlight--;
+      this.#adapter.outputBytes -= bytes;
+      stream.outputTaken();
+      if (this.socket !== socket) return;
+      if (this.#blocked) this.#setBlocked(false);
+      this.pump();
+    };
+    if (parts.length === 1) {
+      socket.write(parts[0]!, taken);
+      return;
+    }
+    socket.cork();
+    for (let index = 0; index < parts.length - 1; index++) socket.write(parts[index]!);
+    socket.write(parts.at(-1)!, taken);
+    socket.uncork();
   }
 
   #setBlocked(isBlocked: boolean): void {
@@ -305,6 +361,9 @@ export class IwarpAdapter implements Adapter {
   readonly settings: ConnectionSettings;
   readonly lifecycles = new Lifecycles();
   readonly input: Buffer = Buffer.allocUnsafeSlow(INPUT_BYTES);
+  readonly output: OutputMemory;
+  /** Bytes that TCP holds. */
+  outputBytes = 0;
   readonly sockets = new Set<Link>();
   memory = new MemoryTable(randomInt(2 ** 32));
 
@@ -314,8 +373,6 @@ export class IwarpAdapter implements Adapter {
   readonly #listeners = new Map<number, Listener>();
   readonly #ring = new CompletionRing();
   readonly #dirty = new Set<Link>();
-  readonly #spare: Buffer[] = [];
-  #buffersInUse = 0;
   /** Incoming connections that have not asked yet. */
   readonly #startups = new Set<Link>();
   #events: ConnectionEvent[] = [];
@@ -336,6 +393,7 @@ export class IwarpAdapter implements Adapter {
     if (!(readDepth >= 0 && readDepth < DEPTH_UNSPECIFIED)) {
       throw new RangeError(`readDepth ${readDepth}: 0 to ${DEPTH_UNSPECIFIED - 1} reads at once can be agreed on`);
     }
+    this.output = new OutputMemory(outputBytes, ulpduMax);
     this.settings = { revision, crc, readDepth, ulpduMax };
     // Revision 2 takes four bytes for its own.
     const privateData = revision === 1 ? 512 : 508;
@@ -414,7 +472,10 @@ export class IwarpAdapter implements Adapter {
       return code === 'EMFILE' || code === 'ENOBUFS' ? AdapterStatus.outOfResources : AdapterStatus.addressNotAvailable;
     }
     const id = this.#nextListener++;
-    const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#accepted(id, socket));
+    // Nothing is read before it is known where to.
+    const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+      this.#accepted(id, socket),
+    );
     // Another process listened between the two calls: nobody will ever come.
     server.on('error', () => {});
     server.listen(bound);
@@ -528,7 +589,7 @@ export class IwarpAdapter implements Adapter {
       connectors: this.#links.size,
       listeners: this.#listeners.size,
       sockets: this.sockets.size,
-      outputBytes: this.#buffersInUse * this.options.outputBytes,
+      outputBytes: this.outputBytes,
     };
   }
 
@@ -556,16 +617,6 @@ export class IwarpAdapter implements Adapter {
     this.#startups.delete(link);
   }
 
-  takeBuffer(): Buffer {
-    this.#buffersInUse++;
-    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.options.outputBytes);
-  }
-
-  giveBuffer(buffer: Buffer): void {
-    this.#buffersInUse--;
-    if (this.#spare.length < SPARE_BUFFERS_MAX) this.#spare.push(buffer);
-  }
-
   #accepted(listener: number, socket: net.Socket): void {
     if (!this.#listeners.has(listener) || this.#startups.size >= this.options.startupsMax) {
       socket.destroy();
@@ -573,8 +624,7 @@ export class IwarpAdapter implements Adapter {
     }
     const link = this.#add(listener);
     this.#startups.add(link);
-    link.adopt(socket);
-    socket.on('data', (chunk) => link.connection.bytesArrived(chunk as Buffer));
+    link.acceptTcp(socket);
     link.connection.tcpAccepted();
   }
 
@@ -603,6 +653,8 @@ export class IwarpAdapter implements Adapter {
     this.#startups.delete(link);
     link.isDetached = true;
     connection.disconnect();
+    // From now on the memory is its owner's, so what TCP hasn't taken of it can't go out.
+    if (connection.stream?.refersToMemory === true) link.socket?.destroy();
     this.#dirty.delete(link);
     // No event names it afterwards.
     this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== connection.id);
@@ -626,3 +678,26 @@ const endpoint = (address: string, port: number): SocketAddress => ({
   address,
   port,
 });
+
+/**
+ * The connection of `accepted`, which is paused, as a socket that reads into a given buffer. `net.connect` has an option
+ * for that, `net.Server` has none; so the connection's handle goes to a second socket. Where Node.js keeps its handles
+ * elsewhere one day, the first one stays, and its reads are copies.
+ */
+function readingInto(accepted: net.Socket, onread: net.OnReadOpts): net.Socket {
+  const holder = accepted as unknown as { _handle: object | null };
+  const handle = holder._handle;
+  if (handle === null || typeof handle !== 'object' || !('useUserBuffer' in handle)) {
+    accepted.on('data', (chunk) => {
+      const bytes = chunk as Buffer;
+      for (let at = 0; at < bytes.byteLength; at += (onread.buffer as Buffer).byteLength) {
+        onread.callback(bytes.copy(onread.buffer as Buffer, 0, at), onread.buffer as Buffer);
+      }
+    });
+    accepted.resume();
+    return accepted;
+  }
+  holder._handle = null;
+  accepted.destroy();
+  return new net.Socket({ allowHalfOpen: true, onread, handle: handle as unknown as net.BoundSocket });
+}

@@ -4,8 +4,9 @@
  * Theory of operation: no I/O. {@link Stream.receive} takes bytes as TCP brings them; {@link Stream.produce} fills a
  * buffer with FPDUs as far as there is something to send and the buffer has room. A message's segments are never mixed
  * with another's, so sending is one message at a time with a position in it; what is next is the peer's read or the
- * owner's work request, in turn. A send or write is complete when its last segment is in the output, for its memory is
- * free then; a read when its last byte is placed. Completions come in posting order, so what follows a read waits.
+ * owner's work request, in turn. A send or write is complete when its last segment is in the output and the output refers
+ * to none of its memory, which is free then: small payload is copied, large goes from where it is until TCP has it. A
+ * read is complete when its last byte is placed. Completions come in posting order, so what follows a read waits.
  *
  * A read's sink is a key made for that read alone, with offsets from 0: what the elements are is known here only, and
  * nothing but the answer to that read can reach them. All tagged memory is looked up for each segment.
@@ -51,6 +52,7 @@ import {
   type ReadRequest,
   type SegmentHeader,
   sealFpdu,
+  sealFpduAround,
   TAGGED_BYTES,
   UNTAGGED_BYTES,
 } from './wire.ts';
@@ -128,6 +130,11 @@ interface IncomingRead extends ReadRequest {
 }
 
 const EMPTY = new Uint8Array(0);
+/** Payload of a segment that is worth a part of its own in the output, in bytes; less is copied. */
+const REFERRED_BYTES_MIN = 4096;
+/** Payload in one output that isn't copied, but for the last segment's. */
+const REFERRED_BYTES_MAX = 1_048_576;
+
 /** Bytes that `produce` needs room for to make progress with any setting. */
 export const roomFor = (ulpduMax: number): number => fpduBytes(ulpduMax);
 
@@ -160,6 +167,15 @@ export class Stream {
   #position = 0;
   #sendMessage = 1;
   #readMessage = 1;
+  /**
+   * For each output that was made of parts and isn't taken yet, the oldest work request whose memory it refers to;
+   * Infinity when it refers to none. In the order of making.
+   */
+  readonly #outputs: number[] = [];
+  /** Payload of the segment at hand that is sent from where it is. */
+  readonly #referred: Uint8Array[] = [];
+  /** The work request that couldn't be sent, and how it ends. */
+  #failed: { readonly request: number; readonly status: Status } | null = null;
   readonly #reads: OutgoingRead[] = [];
   readonly #answers: IncomingRead[] = [];
   /** The next message is an answer, if both kinds wait. */
@@ -186,6 +202,11 @@ export class Stream {
   /** Bytes held for an FPDU that isn't whole yet. */
   get heldBytes(): number {
     return this.#reader.heldBytes;
+  }
+
+  /** Whether an output refers to registered memory. */
+  get refersToMemory(): boolean {
+    return this.#referredFrom() !== Infinity;
   }
 
   get hasOutput(): boolean {
@@ -267,24 +288,59 @@ export class Stream {
   // ---------------------------------------------------------------- sending
 
   /**
-   * Puts FPDUs into `into` from its beginning, as many as there are and fit.
+   * Puts FPDUs into `into` from `from` on, as many as there are and fit.
    *
    * @param into - room for {@link roomFor} bytes at least
-   * @returns bytes put
+   * @param parts - when given, gets the output in its order: parts of `into`, and between them large payload as it lies in
+   *   registered memory. Whoever asks for parts says {@link Stream.outputTaken} once for each output of at least a byte;
+   *   until then no work request completes whose memory is in it
+   * @returns bytes put into `into`
    */
-  produce(into: Buffer): number {
-    let at = 0;
+  produce(into: Buffer, parts?: Uint8Array[], from = 0): number {
     const room = roomFor(this.#settings.ulpduMax);
-    while (at + room <= into.byteLength) {
-      const ulpdu = this.#segment(into, at + 2);
+    let at = from;
+    /** The first byte that isn't in `parts` yet. */
+    let partBegin = from;
+    let referredBytes = 0;
+    let oldest = Infinity;
+    if (parts !== undefined) this.#outputs.push(oldest);
+    while (at + room <= into.byteLength && referredBytes < REFERRED_BYTES_MAX) {
+      const request = this.#launched;
+      const ulpdu = this.#segment(into, at + 2, parts !== undefined);
       if (ulpdu < 0) break;
-      at += sealFpdu(into, at, ulpdu, this.#crc);
+      if (this.#referred.length === 0) {
+        at += sealFpdu(into, at, ulpdu, this.#crc);
+        continue;
+      }
+      let bytes = 0;
+      for (const part of this.#referred) bytes += part.byteLength;
+      const { before, after } = sealFpduAround(into, at, ulpdu, this.#referred, bytes, this.#crc);
+      parts!.push(into.subarray(partBegin, at + before), ...this.#referred);
+      this.#referred.length = 0;
+      partBegin = at + before;
+      at = partBegin + after;
+      referredBytes += bytes;
+      if (oldest === Infinity) {
+        oldest = request;
+        this.#outputs[this.#outputs.length - 1] = request;
+      }
     }
-    return at;
+    if (parts !== undefined) {
+      if (at > partBegin) parts.push(into.subarray(partBegin, at));
+      if (at === from) this.#outputs.pop();
+    }
+    return at - from;
+  }
+
+  /** The oldest output that was made of parts is no longer needed: TCP has it, or has ended. */
+  outputTaken(): void {
+    if (this.#outputs.shift() === Infinity) return;
+    if (this.#isDead) this.#flushQueue(this.#sends);
+    else this.#completeSends();
   }
 
   /** Writes the next segment at `at`. @returns its length, or -1 when there is none */
-  #segment(into: Buffer, at: number): number {
+  #segment(into: Buffer, at: number, mayRefer: boolean): number {
     if (this.#terminate !== null) {
       const content = this.#terminate;
       this.#terminate = null;
@@ -300,9 +356,9 @@ export class Stream {
     }
     switch (this.#next()) {
       case 'answer':
-        return this.#answer(into, at);
+        return this.#answer(into, at, mayRefer);
       case 'request':
-        return this.#request(into, at);
+        return this.#request(into, at, mayRefer);
       default:
         return -1;
     }
@@ -327,7 +383,7 @@ export class Stream {
     return this.#sends.field(this.#launched, WorkRequestField.opcode) !== Opcode.rdmaRead || reads < this.#readsMax;
   }
 
-  #answer(into: Buffer, at: number): number {
+  #answer(into: Buffer, at: number, mayRefer: boolean): number {
     const answer = this.#answers[0]!;
     const length = Math.min(answer.length - answer.done, this.#settings.ulpduMax - TAGGED_BYTES);
     const last = answer.done + length === answer.length;
@@ -338,7 +394,7 @@ export class Stream {
       // Taken back while the answer was under way.
       if (typeof bytes === 'string') {
         this.#owner.faulted(readRefusal(bytes));
-        return this.#segment(into, at);
+        return this.#segment(into, at, mayRefer);
       }
       into.set(bytes, at + TAGGED_BYTES);
     }
@@ -352,16 +408,21 @@ export class Stream {
     return TAGGED_BYTES + length;
   }
 
-  #request(into: Buffer, at: number): number {
+  #request(into: Buffer, at: number, mayRefer: boolean): number {
     const request = this.#launched;
     const opcode = this.#sends.field(request, WorkRequestField.opcode);
-    if (opcode === Opcode.rdmaRead) return this.#readRequest(into, at);
+    if (opcode === Opcode.rdmaRead) return this.#readRequest(into, at, mayRefer);
     const isWrite = opcode === Opcode.rdmaWrite;
     const header = isWrite ? TAGGED_BYTES : UNTAGGED_BYTES;
     const total = this.#sends.byteCount(request);
     const length = Math.min(total - this.#position, this.#settings.ulpduMax - header);
-    if (!this.#gather(request, this.#position, length, into, at + header)) {
-      return this.#failLocally(CompletionStatus.localProtection, into, at);
+    const refers = mayRefer && length >= REFERRED_BYTES_MIN;
+    const isThere = refers
+      ? this.#eachElement(request, this.#position, length, 0, (bytes) => this.#referred.push(bytes))
+      : this.#gather(request, this.#position, length, into, at + header);
+    if (!isThere) {
+      this.#referred.length = 0;
+      return this.#failLocally(CompletionStatus.localProtection, into, at, mayRefer);
     }
     const last = this.#position + length === total;
     const key = this.#sends.field(request, WorkRequestField.remoteKey);
@@ -380,17 +441,18 @@ export class Stream {
       this.#launched++;
       if (!isWrite) this.#sendMessage = (this.#sendMessage + 1) >>> 0;
       this.#answersTurn = true;
-      this.#completeSends();
+      // Memory that is referred to isn't free yet, which the output will say when it is made.
+      if (!refers) this.#completeSends();
     }
     return header + length;
   }
 
-  #readRequest(into: Buffer, at: number): number {
+  #readRequest(into: Buffer, at: number, mayRefer: boolean): number {
     const request = this.#launched;
     const length = this.#sends.byteCount(request);
-    if (this.#readsMax === 0) return this.#failLocally(CompletionStatus.remoteOperation, into, at);
+    if (this.#readsMax === 0) return this.#failLocally(CompletionStatus.remoteOperation, into, at, mayRefer);
     if (!this.#eachElement(request, 0, length, MemoryAccess.localWrite, () => {})) {
-      return this.#failLocally(CompletionStatus.localProtection, into, at);
+      return this.#failLocally(CompletionStatus.localProtection, into, at, mayRefer);
     }
     const read = { request, stag: this.#memory.newKey(), length, done: 0 };
     putUntagged(into, at, true, RdmapOpcode.readRequest, QueueNumber.readRequest, this.#readMessage, 0);
@@ -415,15 +477,12 @@ export class Stream {
   }
 
   /** The request that is next can't be sent. It ends after those before it; those that still wait are flushed. */
-  #failLocally(status: Status, into: Buffer, at: number): number {
+  #failLocally(status: Status, into: Buffer, at: number, mayRefer: boolean): number {
     this.#endStatus = vendorStatusOf(Terminate.localCatastrophic);
-    while (this.#sends.completed < this.#launched) {
-      this.#complete(this.#sends, CompletionStatus.flushed, 0, this.#endStatus);
-    }
-    this.#complete(this.#sends, status, 0, this.#endStatus);
+    this.#failed = { request: this.#launched, status };
     this.#ulpdu = Buffer.alloc(0);
     this.#owner.faulted(Terminate.localCatastrophic);
-    return this.#segment(into, at);
+    return this.#segment(into, at, mayRefer);
   }
 
   /** Copies a part of a request's elements. @returns false when they aren't all there */
@@ -620,7 +679,7 @@ export class Stream {
   /** Completes, in order, what is sent and doesn't wait for an answer. */
   #completeSends(): void {
     const sends = this.#sends;
-    const waitsFrom = this.#reads[0]?.request ?? this.#launched;
+    const waitsFrom = Math.min(this.#reads[0]?.request ?? this.#launched, this.#referredFrom());
     while (sends.completed < waitsFrom) {
       const isRead = sends.field(sends.completed, WorkRequestField.opcode) === Opcode.rdmaRead;
       this.#complete(sends, CompletionStatus.success, isRead ? sends.byteCount(sends.completed) : 0, 0);
@@ -634,8 +693,21 @@ export class Stream {
     this.#owner.complete(context, status, bytes, opcode, vendorStatus);
   }
 
+  /** The oldest work request whose memory TCP still refers to, or Infinity. */
+  #referredFrom(): number {
+    let oldest = Infinity;
+    for (const request of this.#outputs) oldest = Math.min(oldest, request);
+    return oldest;
+  }
+
+  /** Completes what is left, but nothing whose memory TCP refers to, nor what comes after that. */
   #flushQueue(queue: WorkRequests): void {
-    while (queue.completed < queue.posted) this.#complete(queue, CompletionStatus.flushed, 0, this.#endStatus);
+    const isSends = queue === this.#sends;
+    const end = isSends ? Math.min(queue.posted, this.#referredFrom()) : queue.posted;
+    while (queue.completed < end) {
+      const failed = isSends && this.#failed?.request === queue.completed ? this.#failed.status : null;
+      this.#complete(queue, failed ?? CompletionStatus.flushed, 0, this.#endStatus);
+    }
   }
 }
 

@@ -169,8 +169,8 @@ export class StartupReader {
 export const ULPDU_MAX = 0xffff;
 export const FPDU_MAX = 2 + ULPDU_MAX + 3 + 4;
 
-/** CRC32C, as MPA and iSCSI use it. */
-export const crc32c = (bytes: Uint8Array): number => checksum(bytes as Buffer);
+/** CRC32C, as MPA and iSCSI use it. @param before - of the bytes in front of these, when they are checked in parts */
+export const crc32c = (bytes: Uint8Array, before = 0): number => checksum(bytes as Buffer, before);
 
 /** Bytes of the FPDU around a ULPDU: length, padding to a multiple of four, checksum. */
 export const fpduBytes = (ulpduBytes: number): number => ((2 + ulpduBytes + 3) & ~3) + 4;
@@ -183,6 +183,35 @@ export function sealFpdu(into: Buffer, at: number, ulpduBytes: number, withCrc: 
   // Little-endian: the checksum's bits go out in the order in which the polynomial takes them.
   into.writeUInt32LE(withCrc ? crc32c(into.subarray(at, at + length - 4)) : 0, at + length - 4);
   return length;
+}
+
+/**
+ * As {@link sealFpdu}, but the last `payload` bytes of the ULPDU are elsewhere: what follows them is put where they would
+ * have begun.
+ *
+ * @returns bytes of the FPDU that are in `into`: those before the payload, then those after it
+ */
+export function sealFpduAround(
+  into: Buffer,
+  at: number,
+  ulpduBytes: number,
+  payload: readonly Uint8Array[],
+  payloadBytes: number,
+  withCrc: boolean,
+): { readonly before: number; readonly after: number } {
+  const before = 2 + ulpduBytes - payloadBytes;
+  const after = fpduBytes(ulpduBytes) - 2 - ulpduBytes;
+  into.writeUInt16BE(ulpduBytes, at);
+  const end = at + before + after - 4;
+  into.fill(0, at + before, end);
+  let checksum = 0;
+  if (withCrc) {
+    checksum = crc32c(into.subarray(at, at + before));
+    for (const part of payload) checksum = crc32c(part, checksum);
+    if (end > at + before) checksum = crc32c(into.subarray(at + before, end), checksum);
+  }
+  into.writeUInt32LE(checksum, end);
+  return { before, after };
 }
 
 /** Whether the checksum of a whole FPDU is right. */
