@@ -8,8 +8,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-import type { Measured, Order, Scenario, Transport } from './iwarp/end.ts';
-import { messageBytes } from './iwarp/end.ts';
+import { type Measured, messageBytes, type Order, type Scenario, type Transport } from './iwarp/exchange.ts';
 import type { Figure } from './measure.ts';
 
 const program = fileURLToPath(new URL('./iwarp/end.ts', import.meta.url));

@@ -4,72 +4,9 @@
  * It is told what to do by messages of its parent and answers each with one.
  */
 
-import { InternetEnd } from './net-end.ts';
+import type { End, Order, Transport } from './exchange.ts';
 import { IwarpEnd } from './iwarp-end.ts';
-
-export type Scenario = 'roundTrip' | 'messages' | 'writes' | 'echoes';
-export type Transport = 'net' | 'iwarp' | 'iwarp-crc';
-
-/** What a parent asks of an end. */
-export type Order =
-  /** Take connections; answered with the port. */
-  | { readonly serve: Scenario }
-  /** Make connections to `port` and measure for `ms`; answered with a {@link Measured}. */
-  | { readonly run: Scenario; readonly port: number; readonly connections: number; readonly ms: number }
-  /** Answered with the bytes that this process has in memory. */
-  | { readonly memory: true }
-  /** Close all connections; answered with 0. */
-  | { readonly close: true };
-
-/** What was done, and how long it took. */
-export interface Measured {
-  readonly count: number;
-  readonly seconds: number;
-  /** Median of a round trip, where it is measured. */
-  readonly p50Us: number;
-}
-
-/** Bytes of one message, by scenario. */
-export const messageBytes: Readonly<Record<Scenario, number>> = {
-  roundTrip: 64,
-  messages: 1024 * 1024,
-  writes: 1024 * 1024,
-  echoes: 1024,
-};
-/** Messages that are on their way at once, where many are. */
-export const WINDOW = 8;
-
-export interface End {
-  serve(scenario: Scenario): Promise<number>;
-  run(scenario: Scenario, port: number, connections: number, ms: number): Promise<Measured>;
-  close(): Promise<void>;
-}
-
-/** Round trips that were measured one by one. */
-export class RoundTrips {
-  readonly #us = new Float64Array(2_000_000);
-  #count = 0;
-  readonly #startMs = performance.now();
-  readonly #endMs: number;
-  #lastMs = this.#startMs;
-
-  constructor(ms: number) {
-    this.#endMs = this.#startMs + ms;
-  }
-
-  /** One is over, and the next begins. @returns false when it is enough */
-  next(): boolean {
-    const nowMs = performance.now();
-    this.#us[this.#count++] = (nowMs - this.#lastMs) * 1000;
-    this.#lastMs = nowMs;
-    return nowMs < this.#endMs && this.#count < this.#us.length;
-  }
-
-  measured(): Measured {
-    const sorted = this.#us.subarray(0, this.#count).sort();
-    return { count: this.#count, seconds: (this.#lastMs - this.#startMs) / 1e3, p50Us: sorted[this.#count >> 1]! };
-  }
-}
+import { InternetEnd } from './net-end.ts';
 
 async function obey(end: End, order: Order): Promise<unknown> {
   if ('serve' in order) return end.serve(order.serve);

@@ -30,7 +30,7 @@ import {
   WSA,
   WSA_FLAG_OVERLAPPED,
 } from '../../../machines/index.ts';
-import { type End, type Measured, messageBytes, RoundTrips, type Scenario, WINDOW } from './end.ts';
+import { type End, type Measured, messageBytes, RoundTrips, type Scenario, WINDOW } from './exchange.ts';
 
 /** A request that can be started again and again. */
 class Request extends WsaOverlapped {

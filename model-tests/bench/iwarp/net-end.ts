@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-import { type End, type Measured, messageBytes, RoundTrips, type Scenario, WINDOW } from './end.ts';
+import { type End, type Measured, messageBytes, RoundTrips, type Scenario, WINDOW } from './exchange.ts';
 
 export class InternetEnd implements End {
   #server: net.Server | null = null;
