@@ -46,7 +46,7 @@ import { eventObject } from './listening.ts';
 import { wsa } from './requirements.ts';
 import { handle, timer } from './surroundings.ts';
 
-const limits: Limits = {
+export const oneOfEach: Limits = {
   ...explorationLimits,
   startupsMax: 1,
   socketsMax: 1,
@@ -61,7 +61,7 @@ const limits: Limits = {
 const said = oneOf(0, WSA.WSAECONNREFUSED, WSA.WSAECONNRESET);
 
 /** The adapter's connector, and the peer at its other end. */
-function attempt(): MachineDefinition {
+export function attempt(): MachineDefinition {
   const contract = {
     context: {
       /** Why the peer's provider has refused this attempt; 0 when it has not. */
@@ -287,7 +287,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
   const answered = [{ send: 'dialler/answered', to: 0, with: ['error'] }] as const;
   return {
     name,
-    limits,
+    limits: oneOfEach,
     environment: {
       attempt: attempt(),
       dialler: dialler(),

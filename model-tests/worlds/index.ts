@@ -1,5 +1,6 @@
 /** The catalogue of worlds: what is asked, within which bounds, under which assumptions. */
 
+import { stateCalls } from './calls.ts';
 import { close } from './close.ts';
 import { connectingSide } from './connecting.ts';
 import { data } from './data.ts';
@@ -18,6 +19,7 @@ export * from './statements.ts';
 
 /** Those that the provider's machines are in. */
 const ofTheProvider: readonly CatalogWorld[] = [
+  ...stateCalls,
   ...data,
   ...firstMessage,
   ...close,
