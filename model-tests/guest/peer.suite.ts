@@ -10,9 +10,10 @@ import { Terminate, vendorStatusOf } from '../../driver/adapter/iwarp/terminate.
 import type { GuestCase } from './guest.ts';
 import type { Connection, RemoteMemory } from './peers/application.ts';
 import { decodeInfo, encodeInfo, INFO_BYTES } from './peers/messages.ts';
-import { ours, oursAt, siw, siwAt, withApplication, withRaw } from './peers/siw.ts';
-import { accepted, buildVerbsPeer, connected, pattern, VERBS_PORT as PORT, verbsPeer } from './peers/verbs.ts';
+import { wires } from './peers/wire.ts';
+import { accepted, buildVerbsPeer, connected, pattern, VERBS_PORT as PORT, verbsPeer } from './peers/c-peer.ts';
 
+const { iwarp } = wires;
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
@@ -24,9 +25,9 @@ const privateDataCases = (length: number): readonly GuestCase[] => [
   {
     name: `private data of ${length} bytes both ways: wsdirect listens`,
     run: () =>
-      withRaw(async (raw) => {
-        const listener = raw.listen(oursAt(PORT));
-        const peer = await verbsPeer('connect', ours.IPv4, PORT, ['send:1', 'wait'], { privateBytes: length });
+      iwarp.withRaw(async (raw) => {
+        const listener = raw.listen(iwarp.oursAt(PORT));
+        const peer = await verbsPeer('connect', iwarp.ours.IPv4, PORT, ['send:1', 'wait'], { privateBytes: length });
         const request = await raw.request();
         assert.equal(hex(request.privateData), hex(pattern(length)));
         const region = raw.register(new Uint8Array(16));
@@ -43,9 +44,9 @@ const privateDataCases = (length: number): readonly GuestCase[] => [
   {
     name: `private data of ${length} bytes both ways: wsdirect connects`,
     run: () =>
-      withRaw(async (raw) => {
-        const peer = await verbsPeer('listen', siw.IPv4, PORT, ['wait'], { privateBytes: length });
-        raw.connect(oursAt(0), siwAt(PORT), pattern(length));
+      iwarp.withRaw(async (raw) => {
+        const peer = await verbsPeer('listen', iwarp.theirs.IPv4, PORT, ['wait'], { privateBytes: length });
+        raw.connect(iwarp.oursAt(0), iwarp.theirsAt(PORT), pattern(length));
         const { privateData } = await raw.event('established');
         assert.equal(hex(privateData), hex(pattern(length)));
         raw.disconnect();
@@ -61,9 +62,9 @@ const tooMuchCases: readonly GuestCase[] = [
   {
     name: 'private data of 255 bytes, more than siw takes with revision 2: wsdirect connects, with revision 1',
     run: () =>
-      withRaw(async (raw) => {
-        const peer = await verbsPeer('listen', siw.IPv4, PORT, ['wait'], { privateBytes: 255 });
-        raw.connect(oursAt(0), siwAt(PORT), pattern(255));
+      iwarp.withRaw(async (raw) => {
+        const peer = await verbsPeer('listen', iwarp.theirs.IPv4, PORT, ['wait'], { privateBytes: 255 });
+        raw.connect(iwarp.oursAt(0), iwarp.theirsAt(PORT), pattern(255));
         const { privateData } = await raw.event('established');
         assert.equal(hex(privateData), hex(pattern(255)));
         raw.disconnect();
@@ -74,9 +75,9 @@ const tooMuchCases: readonly GuestCase[] = [
   {
     name: 'private data of 508 bytes, more than siw takes: wsdirect connects, and fails',
     run: () =>
-      withRaw(async (raw) => {
-        await verbsPeer('listen', siw.IPv4, PORT, []);
-        raw.connect(oursAt(0), siwAt(PORT), pattern(508));
+      iwarp.withRaw(async (raw) => {
+        await verbsPeer('listen', iwarp.theirs.IPv4, PORT, []);
+        raw.connect(iwarp.oursAt(0), iwarp.theirsAt(PORT), pattern(508));
         await raw.event('connectFailed');
       }),
   },
@@ -86,9 +87,9 @@ const rejectCases = (length: number): readonly GuestCase[] => [
   {
     name: `a rejection with ${length} bytes: wsdirect listens`,
     run: () =>
-      withRaw(async (raw) => {
-        const listener = raw.listen(oursAt(PORT));
-        const peer = await verbsPeer('connect', ours.IPv4, PORT, []);
+      iwarp.withRaw(async (raw) => {
+        const listener = raw.listen(iwarp.oursAt(PORT));
+        const peer = await verbsPeer('connect', iwarp.ours.IPv4, PORT, []);
         await raw.request();
         raw.reject(pattern(length));
         await peer.succeeds();
@@ -99,9 +100,9 @@ const rejectCases = (length: number): readonly GuestCase[] => [
   {
     name: `a rejection with ${length} bytes: wsdirect connects`,
     run: () =>
-      withRaw(async (raw) => {
-        const peer = await verbsPeer('reject', siw.IPv4, PORT, [], { privateBytes: length });
-        raw.connect(oursAt(0), siwAt(PORT), pattern(1));
+      iwarp.withRaw(async (raw) => {
+        const peer = await verbsPeer('reject', iwarp.theirs.IPv4, PORT, [], { privateBytes: length });
+        raw.connect(iwarp.oursAt(0), iwarp.theirsAt(PORT), pattern(1));
         const { privateData } = await raw.event('rejected');
         assert.equal(hex(privateData), hex(pattern(length)));
         await peer.succeeds();
@@ -128,9 +129,9 @@ const transferCases: readonly GuestCase[] = [
   {
     name: 'four reads at once: wsdirect reads',
     run: () =>
-      withApplication(async (application) => {
-        const peer = await verbsPeer('listen', siw.IPv4, PORT, ['offer', 'wait'], { memoryBytes: 4 * MIB });
-        const connection = await application.connect(ours.IPv4, siwAt(PORT));
+      iwarp.withApplication(async (application) => {
+        const peer = await verbsPeer('listen', iwarp.theirs.IPv4, PORT, ['offer', 'wait'], { memoryBytes: 4 * MIB });
+        const connection = await application.connect(iwarp.ours.IPv4, iwarp.theirsAt(PORT));
         const remote = await learn(connection);
         const memory = connection.memory(4 * MIB);
         const reads = [0, 1, 2, 3].map((index) => {
@@ -146,10 +147,10 @@ const transferCases: readonly GuestCase[] = [
   {
     name: 'four reads at once: siw reads',
     run: () =>
-      withApplication(async (application) => {
-        const listener = application.listen(oursAt(PORT));
+      iwarp.withApplication(async (application) => {
+        const listener = application.listen(iwarp.oursAt(PORT));
         const actions = ['send:1', 'learn', 'clear', `read:${MIB}:4`, 'verify', 'send:8'];
-        const peer = await verbsPeer('connect', ours.IPv4, PORT, actions, { memoryBytes: 4 * MIB });
+        const peer = await verbsPeer('connect', iwarp.ours.IPv4, PORT, actions, { memoryBytes: 4 * MIB });
         const connection = await application.accept(listener);
         const memory = connection.memory(4 * MIB);
         memory.set(pattern(4 * MIB));
@@ -165,10 +166,10 @@ const transferCases: readonly GuestCase[] = [
     name: '1 GiB of RDMA writes: wsdirect writes',
     timeoutMs: 200_000,
     run: () =>
-      withApplication(async (application) => {
+      iwarp.withApplication(async (application) => {
         const actions = ['clear', 'offer', 'receive:8', 'verify', 'send:8', 'wait'];
-        const peer = await verbsPeer('listen', siw.IPv4, PORT, actions, { memoryBytes: REGION });
-        const connection = await application.connect(ours.IPv4, siwAt(PORT));
+        const peer = await verbsPeer('listen', iwarp.theirs.IPv4, PORT, actions, { memoryBytes: REGION });
+        const connection = await application.connect(iwarp.ours.IPv4, iwarp.theirsAt(PORT));
         const remote = await learn(connection);
         const memory = connection.memory(REGION);
         memory.set(pattern(REGION));
@@ -195,10 +196,10 @@ const transferCases: readonly GuestCase[] = [
     name: '1 GiB of RDMA writes: siw writes',
     timeoutMs: 200_000,
     run: () =>
-      withApplication(async (application) => {
-        const listener = application.listen(oursAt(PORT));
+      iwarp.withApplication(async (application) => {
+        const listener = application.listen(iwarp.oursAt(PORT));
         const actions = ['send:1', 'learn', `write:${MIB}:1024:8`, 'send:8', 'wait'];
-        const peer = await verbsPeer('connect', ours.IPv4, PORT, actions, { memoryBytes: REGION });
+        const peer = await verbsPeer('connect', iwarp.ours.IPv4, PORT, actions, { memoryBytes: REGION });
         const connection = await application.accept(listener);
         const memory = connection.memory(REGION);
         const message = connection.memory(8);
@@ -220,7 +221,7 @@ const badKeyCases: readonly GuestCase[] = [
     (kind): GuestCase => ({
       name: `a ${kind} of siw with a key that is none ends the stream and touches nothing`,
       run: () =>
-        withRaw(async (raw) => {
+        iwarp.withRaw(async (raw) => {
           const { peer, memory } = await accepted(raw, [`bad-${kind}:1024`, 'wait']);
           await raw.event('disconnected');
           assert.equal(await raw.completion().then(({ status }) => status), CompletionStatus.flushed);
@@ -239,7 +240,7 @@ const badKeyCases: readonly GuestCase[] = [
   {
     name: 'a read of wsdirect with a key that is none ends with the reason',
     run: () =>
-      withRaw(async (raw) => {
+      iwarp.withRaw(async (raw) => {
         const { peer, region, target } = await connected(raw);
         raw.post(Opcode.rdmaRead, region, 0, 32, { ...target, key: ~target.key >>> 0 });
         assert.equal((await raw.completion()).status, CompletionStatus.remoteAccess);
@@ -250,7 +251,7 @@ const badKeyCases: readonly GuestCase[] = [
   {
     name: 'a write of wsdirect with a key that is none ends the stream',
     run: () =>
-      withRaw(async (raw) => {
+      iwarp.withRaw(async (raw) => {
         const { peer, region, target } = await connected(raw);
         raw.post(Opcode.rdmaWrite, region, 0, 32, { ...target, key: ~target.key >>> 0 });
         assert.equal((await raw.completion()).status, CompletionStatus.success);
@@ -264,7 +265,7 @@ const invalidateCases: readonly GuestCase[] = [
   {
     name: 'a send of siw that invalidates ends the key: its next write ends the stream',
     run: () =>
-      withRaw(async (raw) => {
+      iwarp.withRaw(async (raw) => {
         const { peer, memory, region } = await accepted(raw, ['send-invalidate:8', 'write:8:1', 'wait'], true);
         const { status, bytes, vendorStatus } = await raw.completion();
         assert.deepEqual({ status, bytes, vendorStatus }, { status: 0, bytes: 8, vendorStatus: region.remoteKey });
@@ -276,7 +277,7 @@ const invalidateCases: readonly GuestCase[] = [
   {
     name: 'a send of siw that invalidates what it may not ends the stream',
     run: () =>
-      withRaw(async (raw) => {
+      iwarp.withRaw(async (raw) => {
         const { peer } = await accepted(raw, ['send-invalidate:8', 'wait']);
         const { status, vendorStatus } = await raw.completion();
         assert.equal(status, CompletionStatus.flushed);
@@ -288,7 +289,7 @@ const invalidateCases: readonly GuestCase[] = [
   {
     name: 'a send of wsdirect that invalidates ends the key: its next write ends the stream',
     run: () =>
-      withRaw(async (raw) => {
+      iwarp.withRaw(async (raw) => {
         const { peer, target } = await connected(raw, ['receive:8']);
         const region = raw.register(pattern(8));
         raw.post(Opcode.rdmaWrite, region, 0, 8, target);

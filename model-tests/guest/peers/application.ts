@@ -2,8 +2,8 @@
  * An application on the provider interface whose peers are programs of other people: no protocol of its own, one
  * promise for each overlapped request.
  *
- * Theory of operation: the provider runs in an event loop, and what waits is looked at after each turn, so that a process
- * that waits sleeps.
+ * Theory of operation: the provider runs in an event loop, and what waits is looked at in each turn. Looking is a call,
+ * in which the provider may take the completion of another request; so whoever finds something has all look again.
  */
 
 import type { Adapter, SocketAddress } from '../../../driver/adapter/adapter.ts';
@@ -42,7 +42,6 @@ export class Application {
     this.host.start();
     const poll = (): number => {
       const done = this.host.poll();
-      // Each looks for its own, and finds another's on the way; so all look again after a turn that did nothing.
       for (const look of this.#waiting) look();
       return done;
     };
@@ -81,6 +80,7 @@ export class Application {
           const found = look();
           if (found === null) return;
           resolve(found);
+          this.#loop.nudge();
         } catch (error) {
           reject(error);
         }

@@ -7,10 +7,11 @@ import { CompletionStatus, Opcode } from '../../../driver/adapter/adapter.ts';
 import { type Program, run, start } from '../programs.ts';
 import { decodeInfo, encodeInfo, INFO_BYTES } from './messages.ts';
 import type { Raw } from './raw.ts';
-import { ours, oursAt, siw, siwAt } from './siw.ts';
+import { wires } from './wire.ts';
 
 const source = fileURLToPath(new URL('../../../native/peer/verbs-peer.c', import.meta.url));
 export const VERBS_PORT = 7300;
+const { iwarp } = wires;
 /** Memory of the guest. */
 const binary = '/run/verbs-peer';
 let built: Promise<string> | null = null;
@@ -52,8 +53,8 @@ export const pattern = (length: number): Uint8Array =>
 
 /** Has it connect to `raw`, learn where memory is, and then act. */
 export async function accepted(raw: Raw, actions: readonly string[], invalidate = false) {
-  const listener = raw.listen(oursAt(VERBS_PORT));
-  const peer = await verbsPeer('connect', ours.IPv4, VERBS_PORT, ['send:1', 'learn', ...actions]);
+  const listener = raw.listen(iwarp.oursAt(VERBS_PORT));
+  const peer = await verbsPeer('connect', iwarp.ours.IPv4, VERBS_PORT, ['send:1', 'learn', ...actions]);
   await raw.request();
   raw.adapter.stopListening(listener);
   const memory = new Uint8Array(4096);
@@ -71,8 +72,8 @@ export async function accepted(raw: Raw, actions: readonly string[], invalidate 
 
 /** Connects `raw` to it, which offers its memory and then acts. */
 export async function connected(raw: Raw, actions: readonly string[] = []) {
-  const peer = await verbsPeer('listen', siw.IPv4, VERBS_PORT, ['offer', ...actions, 'wait']);
-  raw.connect(oursAt(0), siwAt(VERBS_PORT), new Uint8Array(0));
+  const peer = await verbsPeer('listen', iwarp.theirs.IPv4, VERBS_PORT, ['offer', ...actions, 'wait']);
+  raw.connect(iwarp.oursAt(0), iwarp.theirsAt(VERBS_PORT), new Uint8Array(0));
   const messages = new Uint8Array(64);
   const region = raw.register(messages);
   raw.post(Opcode.receive, region, 0, INFO_BYTES);

@@ -1,0 +1,12 @@
+import { findLibrary } from '../../driver/adapter/verbs/library.ts';
+import { guestSuite } from './guest.ts';
+import { cases } from './verbs-interop.suite.ts';
+
+// Built outside: what the guest writes is lost.
+const library = findLibrary();
+if ('reason' in library) console.log(`the verbs adapter's tests will fail: ${library.reason}`);
+
+guestSuite('verbs against programs of others', new URL('verbs-interop.suite.ts', import.meta.url), cases, {
+  hosts: true,
+  within: 'h2',
+});
