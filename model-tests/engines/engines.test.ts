@@ -10,6 +10,7 @@ import { worlds } from '../worlds/index.ts';
 import { listenerProperties } from '../worlds/listener.ts';
 import { listening } from '../worlds/listening.ts';
 import { type EngineResult, missingTools } from './engine.ts';
+import { abcTools, runAbc } from './abc.ts';
 import { runSpin, spinLeadsTo, spinTools } from './spin.ts';
 
 /** A test that needs programs: without them it is skipped, and says so. */
@@ -114,5 +115,23 @@ describe('Spin', () => {
       assert.equal(theirs!.holds, verdicts.find(({ property: name }) => name === asked.name)!.holds);
       assert.equal(theirs!.holds, asked === property);
     }
+  });
+});
+
+describe('ABC', () => {
+  testWith(abcTools, 'an unbounded proof, whose invariant a SAT solver checks', async () => {
+    const { definition, properties } = named('start-up and clean-up');
+    const result = await runAbc(definition, properties, { how: 'pdr' });
+    assert.equal(result.verdict, 'proved');
+    assert.notEqual(result.clauses, 0);
+  });
+
+  testWith(abcTools, 'the shortest way to a seeded bug, with few states searched before', async () => {
+    const found = explore(lost, lostProperties);
+    const shortest = Math.min(...found.verdicts.filter(({ holds }) => !holds).map(({ path }) => path.length));
+    const { verdict, path } = await runAbc(lost, lostProperties, { how: { bmc: 10 }, learn: 200 });
+    assert.equal(verdict, 'broken');
+    assert.equal(path!.length, shortest);
+    assertBreaks(lost, lostProperties[0]!, path!);
   });
 });
