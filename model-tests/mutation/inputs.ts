@@ -53,9 +53,20 @@ export function watchInputs(system: System<string>, into: readonly Inputs[]): vo
   }
 }
 
+/** Effects that done twice in a row are as done once, and who says so. */
+const idempotent: Readonly<Record<string, string>> = {
+  disconnect: 'harmless when called twice (driver/adapter/adapter.ts)',
+  destroyConnector: 'without a connector there is nothing to destroy (driver/perform.ts)',
+  stopTimer: "no effect when it isn't running (driver/clock.ts)",
+  leaveQueue: 'who is in no list leaves none (machines/router.ts)',
+  leaveOrder: 'the same',
+  freeBuffers: 'what was freed is not there any more (driver/perform.ts)',
+  ignored: 'nothing',
+};
+
 /**
  * What a machine answers: whether, where to, with which memory and effects. Of several answers to one call the first
- * stands, so those behind it say nothing.
+ * stands, so those behind it say nothing; and what is idempotent says nothing when it is said again at once.
  */
 class Answerer {
   readonly #rows: MachineRows;
@@ -81,7 +92,9 @@ class Answerer {
       if (effect === this.#answer && isAnswered) continue;
       isAnswered ||= effect === this.#answer;
       const { length } = rows.machine.effects[effect]!.parameters;
-      effects.push(`${effect}(${this.#sink.buffer.subarray(at + 2, at + 2 + length)})`);
+      const said = `${effect}(${this.#sink.buffer.subarray(at + 2, at + 2 + length)})`;
+      if (said === effects.at(-1) && rows.machine.effects[effect]!.name in idempotent) continue;
+      effects.push(said);
     }
     if (!ordered) effects.sort();
     // Whose machine is over is a new row.

@@ -1,8 +1,9 @@
 /**
  * Judges mutants in pieces, and can be stopped at any time.
  *
- *     node model-tests/mutation/main.ts judge FILE [PART/PARTS]   judges what FILE has no verdict on, appends a line each
- *     node model-tests/mutation/main.ts sum FILE...               writes results.json from such files
+ *     node model-tests/mutation/main.ts judge FILE [PART/PARTS [EDGES]]
+ *                                                judges what FILE has no verdict on, in worlds of at most so many edges
+ *     node model-tests/mutation/main.ts sum EDGES FILE...   writes results.json from such files
  */
 
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
@@ -21,23 +22,25 @@ const verdictsIn = (file: string): Verdict[] =>
         .map((line) => JSON.parse(line) as Verdict)
     : [];
 
+const worldsUpTo = (edges: number) =>
+  worlds.filter(({ size }) => (size?.transitions ?? Number.POSITIVE_INFINITY) <= edges);
+
 if (task === 'judge') {
-  const [file = '', part = '0/1'] = rest;
+  const [file = '', part = '0/1', edges = 'Infinity'] = rest;
   const [number = 0, parts = 1] = part.split('/').map(Number);
   const known = new Set(verdictsIn(file).map(({ mutant }) => mutant));
-  const judge = new Judge();
+  const judge = new Judge({ worlds: worldsUpTo(Number(edges)) });
   for (const [index, mutant] of allMutants(explorationLimits).entries()) {
     if (index % parts !== number || known.has(mutant.name)) continue;
     appendFileSync(file, `${JSON.stringify(judge.judge(mutant))}\n`);
   }
 } else if (task === 'sum') {
-  const results = resultsOf(
-    rest.flatMap(verdictsIn),
-    worlds.map(({ name }) => name),
-  );
+  const [edges = 'Infinity', ...files] = rest;
+  const asked = worldsUpTo(Number(edges)).map(({ name }) => name);
+  const results = resultsOf(files.flatMap(verdictsIn), asked, allMutants(explorationLimits).length);
   writeResults(results);
   console.log(describeResults(results));
 } else {
-  console.error('node model-tests/mutation/main.ts judge FILE [PART/PARTS] | sum FILE...');
+  console.error('node model-tests/mutation/main.ts judge FILE [PART/PARTS [EDGES]] | sum EDGES FILE...');
   process.exitCode = 2;
 }

@@ -11,8 +11,10 @@ export interface MutationResults {
   readonly total: Readonly<Record<string, number>>;
   readonly operators: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly machines: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  /** Mutants that something was asked of, and nobody minded, with the worlds that were asked. */
-  readonly survivors: Readonly<Record<string, string>>;
+  /** Mutants that there are; not all of them need have been judged. */
+  readonly mutants: number;
+  /** Mutants that something was asked of, and nobody minded, with the worlds that were asked, and why. */
+  readonly survivors: Readonly<Record<string, { readonly worlds: string; readonly reason: string }>>;
   /** Mutants of places that no world and no run comes to. */
   readonly unreached: readonly string[];
   /** Mutants that no question tells from the original. */
@@ -21,7 +23,7 @@ export interface MutationResults {
 
 const file = new URL('results.json', import.meta.url);
 
-export function resultsOf(verdicts: readonly Verdict[], worlds: readonly string[]): MutationResults {
+export function resultsOf(verdicts: readonly Verdict[], worlds: readonly string[], mutants: number): MutationResults {
   const count = (key: (verdict: Verdict) => string): Record<string, Record<string, number>> => {
     const counts: Record<string, Record<string, number>> = {};
     for (const verdict of verdicts) {
@@ -38,13 +40,14 @@ export function resultsOf(verdicts: readonly Verdict[], worlds: readonly string[
       .sort();
   return {
     worlds,
+    mutants,
     total: count(() => 'all')['all'] ?? {},
     operators: count(({ operator }) => operator),
     machines: count(({ machine }) => machine),
     survivors: Object.fromEntries(
       verdicts
         .filter(({ by }) => by === 'survived')
-        .map(({ mutant, what }) => [mutant, what] as const)
+        .map(({ mutant, what }) => [mutant, { worlds: what, reason: reasonFor(mutant) }] as const)
         .sort(([left], [right]) => (left < right ? -1 : 1)),
     ),
     unreached: names('unreached'),
@@ -55,6 +58,38 @@ export function resultsOf(verdicts: readonly Verdict[], worlds: readonly string[
 export function writeResults(results: MutationResults): void {
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
 }
+
+/** Why nobody minds some survivors: the first that fits. Others are places where a property is missing. */
+const reasons: readonly (readonly [pattern: RegExp, reason: string])[] = [
+  [
+    /: actions swapped \(/,
+    'no world and no run tells the two orders apart: what the two ask for are different machines and objects',
+  ],
+  [
+    /stopTimer/,
+    'a timer that runs on expires in a state that ignores it, or is replaced; no world has these states with a timer to look at',
+  ],
+  [
+    /networkEvents .*socket\.stopped/,
+    'a record that has stopped is read by nobody, and is new when its socket is freed',
+  ],
+  [
+    /(loseRequests|breakRequests)\.error/,
+    'an error that no request gets: there is none that the adapter has, or each has got its own before',
+  ],
+  [
+    /loseRequests\)$|haltQueues\)$|handOverReceives\)$/,
+    'nothing is left for it to do: the step before it has done the same',
+  ],
+  [
+    /assignment \w+ \((attached|reason|pieces|fence|bytes|error|head)/,
+    'memory that is not looked at again in the states that follow',
+  ],
+];
+
+/** Why nobody minds that a mutant survives; `a property is missing` where nobody knows. */
+export const reasonFor = (mutant: string): string =>
+  reasons.find(([pattern]) => pattern.test(mutant))?.[1] ?? 'a property is missing';
 
 /** The last results that were written. @throws when there are none */
 export function readResults(): MutationResults {
@@ -70,7 +105,7 @@ export function scoreOf(counts: Readonly<Record<string, number>>): { all: number
 }
 
 /** A line for each machine and each operator, and one for all. */
-export function describeResults({ total, operators, machines }: MutationResults): string {
+export function describeResults({ total, operators, machines, mutants, worlds, survivors }: MutationResults): string {
   const percent = (part: number, whole: number) => (whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`);
   const line = (name: string, counts: Readonly<Record<string, number>>): string => {
     const { all, properties, found } = scoreOf(counts);
@@ -84,5 +119,8 @@ export function describeResults({ total, operators, machines }: MutationResults)
     ...Object.entries(machines).map(([name, counts]) => line(name, counts)),
     ...Object.entries(operators).map(([name, counts]) => line(name, counts)),
     line('all', total),
+    '',
+    `${Object.values(total).reduce((sum, count) => sum + count, 0)} of ${mutants} mutants, judged in ${worlds.length} worlds: ${worlds.join('; ')}`,
+    ...Object.entries(survivors).map(([name, { reason }]) => `survives: ${name}: ${reason}`),
   ].join('\n');
 }

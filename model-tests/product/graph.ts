@@ -24,13 +24,16 @@ export interface ProductGraph {
 /** Edges of `graph`. */
 export const edgeCount = ({ start, states }: ProductGraph): number => start[states]!;
 
+/** More would not fit into what a test may take. */
+const STATES_MAX = 2_000_000;
+
 /**
- * Explores `definition` to its end.
+ * Explores `definition`.
  *
- * @param statesMax - most states that are wanted
- * @throws Error when there are more, and what a broken world throws
+ * @param edgesMax - edges after which it stops: what it has not expanded by then has no edges
+ * @throws Error when there are too many states, and what a broken world throws
  */
-export function productGraph(definition: WorldDefinition, statesMax = 2_000_000): ProductGraph {
+export function productGraph(definition: WorldDefinition, edgesMax = Number.POSITIVE_INFINITY): ProductGraph {
   const world = new World(definition);
   const layout = new Layout(world);
   const successors = makeSuccessors(world, layout);
@@ -48,7 +51,7 @@ export function productGraph(definition: WorldDefinition, statesMax = 2_000_000)
     const found = known.get(key);
     if (found !== undefined) return found;
     const state = known.size;
-    if (state === statesMax) throw new Error(`world '${definition.name}' has more than ${statesMax} states`);
+    if (state === STATES_MAX) throw new Error(`world '${definition.name}' has more than ${STATES_MAX} states`);
     known.set(key, state);
     if ((state + 1) * width > words.length) {
       words = grown(words);
@@ -60,7 +63,7 @@ export function productGraph(definition: WorldDefinition, statesMax = 2_000_000)
   successors.initial(scratch, 0);
   add();
   for (let state = 0; state < known.size; state++) {
-    const count = successors.enabled(words, state * width, enabled);
+    const count = edges < edgesMax ? successors.enabled(words, state * width, enabled) : 0;
     for (let index = 0; index < count; index++) {
       successors.fire(enabled[index]!, words, state * width, scratch, 0);
       if (edges === to.length) {

@@ -4,7 +4,7 @@ import type { ProviderOptions } from '../../driver/index.ts';
 import { worlds } from '../worlds/index.ts';
 import { productGraph } from './graph.ts';
 import { play } from './play.ts';
-import { isCommand, Scribe } from './predict.ts';
+import { isCommand, obstacleTo, Scribe } from './predict.ts';
 import type { Script } from './script.ts';
 import { type Tours, toursOf } from './tours.ts';
 
@@ -36,7 +36,7 @@ export interface ProductTests {
 /**
  * Makes the tests of the world `name`: the same each time.
  *
- * @param edgesMax - most edges that paths have to take
+ * @param edgesMax - edges, the first ones, that paths have to take; the rest of the world is not looked at
  * @throws Error when there is no such world
  */
 export function productTests(name: string, edgesMax?: number): ProductTests {
@@ -45,10 +45,13 @@ export function productTests(name: string, edgesMax?: number): ProductTests {
     throw new Error(`no world '${name}'; there are: ${worlds.map((each) => `'${each.name}'`).join(', ')}`);
   }
   const { definition } = world;
-  const graph = productGraph(definition);
-  // Where there is no command for the way to the initial state there is none for anything.
-  const isBegun = (definition.start ?? []).every(({ send }) => isCommand(send));
-  const tours = toursOf(graph, (send) => isBegun && isCommand(send), edgesMax);
+  const graph = productGraph(definition, edgesMax);
+  const obstacle = obstacleTo(definition);
+  const tours = toursOf(
+    graph,
+    (send) => obstacle ?? (isCommand(send) ? null : `no command does what ${send} does`),
+    edgesMax,
+  );
   const { paths } = tours;
   let scribe: Scribe | null = null;
   return {

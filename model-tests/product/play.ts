@@ -7,6 +7,8 @@ import {
   AdapterStatus,
   type ConnectionEvent,
   CompletionStatus,
+  encodeDescriptor,
+  type Handle,
   limits as driverLimits,
   Opcode,
   out,
@@ -74,8 +76,13 @@ const connectStatus: Readonly<Record<number, number>> = {
 
 const networkEvents: Readonly<Record<string, number>> = { nothing: 0, accept: FD_ACCEPT, connect: FD_CONNECT };
 
+type Transfer = 'send' | 'receive' | 'write' | 'read';
+const calls = { send: 'WSPSend', receive: 'WSPRecv', write: 'WSPRdmaWrite', read: 'WSPRdmaRead' } as const;
+const opcodes = { send: Opcode.send, receive: Opcode.receive, write: Opcode.rdmaWrite, read: Opcode.rdmaRead } as const;
+
 interface Request {
-  readonly kind: 'send' | 'receive';
+  readonly kind: Transfer;
+  readonly owner: string;
   readonly overlapped: WsaOverlapped;
   readonly memory: Uint8Array;
   started: boolean;
@@ -106,7 +113,8 @@ class Player {
   /** What is registered on a socket. */
   readonly #memoryOf = new Map<string, Uint8Array>();
   readonly #requests = new Map<string, Request>();
-  readonly #works = new Map<string, Posted>();
+  readonly #works = new Map<string, readonly Posted[]>();
+  readonly #handleOf = new Map<string, Handle>();
   readonly #running = new Map<string, number>();
   #expired = -1;
   #nextHandle = 0x1000n;
@@ -167,7 +175,7 @@ class Player {
     this.#seen = [];
     this.#results = [];
     this.#posts = [];
-    return this.#current.command.split(' ');
+    return this.#current.command.replaceAll(/ \(.*\)/g, '').split(' ');
   }
 
   /** Judges the command at hand. */
@@ -183,8 +191,12 @@ class Player {
 
   #next(): void {
     const words = this.#begin();
+    const { command } = this.#current;
     try {
       this.#execute(words[0]!, words.slice(1));
+      for (const [, socket] of command.matchAll(/\((\w) has room\)/g)) {
+        for (const [connector, of] of this.#connectors) if (of === socket) this.#adapter.unfill(connector);
+      }
     } catch (error) {
       if (error instanceof Mismatch) throw error;
       throw new Mismatch(this.#message(error instanceof Error ? error.message : String(error)), { cause: error });
@@ -288,20 +300,29 @@ class Player {
           );
         });
       case 'register': {
-        const memory = new Uint8Array(REGION_BYTES);
+        const memory = this.#memories.get(b) ?? new Uint8Array(REGION_BYTES);
         this.#memories.set(b, memory);
         this.#memoryOf.set(a, memory);
-        return result('WSPRegisterMemory', () =>
-          provider.WSPRegisterMemory(socket(), memory, memory.length, MEM_READWRITE, this.#errno),
-        );
+        return result('WSPRegisterMemory', () => {
+          const handle = provider.WSPRegisterMemory(socket(), memory, memory.length, MEM_READWRITE, this.#errno);
+          if (this.#errno.value === 0) this.#handleOf.set(a, handle);
+        });
       }
+      case 'deregister':
+        return result('WSPDeregisterMemory', () =>
+          provider.WSPDeregisterMemory(socket(), b === 'unknown' ? 0x7777n : this.#handleOf.get(a)!, this.#errno),
+        );
       case 'send':
       case 'receive':
-        return this.#transfer(verb, socket(), a, b, c);
+      case 'write':
+      case 'read':
+        return this.#transfer(verb, socket(), a, b, c, Number(more[0] ?? 1));
+      case 'fail':
+        return this.#end(a, CompletionStatus.localProtection);
       case 'complete':
         return a === 'first' ? this.#complete(`first ${b}`, Number(more[0] ?? 0)) : this.#complete(a, Number(c || 0));
       case 'flush':
-        return this.#flush(a === 'first' ? `first ${b}` : a);
+        return this.#end(a === 'first' ? `first ${b}` : a, CompletionStatus.flushed);
       case 'refused':
         return this.#event({
           type: 'rejected',
@@ -313,7 +334,10 @@ class Player {
       case 'unanswered':
         return this.#event({ type: 'connectFailed', connector: this.#connectorOf(a) });
       case 'obstruct':
+        if (a.startsWith('b')) return this.#adapter.refuseRegistration(this.#memories.get(a)!);
         return this.#adapter.refuseConnect(connectStatus[Number(a)]!);
+      case 'fill':
+        return this.#adapter.fill(this.#connectorOf(a));
       case 'disconnected':
         return this.#event({ type: 'disconnected', connector: this.#connectorOf(a) });
       case 'remove':
@@ -366,55 +390,75 @@ class Player {
     this.#results.push(`WSPAccept = ${this.#errno.value}`);
   }
 
-  #transfer(kind: 'send' | 'receive', s: Socket, owner: string, name: string, how: string): void {
+  #transfer(kind: Transfer, s: Socket, owner: string, name: string, how: string, pieces: number): void {
     const slice = SLICE_BYTES * Number(name.slice(1));
-    const memory = this.#memoryOf.get(owner)!.subarray(slice, slice + (kind === 'send' ? SEND_BYTES : SLICE_BYTES));
+    const length = kind === 'receive' ? SLICE_BYTES : SEND_BYTES;
+    const memory = this.#memoryOf.get(owner)!.subarray(slice, slice + length);
     const overlapped = new WsaOverlapped();
     overlapped.hEvent = how === 'polled' ? 1n : 0x20n;
-    const request: Request = { kind, overlapped, memory, started: false, said: '' };
+    const request: Request = { kind, owner, overlapped, memory, started: false, said: '' };
     this.#requests.set(name, request);
-    const buffers = [{ len: memory.length, buf: memory }];
+    // As many elements as make so many pieces: all but the last piece are full.
+    const count = (pieces - 1) * this.#adapter.capabilities.elementsMax + 1;
+    const size = Math.floor(length / count);
+    const buffers = Array.from({ length: count }, (_, index) => {
+      const buf = memory.subarray(index * size, index === count - 1 ? length : (index + 1) * size);
+      return { len: buf.length, buf, handle: this.#handleOf.get(owner) ?? 0n };
+    });
     const provider = this.#provider;
-    if (kind === 'send') provider.WSPSend(s, buffers, 1, null, 0, overlapped, null, null, this.#errno);
-    else provider.WSPRecv(s, buffers, 1, null, out(0), overlapped, null, null, this.#errno);
-    request.started = this.#errno.value === 997;
-    this.#results.push(`${kind === 'send' ? 'WSPSend' : 'WSPRecv'} = ${this.#errno.value}`);
+    const none = [null, null] as const;
+    if (kind === 'send') provider.WSPSend(s, buffers, count, null, 0, overlapped, ...none, this.#errno);
+    else if (kind === 'receive') provider.WSPRecv(s, buffers, count, null, out(0), overlapped, ...none, this.#errno);
+    else {
+      const call = kind === 'write' ? provider.WSPRdmaWrite : provider.WSPRdmaRead;
+      const there = { access: 3, address: 0x20_0000, length: REGION_BYTES, key: 99, id: 1n };
+      const descriptor = encodeDescriptor(there);
+      const target = [descriptor, descriptor.length, 0, null, 0] as const;
+      call.call(provider, s, buffers, count, ...target, overlapped, ...none, this.#errno);
+    }
+    request.started = this.#errno.value === WSA.WSA_IO_PENDING;
+    this.#results.push(`${calls[kind]} = ${this.#errno.value}`);
   }
 
   #posted(work: Posted): void {
     const name = this.#nameOf(work);
-    this.#works.set(name, work);
-    this.#posts.push(`post ${name}`);
+    this.#works.set(name, [...(this.#works.get(name) ?? []), work]);
+    this.#posts.push(`post ${name}${work.fence ? ' fenced' : ''}`);
   }
 
   #nameOf(work: Posted): string {
     const first = work.elements[0]!;
     const memory = this.#adapter.memoryAt(first);
     for (const [name, request] of this.#requests) {
-      if (request.memory.buffer !== memory.buffer || request.memory.byteOffset !== memory.byteOffset) continue;
-      if (request.memory.length !== memory.length) throw new Error(`${name} is posted with ${memory.length} bytes`);
-      if ((work.opcode === Opcode.send) !== (request.kind === 'send'))
-        throw new Error(`${name} is posted as another kind`);
+      if (request.memory.buffer !== memory.buffer) continue;
+      const offset = memory.byteOffset - request.memory.byteOffset;
+      if (offset < 0 || offset >= request.memory.length) continue;
+      const { kind } = request;
+      if (opcodes[kind] !== work.opcode) throw new Error(`${name} is posted as another kind`);
       return name;
     }
     return `first ${this.#connectors.get(work.connector)}`;
   }
 
-  #complete(name: string, message: number): void {
-    const work = this.#works.get(name);
+  /** Takes the oldest work request of a request, or the private first receive, out of the adapter. */
+  #take(name: string): Posted {
+    const [work, ...rest] = this.#works.get(name) ?? [];
     if (work === undefined) throw new Error(`${name} is not at the adapter`);
-    this.#works.delete(name);
+    this.#works.set(name, rest);
+    return work;
+  }
+
+  #complete(name: string, message: number): void {
+    const work = this.#take(name);
     const bytes = messageBytes(message);
     if (message > 0) this.#adapter.memoryAt(work.elements[0]!).fill(message, 0, bytes);
     this.#adapter.complete(work, CompletionStatus.success, bytes);
     this.#turn();
   }
 
-  #flush(name: string): void {
-    const work = this.#works.get(name);
-    if (work === undefined) throw new Error(`${name} is not at the adapter`);
-    this.#works.delete(name);
-    this.#adapter.complete(work, CompletionStatus.flushed, 0);
+  /** A work request ends otherwise than with success. */
+  #end(name: string, status: number): void {
+    this.#adapter.complete(this.#take(name), status, 0);
     this.#turn();
   }
 
@@ -494,7 +538,7 @@ class Player {
   /** @throws Error when the memory does not hold what is said to be in it */
   #moved({ kind, memory }: Request, error: number, bytes: number): string {
     if (error !== 0) return bytes === 0 ? moved(error, kind, 0) : `${bytes} bytes`;
-    if (kind === 'send') return bytes === memory.length ? 'all' : `${bytes} bytes`;
+    if (kind !== 'receive') return bytes === memory.length ? 'all' : `${bytes} bytes`;
     const message = bytes / 10;
     if (!memory.subarray(0, bytes).every((byte) => byte === message)) return `message ${message}, not in its place`;
     return moved(error, kind, message);

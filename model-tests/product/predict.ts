@@ -5,7 +5,7 @@
  * end of a turn, and a call's result is had last, so within one command these come behind: result, posts, structures.
  */
 
-import { explorationLimits, M } from '../../machines/index.ts';
+import { explorationLimits, M, WSA } from '../../machines/index.ts';
 import { Layout, type Rule, World, type WorldDefinition } from '../explorer/index.ts';
 import { type Line, type Script, socketName } from './script.ts';
 
@@ -65,10 +65,10 @@ interface Command {
 }
 
 const transfer =
-  (kind: 'send' | 'receive', call: string) =>
-  ({ memory, socket, parameters: [, request = 0, polled = 0] }: Happening): [string, string] => {
+  (kind: 'send' | 'receive' | 'write' | 'read', call: string) =>
+  ({ memory, socket, parameters: [, request = 0, polled = 0, pieces = 1] }: Happening): [string, string] => {
     memory.requests[request] = kind;
-    return [`${kind} ${socket} r${request} ${flags[polled]}`, call];
+    return [`${kind} ${socket} r${request} ${flags[polled]}${pieces > 1 ? ` ${pieces} pieces` : ''}`, call];
   };
 const close = ({ socket }: Happening): [string, string] => [`close ${socket}`, 'WSPCloseSocket'];
 const listen = ({ socket, parameters: [backlog] }: Happening): [string, string] => [
@@ -135,6 +135,18 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'caller/close': close,
   'caller/send': transfer('send', 'WSPSend'),
   'caller/receive': transfer('receive', 'WSPRecv'),
+  'caller/write': transfer('write', 'WSPRdmaWrite'),
+  'caller/read': transfer('read', 'WSPRdmaRead'),
+  'memory/register': ({ row, socket }) => [`register ${socket} b${row}`, 'WSPRegisterMemory'],
+  'memory/deregister': ({ row, socket }) => [`deregister ${socket} b${row}`, 'WSPDeregisterMemory'],
+  'memory/release': ({ row, socket }) => [`deregister ${socket} b${row}`, 'WSPDeregisterMemory'],
+  'memory/deregisterUnknown': ({ socket }) => [`deregister ${socket} unknown`, 'WSPDeregisterMemory'],
+  'memory/obstruct': ({ row }) => [`obstruct b${row}`],
+  'link/fill': ({ socket }) => [`fill ${socket}`],
+  'work/piece': ({ row, work }) => [`complete ${work(row)}`],
+  'work/fail': ({ row, work }) => [`fail ${work(row)}`],
+  'work/denied': ({ row, work }) => [`network: ${work(row)} can't be carried out`],
+  'channel/answer': ({ socket }) => [`network: ${socket} is read`],
   'channel/deliver': ({ socket }) => [`network: a message arrives at ${socket}`],
   'link/arrive': ({ socket }) => [`network: ${socket} learns of the loss`],
   'link/fail': ({ socket }) => [`network: the link of ${socket} fails`],
@@ -176,6 +188,15 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
 
 /** Whether there is a command for what `send` begins. */
 export const isCommand = (send: string): boolean => commands[send] !== undefined;
+
+/** Why no script can be made of a world; null when it can. */
+export function obstacleTo({ start = [], performs }: WorldDefinition): string | null {
+  const unknown = start.find(({ send }) => !isCommand(send));
+  if (unknown !== undefined) return `it begins with ${unknown.send}, which no command does`;
+  // A script's calls are rules: one that an effect makes would be one that nobody has written down.
+  const called = performs['overlapped/told']?.find(({ send }) => send.startsWith('caller/'));
+  return called === undefined ? null : 'its calls are made inside up-calls, of themselves';
+}
 
 /** Writes scripts of one world. */
 export class Scribe {
@@ -231,15 +252,29 @@ export class Scribe {
     this.#seen = [];
     this.#posts = [];
     this.#result = null;
+    const full = [0, 1].filter((row) => this.#isFull(row));
     happen();
     if (this.#result !== null && call === 'WSPCloseSocket' && refusal !== 0) this.#result = String(refusal);
+    // The worlds have one refusal for memory that is not registered; RDMA names it by handle, and a handle that is none is
+    // WSAEINVAL (7.4).
+    if (this.#result === String(WSA.WSAEFAULT) && call.startsWith('WSPRdma')) this.#result = String(WSA.WSAEINVAL);
     const result = this.#result === null ? [] : [`${call} = ${this.#result}`];
     if (command === '') return;
-    this.#lines.push({ command, expected: [...this.#seen, ...result, ...this.#posts, ...this.#structures()] });
+    // Who plays the adapter can't see that the network has taken its obstacle away.
+    const cleared = full.filter((row) => !this.#isFull(row)).map((row) => ` (${socketName(row)} has room)`);
+    this.#lines.push({
+      command: command + cleared.join(''),
+      expected: [...this.#seen, ...result, ...this.#posts, ...this.#structures()],
+    });
   }
 
   #field(machine: string, row: number, name: string): number {
     return this.#world.system.rows[this.#world.names.indexOf(machine)]!.context(row)[name]!;
+  }
+  /** Whether the adapter has no room for what is posted next on a socket's connection. */
+  #isFull(row: number): boolean {
+    const link = this.#world.system.rows[this.#world.names.indexOf('link')];
+    return link !== undefined && link.context(row)['full'] === 1;
   }
   #state(machine: string, row: number): string {
     return this.#world.system.rows[this.#world.names.indexOf(machine)]!.stateName(row);
@@ -336,8 +371,14 @@ export class Scribe {
       case 'connectionRequest/forget':
         if (this.#memory.arrivals.delete(row)) see(`adapter destroy p${row}`);
         return;
+      case 'link/noRoom': {
+        // The first work request of several is refused, and the others are not tried.
+        const first = this.#posts.findLastIndex((line) => !line.startsWith(`post r${a0}`)) + 1;
+        this.#posts.length = Math.min(this.#posts.length, first + 1);
+        return;
+      }
       case 'overlappedRequest/postWork':
-        this.#posts.push(`post r${row}`);
+        for (let piece = 0; piece < a1; piece++) this.#posts.push(`post r${row}${a0 === 1 ? ' fenced' : ''}`);
         return;
       case 'overlappedRequest/completeOverlappedRequest':
         return void see(`WPUCompleteOverlappedRequest r${row} ${a0} ${moved(a0, this.#memory.requests[row]!, a1)}`);

@@ -68,6 +68,8 @@ export class ScriptedAdapter implements Adapter {
   readonly #withdrawn = new Set<number>();
   #completion: readonly number[] | null = null;
   #event: ConnectionEvent | null = null;
+  readonly #full = new Set<number>();
+  readonly #unwanted = new Set<Uint8Array>();
   #refuseListen = false;
   #connectStatus = 0;
   #nextId = 1;
@@ -119,6 +121,20 @@ export class ScriptedAdapter implements Adapter {
     this.#withdrawn.add(connector);
   }
 
+  /** The next work request for a connector is refused for want of room. */
+  fill(connector: number): void {
+    this.#full.add(connector);
+  }
+
+  unfill(connector: number): void {
+    this.#full.delete(connector);
+  }
+
+  /** The next registration of `memory` is refused for want of resources. */
+  refuseRegistration(memory: Uint8Array): void {
+    this.#unwanted.add(memory);
+  }
+
   /** The next listener is refused for want of resources. */
   refuseListen(): void {
     this.#refuseListen = true;
@@ -165,7 +181,11 @@ export class ScriptedAdapter implements Adapter {
     if (!this.#domains.delete(domain)) throw new Error(`protection domain ${domain} is freed and not there`);
     this.#listener.domain('free', domain);
   }
-  registerMemory(_domain: number, memory: Uint8Array): MemoryRegion {
+  registerMemory(_domain: number, memory: Uint8Array): MemoryRegion | number {
+    if (this.#unwanted.delete(memory)) {
+      this.#listener.memory('register', memory);
+      return AdapterStatus.outOfResources;
+    }
     const id = this.#nextId++;
     const address = this.#nextAddress;
     this.#nextAddress += memory.length;
@@ -224,6 +244,7 @@ export class ScriptedAdapter implements Adapter {
     this.#listener.connector('destroy', connector);
   }
   #gone(connector: number): void {
+    this.#full.delete(connector);
     if (!this.#connectors.delete(connector)) throw new Error(`connector ${connector} is destroyed and not there`);
   }
 
@@ -234,6 +255,7 @@ export class ScriptedAdapter implements Adapter {
       const connector = words[base + WorkRequestField.connector]!;
       if (!this.#connectors.has(connector))
         throw new Error(`work is posted to connector ${connector}, which is not there`);
+      const isFull = this.#full.delete(connector);
       this.#listener.posted({
         connector,
         context: words[base + WorkRequestField.context]!,
@@ -244,6 +266,7 @@ export class ScriptedAdapter implements Adapter {
           return { key: words[at]!, length: words[at + 1]!, address: words[at + 2]! + words[at + 3]! * 0x1_0000_0000 };
         }),
       });
+      if (isFull) return index;
     }
     return count;
   }

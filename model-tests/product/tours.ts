@@ -76,6 +76,18 @@ function orders({ layout, world }: ProductGraph) {
   };
 }
 
+const POSTED_LATER = 'the driver posts at the end of its turn, and so is refused after the completion that made room';
+
+/** Why a driver can't take some edges of worlds whose adapter can be full; null for other worlds. */
+function postsAtOnce({ layout, world }: ProductGraph) {
+  const full = (layout.rows.get('link') ?? []).flatMap(({ fields }) => fields.get('full') ?? []);
+  if (full.length === 0) return null;
+  const completes = world.rules.map(({ send }) => send === 'work/complete' || send === 'work/piece');
+  /** The place that a completion gives back is taken by a request that the adapter refuses. */
+  return (rule: number, words: Int32Array, from: number, to: number): boolean =>
+    completes[rule]! && full.some((cell) => read(cell, words, from) === 1 && read(cell, words, to) === 0);
+}
+
 /** Pairs of state and order, and the edges between them; `edge` numbers those of the product graph. */
 interface Extended {
   readonly count: number;
@@ -86,10 +98,11 @@ interface Extended {
   readonly parent: readonly number[];
 }
 
-function extend(graph: ProductGraph, isDriven: (send: string) => boolean, reasons: (string | null)[]): Extended {
+function extend(graph: ProductGraph, whyNot: (send: string) => string | null, reasons: (string | null)[]): Extended {
   const { layout, words, start, to, rule } = graph;
   const order = orders(graph);
-  const undriven = graph.world.rules.map(({ send }) => (isDriven(send) ? null : `no command does what ${send} does`));
+  const undriven = graph.world.rules.map(({ send }) => whyNot(send));
+  const refusedLater = postsAtOnce(graph);
   const list: Order[] = [order?.initial(words) ?? { due: '', running: '' }];
   const orderIds = new Map<string, number>([[`${list[0]!.due}|${list[0]!.running}`, 0]]);
   const nodes = new Map<number, number>([[0, 0]]);
@@ -106,6 +119,10 @@ function extend(graph: ProductGraph, isDriven: (send: string) => boolean, reason
       const next = to[edge]!;
       if (undriven[rule[edge]!] !== null) {
         reasons[edge] = undriven[rule[edge]!]!;
+        continue;
+      }
+      if (refusedLater?.(rule[edge]!, words, state * layout.words, next * layout.words) === true) {
+        reasons[edge] = POSTED_LATER;
         continue;
       }
       let orderId = orderOf[node]!;
@@ -139,18 +156,18 @@ function extend(graph: ProductGraph, isDriven: (send: string) => boolean, reason
 }
 
 /**
- * @param isDriven - whether a driver can be made to do what begins with an event
+ * @param whyNot - why a driver can't be made to do what begins with an event; null when it can
  * @param edgesMax - most edges that paths have to take: the first ones, which are those near the initial state
  */
 export function toursOf(
   graph: ProductGraph,
-  isDriven: (send: string) => boolean,
+  whyNot: (send: string) => string | null,
   edgesMax = Number.POSITIVE_INFINITY,
 ): Tours {
   const { rule, start, states } = graph;
   const edges = edgeCount(graph);
   const reasons = new Array<string | null>(edges).fill(null);
-  const extended = extend(graph, isDriven, reasons);
+  const extended = extend(graph, whyNot, reasons);
   const taken = new Uint8Array(edges);
   let covered = 0;
   const paths: number[][] = [];
