@@ -106,6 +106,20 @@ const cleaning = connectedPair({
   removal: true,
   cleanup: true,
 });
+/** The same with as little as there can be. */
+const few: readonly PairRequest[] = [
+  { socket: 0, kind: 'send', place: 0 },
+  { socket: 1, kind: 'receive', place: 0 },
+];
+const little = connectedPair({
+  name: 'one message, and whatever can happen',
+  requests: few,
+  closing: true,
+  failing: true,
+  removal: true,
+  cleanup: true,
+  upcallsFail: true,
+});
 const provider = row('provider', 0);
 const bounds = 'a send and a receive of each of two sockets';
 
@@ -182,5 +196,43 @@ export const close: readonly CatalogWorld[] = [
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-08'],
     size: { states: 52_730, transitions: 328_610, depth: 17 },
+  },
+  {
+    name: little.name,
+    question: 'Does one message end rightly at both ends, whatever else happens?',
+    bounds: 'a send and a receive, called when it comes; closed, lost, removed and cleaned up in any order',
+    effort: 'quick',
+    definition: little,
+    properties: [
+      ...requestProperties(few).filter(({ name }) => !name.startsWith('S-13')),
+      ...closingProperties(few),
+      leadsTo(
+        'L-10: the last clean-up comes to its end, if up-calls are made and return',
+        provider.in('cleaningUp'),
+        provider.in('uninitialised'),
+        fair.upcalls,
+      ),
+      ...[0, 1].map((request) =>
+        leadsTo(
+          `L-01: once its socket is closed or broken, request ${request} is done`,
+          all(isPending(request), any(isClosed(request), row('socket', request).in('broken'))),
+          isTold(request),
+          ['complete 0', 'complete 1', 'flush 0', 'flush 1', ...fair.upcalls],
+        ),
+      ),
+      ...[0, 1].map((socket) =>
+        leadsTo(
+          `L-07: once ${side[socket]} is closed its handle is, if only its timer expires`,
+          isClosed(socket),
+          isOver(socket),
+          [...fair.timers, ...fair.upcalls],
+        ),
+      ),
+      ...lifecycle(little),
+      ...agreement(little),
+    ],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-08'],
+    size: { states: 12_700, transitions: 70_494, depth: 16 },
   },
 ];

@@ -199,6 +199,13 @@ const plain = handingOver({ name: 'hand-over' });
 const failing = handingOver({ name: 'hand-over, and every step can fail', failing: true });
 const closing = handingOver({ name: 'hand-over, and everybody closes', closing: true });
 const careless = handingOver({ name: 'hand-over with a send pending', careless: true });
+const everything = handingOver({
+  name: 'hand-over, and whatever can happen',
+  failing: true,
+  closing: true,
+  ending: true,
+  silent: true,
+});
 const bounds = 'a receive of each side, a message each way after it; P1, P2 and the peer';
 
 export const handOver: readonly CatalogWorld[] = [
@@ -242,5 +249,37 @@ export const handOver: readonly CatalogWorld[] = [
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-06'],
     size: { states: 2996, transitions: 10_504, depth: 21 },
+  },
+  {
+    name: everything.name,
+    question:
+      'Does nothing remain of a hand-over that fails, is closed, loses its adapter or is cleaned up at any step?',
+    bounds: 'a receive of P1 and one of the peer; P1, P2 and the peer in one process',
+    effort: 'quick',
+    definition: everything,
+    properties: [
+      ...handOverProperties(everything).filter(
+        ({ name, kind }) => kind !== 'sometimes' && kind !== 'leadsTo' && !name.startsWith('S-10'),
+      ),
+      leadsTo(
+        'L-10, L-11: the last clean-up comes to its end, if up-calls return',
+        row('provider', 0).in('cleaningUp'),
+        row('provider', 0).in('uninitialised'),
+        ['grant', 'notify 0', 'return 0', 'notify 1', 'return 1'],
+      ),
+      implies(
+        'S-30, S-08: after it nothing is left',
+        row('provider', 0).in('uninitialised'),
+        each([0, 1, 2], (who) =>
+          all(
+            socket(who).in('unopened'),
+            row('handle', who).in('none', 'closed'),
+            not(row('timer', who).in('running')),
+          ),
+        ),
+      ),
+    ],
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 33_135, transitions: 255_541, depth: 17 },
   },
 ];

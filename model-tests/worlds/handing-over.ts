@@ -197,6 +197,7 @@ function newConnection(): MachineDefinition {
     },
     events: {
       spoil: { fault: range(1, 3) },
+      remove: {},
       start: {},
       arrive: {},
       accept: {},
@@ -265,6 +266,8 @@ function newConnection(): MachineDefinition {
             guard: when(all(equal(c.fault, 0), equal(c.peer, End.none))),
             actions: update({ fault: event('fault') }),
           },
+          // The adapter is gone.
+          remove: { actions: update({ fault: 1 }) },
           start: [
             { guard: when(equal(c.fault, 1)), actions: [update({ fault: 0 }), effect('notStarted', {})] },
             { actions: [update({ p2: End.up, stage: Stage.sent }), effect('started', {})] },
@@ -339,6 +342,8 @@ function giver(): MachineDefinition {
       answered: { error: range(0, 11_002) },
       resumed: { error: range(0, 11_002) },
       close: {},
+      ended: {},
+      crippled: {},
     },
     effects: { send: {}, duplicate: {}, issue: {}, resume: {}, close: {} },
   } as const;
@@ -356,6 +361,8 @@ function giver(): MachineDefinition {
           answered: { target: 'using' },
           resumed: [{ guard: when(equal(event('error'), 0)), actions: effect('resume', {}) }, { target: 'using' }],
           close,
+          ended: 'closed',
+          crippled: 'crippled',
         },
       },
       // Inside WSPDuplicateSocket.
@@ -368,8 +375,19 @@ function giver(): MachineDefinition {
         },
       },
       // It may only close it now.
-      handed: { on: { close, answered: { target: 'handed' } } },
-      closed: { on: { answered: { target: 'closed' }, resumed: { target: 'closed' } } },
+      handed: {
+        on: { close, answered: { target: 'handed' }, ended: 'closed', crippled: { target: 'handed' } },
+      },
+      // The adapter is gone: every call but closing is refused before it reaches a machine.
+      crippled: { on: { close, answered: { target: 'crippled' }, resumed: { target: 'crippled' }, ended: 'closed' } },
+      closed: {
+        on: {
+          answered: { target: 'closed' },
+          resumed: { target: 'closed' },
+          ended: { target: 'closed' },
+          crippled: { target: 'closed' },
+        },
+      },
     },
   });
   return { contract, machine };
@@ -389,6 +407,8 @@ function taker(): MachineDefinition {
       send: {},
       receive: {},
       close: {},
+      ended: {},
+      crippled: {},
     },
     effects: { takeOver: {}, granted: {}, refused: {}, send: {}, receive: {}, close: {} },
   } as const;
@@ -398,8 +418,10 @@ function taker(): MachineDefinition {
     context: initialContext(contract),
     initial: 'waiting',
     states: {
-      waiting: { on: { issued: 'entitled' } },
-      entitled: { on: { redeem: { target: 'taking', actions: effect('takeOver', {}) } } },
+      waiting: { on: { issued: 'entitled', ended: 'failed', crippled: 'failed' } },
+      entitled: {
+        on: { redeem: { target: 'taking', actions: effect('takeOver', {}) }, ended: 'failed', crippled: 'failed' },
+      },
       // Inside WSPSocket.
       taking: {
         on: {
@@ -412,6 +434,34 @@ function taker(): MachineDefinition {
         on: {
           grant: { target: 'taking', actions: effect('granted', {}) },
           refuse: { target: 'taking', actions: effect('refused', {}) },
+          ended: 'askedEnded',
+          crippled: 'askedCrippled',
+        },
+      },
+      askedCrippled: {
+        on: {
+          grant: { target: 'takingCrippled', actions: effect('granted', {}) },
+          refuse: { target: 'takingCrippled', actions: effect('refused', {}) },
+          ended: 'askedEnded',
+        },
+      },
+      takingCrippled: {
+        on: { answered: [{ guard: when(equal(event('error'), 0)), target: 'crippled' }, { target: 'failed' }] },
+      },
+      crippled: {
+        on: {
+          close: { target: 'closed', actions: effect('close', {}) },
+          answered: { target: 'crippled' },
+          ended: 'closed',
+        },
+      },
+      // The same, while the provider was cleaned up, or lost its adapter, from inside it.
+      askedEnded: {
+        on: {
+          grant: { target: 'failed', actions: effect('granted', {}) },
+          refuse: { target: 'failed', actions: effect('refused', {}) },
+          ended: { target: 'askedEnded' },
+          crippled: { target: 'askedEnded' },
         },
       },
       holding: {
@@ -420,10 +470,12 @@ function taker(): MachineDefinition {
           receive: { guard: when(not(c.received)), actions: [update({ received: 1 }), effect('receive', {})] },
           close: { target: 'closed', actions: effect('close', {}) },
           answered: { target: 'holding' },
+          ended: 'closed',
+          crippled: 'crippled',
         },
       },
-      closed: { on: { answered: { target: 'closed' } } },
-      failed: { on: {} },
+      closed: { on: { answered: { target: 'closed' }, ended: { target: 'closed' }, crippled: { target: 'closed' } } },
+      failed: { on: { answered: { target: 'failed' }, ended: { target: 'failed' }, crippled: { target: 'failed' } } },
     },
   });
   return { contract, machine };
@@ -435,13 +487,17 @@ export interface HandOverOptions {
   readonly failing?: boolean;
   /** Sockets can be closed. */
   readonly closing?: boolean;
+  /** The adapter can be removed, and the provider cleaned up. */
+  readonly ending?: boolean;
+  /** P2 and the peer send nothing after it. */
+  readonly silent?: boolean;
   /** P1 sends before it hands the socket over, and does not wait (E-06). */
   readonly careless?: boolean;
 }
 
 /** The world of `options`. */
 export function handingOver(options: HandOverOptions): WorldDefinition {
-  const { name, failing = false, closing = false, careless = false } = options;
+  const { name, failing = false, closing = false, careless = false, ending = false, silent = false } = options;
   const sockets = [Who.p1, Who.peer, Who.p2] as const;
   const names = ['P1', 'peer', 'P2'] as const;
   const labels = [
@@ -470,8 +526,12 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     by(0, { name: 'P1: WSPDuplicateSocket', send: 'giver/duplicate' }),
     by(0, { name: 'P2: WSPSocket with the token', send: 'taker/redeem', fair: 'redeem' }),
     by(0, { name: 'P2: WPUCreateSocketHandle works', send: 'taker/grant', fair: 'grant' }),
-    by(0, { name: 'P2: sends', send: 'taker/send', fair: 'send' }),
-    by(0, { name: 'P2: receives', send: 'taker/receive', fair: 'receive' }),
+    ...(silent
+      ? []
+      : [
+          by(0, { name: 'P2: sends', send: 'taker/send', fair: 'send' }),
+          by(0, { name: 'P2: receives', send: 'taker/receive', fair: 'receive' }),
+        ]),
     { name: 'the notice arrives', send: 'oldConnection/carry', row: 0, class: 'adapter', fair: 'carry' },
     { name: 'the notice completes', send: 'oldConnection/completeLetter', row: 0, class: 'adapter', fair: 'letter' },
     {
@@ -510,6 +570,12 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       { name: `${names[row]}: timer`, send: 'timer/expire', row, class: 'clock', fair: `expire ${row}` },
     ]),
   ];
+  if (ending) {
+    rules.push(
+      { name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' },
+      by(0, { name: 'WSPCleanup', send: 'provider/spi.cleanup' }),
+    );
+  }
   if (careless) rules.push(by(0, { name: 'P1: sends', send: 'giver/send' }));
   if (failing) {
     rules.push(
@@ -577,6 +643,15 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     { send: 'socket/spi.recv', row: socketOf[row]!, with: [row, polled, 0, 1, 0] },
     { send: 'overlapped/returned', row },
   ];
+  /** Without messages nothing is delivered, and nobody but P1 and the peer has a request. */
+  const happens = ({ send, row }: Rule): boolean =>
+    !silent ||
+    !(
+      send === 'channel/deliver' ||
+      send === 'work/complete' ||
+      (send === 'work/flush' && (row === Request.p2Send || row === Request.peerSend)) ||
+      (send.startsWith('notifier/') && row === Who.p2)
+    );
   return {
     name,
     limits: {
@@ -622,6 +697,25 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     carried: { 'overlappedRequest/bytes': 2, 'firstMessage/request': REQUESTS_MAX },
     performs: {
       'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
+      ...(ending
+        ? {
+            'provider/endAllSockets': [
+              { send: 'giver/ended', to: 0 },
+              { send: 'giver/ended', to: 1 },
+              { send: 'taker/ended', to: 0 },
+              { send: 'socket/provider.cleanup', to: 'openSockets' },
+            ] as const,
+            // Nothing but closing reaches the machines any more; a take-over that is running goes on.
+            'provider/breakAllSockets': [
+              { send: 'giver/crippled', to: 0 },
+              { send: 'giver/crippled', to: 1 },
+              { send: 'taker/crippled', to: 0 },
+              { send: 'newConnection/remove', to: 0 },
+              { send: 'socket/adapter.removed', to: 'openSockets' },
+            ] as const,
+            'provider/closeAdapter': [{ send: 'provider/adapter.closed', to: 0 }] as const,
+          }
+        : {}),
       'socket/answer': [
         { send: 'giver/answered', to: { of: 'self', map: [0, 1, -1] }, with: ['error'] },
         { send: 'taker/answered', to: is(Who.p2), with: ['error'] },
@@ -762,9 +856,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'socket/freeBuffers',
     ],
     never: [
-      'provider/endAllSockets',
-      'provider/breakAllSockets',
-      'provider/closeAdapter',
+      ...(ending ? [] : ['provider/endAllSockets', 'provider/breakAllSockets', 'provider/closeAdapter']),
       'socket/startListening',
       'socket/stopListening',
       'socket/acceptConnection',
@@ -774,7 +866,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'networkEvents/reportNetworkEvents',
       'overlappedRequest/unmarkPending',
     ],
-    rules,
+    rules: rules.filter(happens),
     start: [
       { send: 'provider/spi.startup', row: 0, with: [0] },
       ...connected(Who.p1),

@@ -132,6 +132,81 @@ export function requestProperties(requests: readonly PairRequest[]): Property[] 
   ];
 }
 
+/** The request has ended so, whether or not the switch has been told. */
+const endedWith = (request: number, error: Formula): Formula =>
+  any(
+    all(machine(request).in('finished', 'due', 'notifying'), equal(machine(request).field('error'), error)),
+    all(isTold(request), equal(structure(request).field('error'), error)),
+  );
+
+/** With what requests end, by what became of their socket: 16.2, A.3. */
+function outcomeProperties(requests: readonly PairRequest[]): Property[] {
+  const pending = ['held', 'paired', 'posted', 'breaking', 'aborting'] as const;
+  const ends = (request: number): Formula =>
+    all(before(machine(request).in(...pending)), not(machine(request).in(...pending)));
+  const socketOf = (request: number) => row('socket', requests[request]!.socket);
+  const closed = (request: number): Formula => row('caller', requests[request]!.socket).in('closed');
+  const numbers = requests.map((_, request) => request);
+  return [
+    transition(
+      'S-09, 16.2: what is pending when its socket is closed ends with WSA_OPERATION_ABORTED',
+      each(numbers, (request) =>
+        given(all(ends(request), closed(request)), endedWith(request, wsa('WSA_OPERATION_ABORTED'))),
+      ),
+    ),
+    transition(
+      '10.3, A.3: what is pending when its connection is lost ends well or with the reason, or with its own failure',
+      each(numbers, (request) =>
+        given(
+          all(ends(request), not(closed(request))),
+          any(
+            structure(request).in('refused'),
+            endedWith(request, 0),
+            all(
+              socketOf(request).in('broken'),
+              any(endedWith(request, socketOf(request).field('reason')), endedWith(request, wsa('WSAENETDOWN'))),
+            ),
+            endedWith(request, wsa('WSAEFAULT')),
+            endedWith(request, wsa('WSAECONNABORTED')),
+          ),
+        ),
+      ),
+    ),
+    transition(
+      'S-12: what succeeds was carried out by the adapter',
+      each(numbers, (request) =>
+        given(
+          all(
+            before(machine(request).in('posted', 'breaking')),
+            not(machine(request).in('posted', 'breaking')),
+            endedWith(request, 0),
+          ),
+          before(row('work', request).in('landed')),
+        ),
+      ),
+    ),
+    transition(
+      '10.3: a connection is lost with WSAENETDOWN when the adapter is removed, and only then',
+      each([0, 1], (socket) => {
+        const { in: is, field } = row('socket', socket);
+        return given(
+          all(before(is('connected')), is('broken')),
+          iff(equal(field('reason'), wsa('WSAENETDOWN')), row('provider', 0).in('failed')),
+        );
+      }),
+    ),
+    transition(
+      'S-11: a reason stays, and is one that the network gave',
+      each([0, 1], (socket) =>
+        given(
+          before(row('socket', socket).in('broken')),
+          any(not(row('socket', socket).in('broken')), kept(row('socket', socket).field('reason'))),
+        ),
+      ),
+    ),
+  ];
+}
+
 /** What holds of sockets that can be closed. */
 export function closingProperties(requests: readonly PairRequest[]): Property[] {
   const sockets = [0, 1] as const;
@@ -144,6 +219,7 @@ export function closingProperties(requests: readonly PairRequest[]): Property[] 
     each(sockets, (socket) => given(isOver(socket), holds(socket)));
   const aborted = (request: number): Formula => equal(structure(request).field('error'), wsa('WSA_OPERATION_ABORTED'));
   return [
+    ...outcomeProperties(requests),
     always(
       'S-08: a switch handle is closed at most once',
       each(sockets, (socket) => atMost(handle(socket).field('closes'), 1)),
