@@ -30,6 +30,8 @@ const tasks = {
       env: { WSD_RUNS: process.env.WSD_RUNS ?? '10000' },
     },
   ],
+  // The long part of checking: `-- NAME...` for some worlds, `-- --quick`, `-- --large`.
+  'check:all': [{ nodeArgs: ['--max-old-space-size=4096'], file: 'model-tests/check/all.ts', args: [] }],
   check: [{ program: ['typescript', 'tsc'], args: ['-p', '.'] }],
   lint: [{ program: biome, args: ['lint', '--error-on-warnings'] }],
   format: [{ program: biome, args: ['format', '--write'] }],

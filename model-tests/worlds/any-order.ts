@@ -24,6 +24,7 @@ import {
   subtract,
 } from '../../machines/index.ts';
 import type { Property, Reference, WorldDefinition } from '../explorer/index.ts';
+import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { closingProperties, requestProperties } from './requirements.ts';
 
@@ -211,3 +212,33 @@ export function anyOrderProperties(options: AnyOrderOptions): Property[] {
       : []),
   ];
 }
+
+/** The worlds of the catalogue. */
+const catalogued = (
+  options: AnyOrderOptions,
+  effort: CatalogWorld['effort'],
+  size: NonNullable<CatalogWorld['size']>,
+): CatalogWorld => ({
+  name: options.name,
+  question: 'Does it matter which request is called first, when all of a kind are alike?',
+  bounds: `two connected sockets; ${options.sends} sends and ${options.receives} receives a side, called in any order${options.closing === true ? '; both can be closed at any time' : ''}`,
+  effort,
+  definition: anyOrder(options),
+  properties: anyOrderProperties(options),
+  assumes: ['E-01'],
+  size,
+  unfired: ['A: completion up-call', 'A: up-call returns', 'B: completion up-call', 'B: up-call returns'],
+});
+
+export const anyOrderWorlds: readonly CatalogWorld[] = [
+  catalogued({ name: 'any order, two of each', sends: 2, receives: 2 }, 'quick', {
+    states: 21_025,
+    transitions: 92_800,
+    depth: 20,
+  }),
+  catalogued({ name: 'any order, two sends, closing', sends: 2, receives: 1, closing: true }, 'long', {
+    states: 171_581,
+    transitions: 888_428,
+    depth: 17,
+  }),
+];

@@ -1,5 +1,6 @@
 /** The catalogue of worlds: what is asked, within which bounds, under which assumptions. */
 
+import { anyOrderWorlds } from './any-order.ts';
 import { stateCalls } from './calls.ts';
 import { close } from './close.ts';
 import { connectingSide } from './connecting.ts';
@@ -38,4 +39,5 @@ export const worlds: readonly CatalogWorld[] = [
     properties: [...world.properties, ...frameConditions(world.definition)],
   })),
   ...wakeUp,
+  ...anyOrderWorlds,
 ];
