@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { checkingPage } from '../../model-tests/check/report.ts';
 import { iwarpPage } from './iwarp-page.ts';
 import { machinePages } from './pages.ts';
 import { demoOutput, readmeFile, withOutput } from './readme.ts';
@@ -14,6 +15,7 @@ for (const [name, text] of [
   ...(await machinePages()),
   ['spi-coverage.md', coveragePage()] as const,
   ['iwarp.md', iwarp] as const,
+  ['checking.md', await checkingPage()] as const,
 ]) {
   const file = path.join(docs, name);
   // Files that are up to date keep their time.

@@ -4,6 +4,7 @@
  */
 
 import Table from 'cli-table3';
+import { explorerFigures } from './explorer.ts';
 import { hostileBench } from './hostile.ts';
 import { type Figure, ratio } from './measure.ts';
 import { memoryFigures } from './memory.ts';
@@ -13,7 +14,12 @@ import { stepFigures } from './step.ts';
 if (process.argv[2] === 'hostile') await hostileBench();
 
 const report = (line: string): void => console.log(line);
-const figures: Figure[] = [...(await stepFigures(report)), ...(await roundFigures()), ...memoryFigures(report)];
+const figures: Figure[] = [
+  ...(await stepFigures(report)),
+  ...(await roundFigures()),
+  ...memoryFigures(report),
+  ...explorerFigures(report),
+];
 
 const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 const table = new Table({ head: ['what', 'here', 'peer', 'there', 'ratio', 'bound', ''] });
