@@ -1,7 +1,7 @@
 /** docs/checking.md: what is checked, where, with which verdict, and what is not. */
 
 import { judgedAlone, notJudged } from '../../driver/check/statements.ts';
-import { type CatalogWorld, statementsOf, worlds } from '../worlds/index.ts';
+import { assumedIn, beyond, type CatalogWorld, checkedIn, kept, statementIds, worlds } from '../worlds/index.ts';
 import { lastResults } from './mutation.ts';
 import { readResults, type WorldRecord } from './results.ts';
 
@@ -11,11 +11,6 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 };
 const number = (value: number): string => value.toLocaleString('en-US');
 
-/** Statements of the specification's section 21. */
-const ids = (letter: string, last: number): string[] =>
-  Array.from({ length: last }, (_, index) => `${letter}-${String(index + 1).padStart(2, '0')}`);
-const statements = [...ids('S', 36), ...ids('L', 13)];
-const assumptions = ids('E', 8);
 const both: readonly string[] = ['S-12', 'S-33'];
 
 /** The page, from the catalogue and the last results. */
@@ -33,7 +28,7 @@ export async function checkingPage(): Promise<string> {
     '## Worlds',
     'States, transitions, depths and verdicts are the same on every machine, and `npm test` compares those of the quick' +
       ' worlds with this page. Seconds are those of one thread on a machine shared with others. Spin searches the same' +
-      ' world, exported to Promela, by its own algorithm.',
+      ' world, exported to Promela, by its own algorithm. Where it says so, a state stands for others by exchange of rows.',
     table(
       ['World', 'What it asks', 'States', 'Transitions', 'Depth', 'Verdicts', 'Spin', 's', 'bytes a state'],
       worlds.map((world) => worldRow(world, recordOf(world))),
@@ -48,7 +43,7 @@ export async function checkingPage(): Promise<string> {
       ' The sum of the orbits is the number of states without exchanges.',
     table(
       ['World', 'States', 'Reduced', 'They stand for', 'Times fewer'],
-      results.worlds.flatMap(({ world, states, reduced }) =>
+      results.worlds.flatMap(({ world, states, bySymmetry, reduced }) =>
         reduced === null
           ? []
           : [
@@ -57,7 +52,7 @@ export async function checkingPage(): Promise<string> {
                 number(states),
                 number(reduced.states),
                 number(reduced.orbitSum),
-                (states / reduced.states).toFixed(1),
+                ((bySymmetry ? reduced.orbitSum : states) / reduced.states).toFixed(1),
               ],
             ],
       ),
@@ -78,19 +73,16 @@ export async function checkingPage(): Promise<string> {
     'Where each is judged: in worlds, in every reachable state; in journals (`npx wsdirect check --journal`), at every' +
       ' record of a run.',
     table(
-      ['Statement', 'Worlds', 'Journals'],
-      statements.map((statement) => [statement, worldsOf(statement), journalsOf(statement)]),
+      ['Statement', 'Worlds', 'Not said there', 'Journals'],
+      statementIds.map((statement) => [statement, worldsOf(statement), notSaid(statement), journalsOf(statement)]),
     ),
     '## Assumptions',
     table(
-      ['Assumption', 'Kept to in', 'Broken in'],
-      assumptions.map((assumption) => [
+      ['Assumption', 'Made in', 'Broken in'],
+      [...assumedIn(worlds)].map(([assumption, { made, lifted }]) => [
         assumption,
-        String(worlds.filter(({ assumes }) => assumes.some((each) => each === assumption)).length),
-        worlds
-          .filter(({ lifts = [] }) => lifts.some((each) => each === assumption))
-          .map(({ name }) => name)
-          .join('; '),
+        `${made.length} worlds`,
+        lifted.length > 0 ? short(lifted) : (kept[assumption] ?? 'none'),
       ]),
     ),
     '## Fairness',
@@ -122,7 +114,7 @@ function worldRow({ name, question, effort, properties }: CatalogWorld, found: W
   return [
     name,
     question,
-    number(found.states),
+    found.bySymmetry ? `${number(found.reduced!.orbitSum)}, by ${number(found.states)}` : number(found.states),
     number(found.transitions),
     String(found.depth),
     `${count('holds')} hold${violated}${unknown}${asked}`,
@@ -139,13 +131,20 @@ function worldRow({ name, question, effort, properties }: CatalogWorld, found: W
   ];
 }
 
-function worldsOf(statement: string): string {
-  const where = worlds.filter(({ properties }) =>
-    properties.some((property) => statementsOf(property).includes(statement)),
-  );
-  if (where.length === 0) return 'none';
-  const named = where.slice(0, 4).map(({ name }) => name);
-  return `${named.join('; ')}${where.length > 4 ? `; and ${where.length - 4} more` : ''}`;
+const checked = checkedIn(worlds);
+const worldsOf = (statement: string): string => short(checked.get(statement) ?? []);
+
+/** Four names, and how many more. */
+const short = (names: readonly string[]): string =>
+  names.length === 0
+    ? 'none'
+    : `${names.slice(0, 4).join('; ')}${names.length > 4 ? `; and ${names.length - 4} more` : ''}`;
+
+function notSaid(statement: string): string {
+  const of = beyond[statement];
+  return of === undefined
+    ? ''
+    : `${of.extent === 'whole' ? 'all of it' : 'a part'}: ${of.reason} (${of.tested.join(', ')})`;
 }
 
 function journalsOf(statement: string): string {
@@ -158,7 +157,7 @@ function journalsOf(statement: string): string {
 }
 
 function notProved(records: readonly WorldRecord[]): string {
-  const unchecked = statements.filter((statement) => worldsOf(statement) === 'none');
+  const unchecked = statementIds.filter((statement) => worldsOf(statement) === 'none');
   const unsearched = worlds.filter(({ name }) => !records.some(({ world }) => world === name)).map(({ name }) => name);
   const open = records.filter(({ complete }) => !complete).map(({ world }) => world);
   return [

@@ -14,8 +14,10 @@ export interface WorldRecord {
   readonly bytesPerState: number;
   readonly complete: boolean;
   readonly verdicts: readonly { readonly property: string; readonly outcome: 'holds' | 'violated' | 'unknown' }[];
-  /** Leads-to that would hold without its fairness too; by property. */
+  /** Rules that never happened. */
   readonly unfired: number;
+  /** Whether it was searched with exchangeable rows in one order alone, being too large otherwise. */
+  readonly bySymmetry: boolean;
   /** With dead variables and exchangeable rows taken for one; null for a world without either. */
   readonly reduced: { readonly states: number; readonly orbitSum: number; readonly seconds: number } | null;
   readonly engines: readonly EngineAnswer[];
