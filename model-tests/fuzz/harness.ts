@@ -49,7 +49,11 @@ const INSTRUCTIONS_MAX = 400;
 /** Output buffers that one instruction may fill. */
 const TURNS_MAX = 64;
 const QUEUE_DEPTH = 4;
+/** Outputs that TCP may hold, as in the adapter. */
+const OUTPUTS_MAX = 2;
 const READ_DEPTH = 2;
+/** What a stream may hold of its own: both queues' descriptors, and one FPDU that isn't whole. */
+const MEMORY_BYTES_MAX = 2 * QUEUE_DEPTH * WORK_REQUEST_WORDS * 4 + FPDU_MAX;
 
 const { localWrite, remoteInvalidate, remoteRead, remoteWrite } = MemoryAccess;
 /** Rights of each region; the last one is in another protection domain. */
@@ -105,6 +109,9 @@ class Harness implements Shell {
   readonly #sinks: number[] = [];
   readonly #output = new FpduReader();
   #outputIsStream = false;
+  /** Outputs refer to memory until TCP has taken them. */
+  readonly #refers: boolean;
+  #untaken = 0;
   #hasTcp = false;
   #timer = false;
   #pumping = false;
@@ -131,11 +138,13 @@ class Harness implements Shell {
     this.#isInitiator = (setup & 1) !== 0;
     this.#crc = (setup & 4) !== 0;
     this.#ulpduMax = ULPDU_MAX[setup >> 6]!;
+    this.#refers = setup >> 6 === 1 || setup >> 6 === 3;
     this.#connection = new Connection(0, lifecycles, this, this.#memory, {
       revision: (setup & 2) === 0 ? 1 : 2,
       crc: this.#crc,
       readDepth: (setup & 8) === 0 ? READ_DEPTH : 0,
       ulpduMax: this.#ulpduMax,
+      referredBytesMin: 8,
     });
     this.#hasTcp = !this.#isInitiator;
     if (this.#isInitiator) {
@@ -210,6 +219,8 @@ class Harness implements Shell {
       case 14:
         return this.#deregister(this.#byte() % REGIONS);
       default:
+        // What TCP has taken, and what was reported.
+        if ((code & 16) !== 0) return this.#take();
         for (const opcode of this.#reported.splice(0)) this.#connection.stream?.reported(opcode);
     }
   }
@@ -397,6 +408,15 @@ class Harness implements Shell {
     this.#hasTcp = false;
     this.#timer = false;
     this.#connection.tcpLost();
+    while (this.#untaken > 0) this.#take();
+  }
+
+  /** TCP has taken the oldest output, or has ended. */
+  #take(): void {
+    if (this.#untaken === 0) return;
+    this.#untaken--;
+    this.#connection.stream!.outputTaken();
+    this.pump();
   }
 
   #deregister(index: number): void {
@@ -435,12 +455,15 @@ class Harness implements Shell {
     this.#pumping = true;
     const buffer = Buffer.alloc(OUTPUT_BYTES);
     let turns = 0;
-    while (stream.hasOutput) {
-      const count = stream.produce(buffer);
+    while (stream.hasOutput && this.#untaken < OUTPUTS_MAX) {
+      const parts: Uint8Array[] = [];
+      const count = stream.produce(buffer, this.#refers ? parts : undefined);
       assert.ok(count > 0, 'what has output makes some');
       assert.ok(count <= buffer.byteLength && ++turns < TURNS_MAX, 'it makes output for ever');
       this.#outputIsStream = true;
-      this.#output.take(buffer.subarray(0, count), (found) => this.#wellFormed(found));
+      const bytes = this.#refers ? Buffer.concat(parts) : buffer.subarray(0, count);
+      this.#output.take(bytes, (found) => this.#wellFormed(found));
+      if (this.#refers) this.#untaken++;
     }
     assert.equal(this.#output.heldBytes, 0, 'whole FPDUs leave');
     this.#pumping = false;
@@ -514,7 +537,7 @@ class Harness implements Shell {
 
   #check(): void {
     this.#compare();
-    assert.ok((this.#connection.stream?.heldBytes ?? 0) <= FPDU_MAX);
+    assert.ok((this.#connection.stream?.memoryBytes ?? 0) <= MEMORY_BYTES_MAX, 'it holds more than it may');
   }
 
   /** Nothing has changed that nobody had a right to. */

@@ -21,6 +21,7 @@ import { Connection, type ConnectionSettings, Lifecycles, type Shell } from '../
 import { MemoryTable } from '../../driver/adapter/iwarp/memory.ts';
 
 const OUTPUT_BYTES = 4096;
+const OUTPUTS_MAX = 2;
 const ALL = MemoryAccess.localWrite | MemoryAccess.remoteRead | MemoryAccess.remoteWrite;
 const lifecycles = new Lifecycles();
 
@@ -42,15 +43,22 @@ export class Party implements Shell {
   dials = 0;
   wire: Wire | null = null;
   readonly #side: 0 | 1;
+  /** Outputs that TCP has not taken, if they are taken one by one. */
+  untaken = 0;
+  readonly #slow: boolean;
   #pumping = false;
   #ending = false;
 
-  /** @param side - 0 the initiator, 1 the responder */
-  constructor(side: 0 | 1, settings: Partial<ConnectionSettings> = {}) {
+  /**
+   * @param side - 0 the initiator, 1 the responder
+   * @param slow - outputs refer to memory and stay with TCP until {@link Party.takeOutput}, two at most, as in the adapter
+   */
+  constructor(side: 0 | 1, settings: Partial<ConnectionSettings> = {}, slow = false) {
     this.#side = side;
+    this.#slow = slow;
     this.memory = new MemoryTable(side + 1);
     this.domain = this.memory.allocateDomain();
-    const defaults = { revision: 2, crc: true, readDepth: 2, ulpduMax: 256 } as const;
+    const defaults = { revision: 2, crc: true, readDepth: 2, ulpduMax: 256, referredBytesMin: 1 } as const;
     this.connection = new Connection(side, lifecycles, this, this.memory, { ...defaults, ...settings });
   }
 
@@ -105,12 +113,28 @@ export class Party implements Shell {
     const { stream } = this.connection;
     if (this.#pumping || stream === null || this.wire === null) return;
     this.#pumping = true;
-    while (stream.hasOutput) {
+    while (stream.hasOutput && this.untaken < OUTPUTS_MAX) {
       const buffer = Buffer.alloc(OUTPUT_BYTES);
-      this.wire.push(this.#side, buffer.subarray(0, stream.produce(buffer)));
+      const parts: Uint8Array[] = [];
+      const count = stream.produce(buffer, this.#slow ? parts : undefined);
+      if (count === 0) break;
+      this.wire.push(this.#side, this.#slow ? Buffer.concat(parts) : buffer.subarray(0, count));
+      if (this.#slow) this.untaken++;
     }
-    if (this.#ending) this.wire.finish(this.#side);
+    if (this.#ending && !stream.hasOutput) this.wire.finish(this.#side);
     this.#pumping = false;
+  }
+
+  /** TCP has taken the oldest output, or has ended. */
+  takeOutput(): void {
+    this.untaken--;
+    this.connection.stream!.outputTaken();
+    this.pump();
+  }
+
+  /** TCP has ended: it holds nothing any more. */
+  dropOutputs(): void {
+    while (this.untaken > 0) this.takeOutput();
   }
 
   endTcp(): void {
@@ -237,6 +261,7 @@ export class Wire {
     this.#closed[side] = true;
     this.#parties[side]!.wire = null;
     this.#parties[side]!.connection.tcpLost();
+    this.#parties[side]!.dropOutputs();
   }
 
   /** Ends at once, with the loss of what is on its way; told to both that have a socket. */
@@ -246,6 +271,7 @@ export class Wire {
       if (party.wire !== this) continue;
       party.wire = null;
       party.connection.tcpLost();
+      party.dropOutputs();
     }
     this.#closed.fill(true);
     this.#pipes.fill(Buffer.alloc(0));

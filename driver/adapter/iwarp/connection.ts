@@ -41,6 +41,8 @@ export interface ConnectionSettings {
   /** Reads at once, in each direction. */
   readonly readDepth: number;
   readonly ulpduMax: number;
+  /** As for a stream. */
+  readonly referredBytesMin?: number;
 }
 
 const NO_DATA = new Uint8Array(0);
@@ -148,7 +150,7 @@ export class Connection {
       },
       this.#memory,
       protectionDomain,
-      { depths, ulpduMax: this.#settings.ulpduMax, incomingReadsMax: this.#settings.readDepth },
+      { ...this.#settings, depths, incomingReadsMax: this.#settings.readDepth },
     );
   }
 

@@ -74,6 +74,8 @@ export interface StreamSettings {
   readonly ulpduMax: number;
   /** Reads of the peer that are taken at once. */
   readonly incomingReadsMax: number;
+  /** Payload of a segment that is worth a part of its own in the output, in bytes; less is copied. Default 4096. */
+  readonly referredBytesMin?: number;
 }
 
 /** Descriptors in posting order. All counters only grow. */
@@ -130,7 +132,6 @@ interface IncomingRead extends ReadRequest {
 }
 
 const EMPTY = new Uint8Array(0);
-/** Payload of a segment that is worth a part of its own in the output, in bytes; less is copied. */
 const REFERRED_BYTES_MIN = 4096;
 /** Payload in one output that isn't copied, but for the last segment's. */
 const REFERRED_BYTES_MAX = 1_048_576;
@@ -202,6 +203,11 @@ export class Stream {
   /** Bytes held for an FPDU that isn't whole yet. */
   get heldBytes(): number {
     return this.#reader.heldBytes;
+  }
+
+  /** Bytes of memory that the stream has for itself: bounded by its depths and by one FPDU. */
+  get memoryBytes(): number {
+    return this.#sends.words.byteLength + this.#receives.words.byteLength + this.#reader.memoryBytes;
   }
 
   /** Whether an output refers to registered memory. */
@@ -416,7 +422,7 @@ export class Stream {
     const header = isWrite ? TAGGED_BYTES : UNTAGGED_BYTES;
     const total = this.#sends.byteCount(request);
     const length = Math.min(total - this.#position, this.#settings.ulpduMax - header);
-    const refers = mayRefer && length >= REFERRED_BYTES_MIN;
+    const refers = mayRefer && length >= (this.#settings.referredBytesMin ?? REFERRED_BYTES_MIN);
     const isThere = refers
       ? this.#eachElement(request, this.#position, length, 0, (bytes) => this.#referred.push(bytes))
       : this.#gather(request, this.#position, length, into, at + header);

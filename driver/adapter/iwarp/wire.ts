@@ -232,6 +232,11 @@ export class FpduReader {
     return this.#count;
   }
 
+  /** Bytes of memory for it, at most {@link FPDU_MAX}. */
+  get memoryBytes(): number {
+    return this.#held.byteLength;
+  }
+
   /** @param use - gets each whole FPDU, valid during the call; returns false to stop and forget the rest */
   take(chunk: Buffer, use: (fpdu: Buffer) => boolean): void {
     let at = 0;
