@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
-    include: ['driver/*.test.ts', 'driver/journal/*.test.ts', 'model-tests/requirements/*.test.ts'],
+    include: ['driver/*.test.ts', 'model-tests/requirements/*.test.ts'],
     pool: 'threads',
     isolate: false,
     testTimeout: 20_000,
