@@ -56,7 +56,7 @@ export function frameConditions({ rows, limits = explorationLimits }: WorldDefin
   const socket = (number: number) => row('socket', number);
   state('a socket that does not listen has no backlog and no queue', sockets, (number) =>
     given(
-      not(socket(number).in('listening', 'bound.opening', 'resuming', 'dormant.unlistening')),
+      not(socket(number).in('listening', 'bound.opening', 'resuming', 'orphaned', 'dormant.unlistening')),
       zero('socket', number, 'backlog', 'queued', 'offered', 'deferred'),
     ),
   );
@@ -215,8 +215,11 @@ export function frameConditions({ rows, limits = explorationLimits }: WorldDefin
       row('attempt', number).in('trying', 'accepted', 'ended', 'up', 'lost', 'down'),
     ),
   );
-  state('a port is open while its socket listens', both('port', 'socket'), (number) =>
-    iff(row('port', number).in('open'), socket(number).in('listening')),
+  state('a port is open while its socket listens, unless the adapter is gone', both('port', 'socket'), (number) =>
+    all(
+      given(row('port', number).in('open'), socket(number).in('listening')),
+      given(all(socket(number).in('listening'), not(provider.in('failed'))), row('port', number).in('open')),
+    ),
   );
   if ((rows['eventObject'] ?? 0) === 1 && sockets.length > 0) {
     const object = row('eventObject', 0);

@@ -1,5 +1,6 @@
 /** The catalogue of worlds: what is asked, within which bounds, under which assumptions. */
 
+import { acceptance } from './accepting.ts';
 import { anyOrderWorlds } from './any-order.ts';
 import { stateCalls } from './calls.ts';
 import { close } from './close.ts';
@@ -25,6 +26,7 @@ const ofTheProvider: readonly CatalogWorld[] = [
   ...firstMessage,
   ...close,
   ...listener,
+  ...acceptance,
   ...connectingSide,
   ...startUp,
   ...remote,

@@ -43,7 +43,7 @@ export const listenerLimits: Limits = {
 };
 
 /** Who asks for a connection. */
-function peer(): MachineDefinition {
+export function peer(): MachineDefinition {
   const contract = {
     context: { verdicts: field(range(0, 2)) },
     events: { ask: {}, take: {}, refused: {}, withdraw: {} },
@@ -74,7 +74,7 @@ function peer(): MachineDefinition {
 }
 
 /** The adapter's listener. */
-function port(): MachineDefinition {
+export function port(): MachineDefinition {
   const request = range(0, 2);
   const contract = {
     context: {},
@@ -90,6 +90,7 @@ function port(): MachineDefinition {
       closed: {
         on: {
           open: { target: 'open', actions: effect('opened', {}) },
+          close: { target: 'closed' },
           arrive: { actions: effect('refuse', { request: event('request') }) },
         },
       },
