@@ -178,6 +178,28 @@ describe('a connection', () => {
   test('carries 512 bytes of private data in revision 1', async () => {
     await pair({ revision: 1 }, { revision: 1 }, '127.0.0.1', 512);
   });
+  test("asks for no more private data than is carried: that is the caller's mistake, and changes nothing", async () => {
+    const { client, port } = await pair();
+    const connector = client.adapter.createConnector(client.domain, { send: 1, receive: 1 });
+    const [local, remote] = [at('127.0.0.1', 0), at('127.0.0.1', port)];
+    assert.throws(
+      () => client.adapter.connect(connector, local, remote, new Uint8Array(509)),
+      /509 bytes, at most 508/,
+    );
+    assert.equal(client.adapter.connect(connector, local, remote, new Uint8Array(508)), 0);
+    assert.throws(() => new IwarpAdapter({ readDepth: 0x3fff }), /0 to 16382/);
+  });
+  test.each([true, false])(
+    'to an end of revision 1 is made in the second try [RFC 6581 10], checksums %s',
+    async (crc) => {
+      const { client, server, a, b } = await pair({ revision: 2, crc }, { revision: 1, crc });
+      server.post(b, Opcode.receive, 1, [server.memory(new Uint8Array(8))]);
+      client.post(a, Opcode.send, 2, [client.memory(Buffer.from('again'))]);
+      await until(() => client.done.length === 1 && server.done.length === 1);
+      assert.deepEqual([client.done, server.done], [['2 success'], ['1 success 5']]);
+      assert.deepEqual([client.adapter.inventory().sockets, server.adapter.inventory().sockets], [1, 1]);
+    },
+  );
   test('goes by IPv6', async () => {
     await pair({}, {}, '::1');
   });

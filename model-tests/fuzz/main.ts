@@ -84,13 +84,19 @@ async function search(): Promise<Uint8Array | null> {
   });
   const print = setInterval(() => process.stdout.write(last), 30_000);
   const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
-  // Its worker is another process, and it ignores SIGINT.
+  // Its worker is another process, and it ignores SIGINT: who ends this program ends the group.
+  const end = (): void => {
+    process.kill(-child.pid!, 'SIGKILL');
+    process.exit(130);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
   let spent = '';
   const stop = setTimeout(() => {
     spent = cpuSeconds(child.pid!);
     process.kill(-child.pid!, 'SIGKILL');
   }, seconds * 1000);
   await ended;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, end);
   clearTimeout(stop);
   clearInterval(print);
   process.stdout.write(`${last}${spent}`);

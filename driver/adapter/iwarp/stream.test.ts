@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
 
-import { Opcode } from '../adapter.ts';
+import { Opcode, WORK_REQUEST_FENCE, WORK_REQUEST_SOLICITED } from '../adapter.ts';
 import { End } from './test-end.ts';
 import { FPDU_MAX } from './wire.ts';
 
@@ -54,6 +54,80 @@ describe('a legal exchange', () => {
         (ulpduMax, crc, sizes) => assert.deepEqual(exchange(ulpduMax, crc, sizes), expected),
       ),
       { numRuns: 60 },
+    );
+  });
+});
+
+describe('any legal exchange', () => {
+  const kinds = [Opcode.send, Opcode.rdmaWrite, Opcode.rdmaRead] as const;
+  const request = fc.record({
+    from: fc.constantFrom(0, 1),
+    kind: fc.constantFrom(...kinds),
+    lengths: fc.array(fc.integer({ min: 0, max: 900 }), { minLength: 1, maxLength: 3 }),
+    place: fc.integer({ min: 0, max: 3000 }),
+    flags: fc.constantFrom(0, WORK_REQUEST_FENCE, WORK_REQUEST_SOLICITED),
+  });
+  type Request = typeof request extends fc.Arbitrary<infer T> ? T : never;
+
+  /** Each end has posted a receive for each send, and both carry out their requests. @returns what can be seen of it */
+  const carryOut = (requests: readonly Request[], ulpduMax: number, crc: boolean, sizes: readonly number[]) => {
+    const ends = [new End({ ulpduMax, crc }), new End({ ulpduMax, crc })] as const;
+    const data = (length: number, step: number) => Uint8Array.from({ length }, (_, index) => index * step + step);
+    // Reads see what was written before them, so they read where nothing is written.
+    const targets = ends.map((end) => end.region(new Uint8Array(6000)));
+    const sources = ends.map((end, index) => end.region(data(6000, index + 3)));
+    const shown: Uint8Array[] = targets.map(({ bytes }) => bytes);
+    for (const [number, { from, kind, lengths, place, flags }] of requests.entries()) {
+      const [own, peer] = [ends[from]!, 1 - from];
+      const isRead = kind === Opcode.rdmaRead;
+      const parts = lengths.map((length) =>
+        own.region(isRead ? new Uint8Array(length + 1) : data(length + 1, number + 1)),
+      );
+      if (isRead) shown.push(...parts.map(({ bytes }) => bytes));
+      if (kind === Opcode.send) {
+        const inbox = ends[peer]!.region(new Uint8Array(3000));
+        shown.push(inbox.bytes);
+        ends[peer]!.post(Opcode.receive, 100 + number, [inbox]);
+      }
+      const remote = (isRead ? sources : targets)[peer]!;
+      own.post(kind, number, parts, { remoteKey: remote.remoteKey, address: remote.address + place }, flags);
+    }
+    for (;;) {
+      const [there, back] = [ends[0].output(), ends[1].output()];
+      if (there.byteLength + back.byteLength === 0) break;
+      ends[1].input(there, sizes);
+      ends[0].input(back, sizes);
+    }
+    // Between the two queues there is no order.
+    const done = ends.map((end) => [
+      end.done.filter((line) => /^1\d\d /.test(line)),
+      end.done.filter((line) => !/^1\d\d /.test(line)),
+    ]);
+    return {
+      bytes: shown.map((bytes) => Buffer.from(bytes).toString('base64')),
+      done,
+      faults: ends.map(({ faults }) => faults),
+    };
+  };
+
+  test('gives the same result however it is segmented [RFC 5041 5.2] [RFC 5040 5.5]', () => {
+    fc.assert(
+      fc.property(
+        fc.array(request, { maxLength: 12 }),
+        fc.integer({ min: 128, max: 1024 }),
+        fc.boolean(),
+        fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 5 }),
+        (requests, ulpduMax, crc, sizes) => {
+          const expected = carryOut(requests, 1024, true, [FPDU_MAX]);
+          assert.deepEqual(expected.faults, [[], []]);
+          assert.equal(
+            expected.done.flat(2).filter((line) => line.includes('success')).length,
+            requests.length + requests.filter(({ kind }) => kind === Opcode.send).length,
+          );
+          assert.deepEqual(carryOut(requests, ulpduMax, crc, sizes), expected);
+        },
+      ),
+      { numRuns: 150 },
     );
   });
 });
