@@ -9,6 +9,7 @@ import { hostileBench } from './hostile.ts';
 import { type Figure, ratio } from './measure.ts';
 import { memoryFigures } from './memory.ts';
 import { roundFigures } from './round.ts';
+import { spinFigures } from './spin.ts';
 import { stepFigures } from './step.ts';
 
 if (process.argv[2] === 'hostile') await hostileBench();
@@ -19,6 +20,7 @@ const figures: Figure[] = [
   ...(await roundFigures()),
   ...memoryFigures(report),
   ...explorerFigures(report),
+  ...(await spinFigures(report)),
 ];
 
 const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));

@@ -12,6 +12,7 @@ import { listening } from '../worlds/listening.ts';
 import { type EngineResult, missingTools } from './engine.ts';
 import { abcTools, runAbc } from './abc.ts';
 import { runSpin, spinLeadsTo, spinTools } from './spin.ts';
+import { swarm } from './swarm.ts';
 
 /** A test that needs programs: without them it is skipped, and says so. */
 function testWith(tools: readonly string[], name: string, work: () => Promise<void>): void {
@@ -103,6 +104,12 @@ describe('Spin', () => {
     assert.equal(verdict!.holds, false);
     assertBreaks(unexpected, null, verdict!.path!);
     assert.equal(verdict!.path!.length, found.verdicts[0]!.path.length);
+  });
+
+  testWith(spinTools, 'a swarm of two finds what is broken', async () => {
+    const flights = await swarm(lost, lostProperties, { processes: 2, tableBits: 20 });
+    assert.equal(flights.length, 2);
+    for (const { path } of flights) assertBreaks(lost, lostProperties[0]!, path!);
   });
 
   testWith(spinTools, 'leads-to, fair and unfair', async () => {

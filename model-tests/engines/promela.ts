@@ -16,8 +16,11 @@ import type { Questions, Sight } from './questions.ts';
 
 export interface PromelaOptions {
   readonly questions: Questions;
-  /** `note`: prints `noted N` for each sight seen; a sight: stops when it is seen; `nothing`: looks at none. */
-  readonly look: 'note' | 'nothing' | Sight;
+  /**
+   * `note`: prints `noted N` for each sight seen; a sight: stops when it is seen; `stop`: stops at any that breaks a
+   * property; `nothing`: looks at none.
+   */
+  readonly look: 'note' | 'stop' | 'nothing' | Sight;
   /** Instead: whether `from` is followed by `to`, with rules of these classes weakly fair. */
   readonly leadsTo?: { readonly from: Term; readonly to: Term; readonly fair: readonly string[] };
 }
@@ -63,7 +66,7 @@ export function toPromela(program: Program, { questions, look, leadsTo }: Promel
       const index = program.rules.indexOf(rule);
       const act = `${remember.join(' ')} { const char *why = rule${index}(); if (why) uerror((char *)why); }`;
       lines.push(
-        `  :: d_step { c_expr { ${guards[index]} } -> c_code { ${act}${look === 'note' ? ' judge();' : ''} }; ${stop} }`,
+        `  :: d_step { c_expr { ${guards[index]} } -> c_code { ${act}${look === 'note' || look === 'stop' ? ' judge();' : ''} }; ${stop} }`,
       );
       ruleLines[index] = lines.length;
     }
@@ -82,13 +85,16 @@ export function toPromela(program: Program, { questions, look, leadsTo }: Promel
   if (leadsTo !== undefined) {
     lines.push(`ltl leadsTo { [] (${toExpression(leadsTo.from)} -> <> ${toExpression(leadsTo.to)}) }`);
   }
-  const judge =
-    look === 'note' ? questions.sights.map(({ when }, index) => `if (${condition(when)}) note(${index});`) : [];
+  const judge = questions.sights.flatMap(({ when, means }, index) => {
+    if (look === 'note') return [`if (${condition(when)}) note(${index});`];
+    return look === 'stop' && means === 'broken' ? [`if (${condition(when)}) uerror("a property is broken");`] : [];
+  });
   const header = [
     ...before.map(([{ initial }, made]) => `static unsigned char ${identifierOf(made)}[${initial.length}];`),
     functions(),
     `static char noted[${questions.sights.length + 1}];`,
     'static void note(int n) { if (!noted[n]) { noted[n] = 1; printf("noted %d\\n", n); } }',
+    'extern void (*uerror)(char *);',
     'static void judge(void) {',
     ...judge,
     '}',

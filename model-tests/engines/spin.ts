@@ -150,8 +150,8 @@ export async function search(
   });
 }
 
-/** Rules of the trail in a folder: each step names a transition, which the model's own listing ties to a line. */
-async function trail(folder: string, lines: readonly number[]): Promise<readonly number[] | null> {
+/** Rules of the trail in a folder with a search, `null` where there is none: each step names a transition, which the model's own listing ties to a line. */
+export async function trail(folder: string, lines: readonly number[]): Promise<readonly number[] | null> {
   const text = await readFile(join(folder, 'world.pml.trail'), 'utf8').catch(() => null);
   if (text === null) return null;
   const { output } = await run(['./pan', '-d'], { folder });
