@@ -108,29 +108,87 @@ function judge({ broken, occasions }: Statements): Judgement[] {
 export interface PairTrace {
   /** Connections found in both. */
   readonly connections: number;
+  /** Connections that are in both and can't be told apart by their addresses: they aren't compared. */
+  readonly ambiguous: number;
   readonly broken: readonly { readonly statement: string; readonly what: string }[];
   readonly judgements: readonly Judgement[];
 }
 
-const key = (from: SocketAddress | null, to: SocketAddress | null): string | null =>
-  from === null || to === null ? null : `${from.address} ${from.port} > ${to.address} ${to.port}`;
+const text = ({ address, port }: SocketAddress): string => `${address} ${port}`;
+
+interface Pair {
+  readonly name: string;
+  readonly end: End;
+  readonly peer: End;
+}
+
+/**
+ * Puts ends together: by both addresses; or, where the connecting end goes by another port than it was bound to (as over
+ * TCP), by the accepting end's address, if only one connection is left that it can be.
+ */
+function pairEnds(one: readonly End[], other: readonly End[]): { pairs: Pair[]; ambiguous: number } {
+  const pairs: Pair[] = [];
+  const match = (
+    from: readonly End[],
+    to: readonly End[],
+    nameOf: (end: End, isPeer: boolean) => string | null,
+    alone: boolean,
+  ) => {
+    const group = (ends: readonly End[], isPeer: boolean): Map<string, End[]> => {
+      const found = new Map<string, End[]>();
+      for (const end of ends) {
+        const name = nameOf(end, isPeer);
+        if (name !== null) found.set(name, [...(found.get(name) ?? []), end]);
+      }
+      return found;
+    };
+    const theirs = group(to, true);
+    let left = 0;
+    for (const [name, ends] of group(from, false)) {
+      const peers = theirs.get(name) ?? [];
+      if (alone && (ends.length > 1 || peers.length > 1)) left += peers.length === 0 ? 0 : ends.length;
+      else ends.slice(0, peers.length).forEach((end, at) => pairs.push({ name, end, peer: peers[at]! }));
+    }
+    return left;
+  };
+  const rest = (ends: readonly End[]): End[] => {
+    const paired = new Set(pairs.flatMap(({ end, peer }) => [end, peer]));
+    return ends.filter((end) => !paired.has(end) && end.local !== null && end.remote !== null);
+  };
+  match(
+    one,
+    other,
+    ({ local, remote }, isPeer) => {
+      if (local === null || remote === null) return null;
+      return isPeer ? `${text(remote)} > ${text(local)}` : `${text(local)} > ${text(remote)}`;
+    },
+    false,
+  );
+  let ambiguous = 0;
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    const { length } = pairs;
+    ambiguous += match(
+      rest(from),
+      rest(to),
+      ({ local, remote }, isPeer) => `to ${text((isPeer ? local : remote)!)}`,
+      true,
+    );
+    // An end of the first journal comes first.
+    if (from === other)
+      for (const pair of pairs.splice(length)) pairs.push({ ...pair, end: pair.peer, peer: pair.end });
+  }
+  return { pairs, ambiguous };
+}
 
 /** Compares what two ends say of their connections; both journals are behaviours. */
 export function checkPair(one: Trace, other: Trace): PairTrace {
   const broken: { statement: string; what: string }[] = [];
-  const theirs = new Map<string, End[]>();
-  for (const end of other.ends) {
-    const name = key(end.remote, end.local);
-    if (name !== null) theirs.set(name, [...(theirs.get(name) ?? []), end]);
-  }
-  let connections = 0;
+  const { pairs, ambiguous } = pairEnds(one.ends, other.ends);
   let messages = 0;
-  for (const end of one.ends) {
-    const name = key(end.local, end.remote);
-    if (name === null) continue;
-    const peer = theirs.get(name)?.shift();
-    if (peer === undefined) continue;
-    connections++;
+  for (const { name, end, peer } of pairs) {
     for (const [from, to, sender, receiver] of [
       [one, other, end, peer],
       [other, one, peer, end],
@@ -139,7 +197,7 @@ export function checkPair(one: Trace, other: Trace): PairTrace {
       const received = to.statements.received.get(lifeKey(receiver.socket, receiver.life)) ?? [];
       const started = from.statements.startedSends.get(lifeKey(sender.socket, sender.life)) ?? 0;
       messages += received.length;
-      const where = `${name}, from socket ${sender.socket} to socket ${receiver.socket}`;
+      const where = `connection ${name}, from socket ${sender.socket} to socket ${receiver.socket}`;
       if (received.length > started) {
         broken.push({ statement: 'S-12', what: `${where}: ${received.length} messages received of ${started} sent` });
       }
@@ -156,7 +214,7 @@ export function checkPair(one: Trace, other: Trace): PairTrace {
     [one, 'first'],
     [other, 'second'],
   ] as const) {
-    if (connections === 0 && trace.statements.received.size > 0) {
+    if (pairs.length + ambiguous === 0 && trace.statements.received.size > 0) {
       broken.push({ statement: 'S-12', what: `the ${what} journal receives, and shares no connection with the other` });
     }
   }
@@ -165,11 +223,13 @@ export function checkPair(one: Trace, other: Trace): PairTrace {
     if (found !== undefined) return { statement, outcome: 'broken', because: found.what };
     return { statement, outcome: count === 0 ? 'vacuous' : 'holds', because: `${count} ${unit}` };
   };
+  const connections = pairs.length;
   return {
     connections,
+    ambiguous,
     broken,
     judgements: [
-      outcome('S-12', messages, `messages over ${connections} connections, by number, order and length`),
+      outcome('S-12', messages, `messages over ${pairs.length} connections, by number, order and length`),
       // The first message is one of them, whichever came first, it or its receive.
       { ...outcome('S-12', messages, 'messages, the first ones included'), statement: 'S-33' },
     ],

@@ -132,7 +132,8 @@ function checkJournals(write: (text: string) => void, files: readonly string[], 
       write(`broken: ${statement}, record ${sequence}: ${what}\n`);
   }
   if (pair !== null) {
-    write(`both ends: ${counted(pair.connections, 'connection')} in common\n\n${judgementTable(pair)}\n`);
+    const others = pair.ambiguous === 0 ? '' : `, and ${pair.ambiguous} that can't be told apart`;
+    write(`both ends: ${counted(pair.connections, 'connection')} in common${others}\n\n${judgementTable(pair)}\n`);
     for (const { statement, what } of pair.broken) write(`broken: ${statement}: ${what}\n`);
   }
   write(`check: ${good ? (traces.length === 1 ? 'the journal holds' : 'the journals hold') : 'rejected'}\n`);
