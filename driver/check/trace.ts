@@ -147,7 +147,7 @@ function pairEnds(one: readonly End[], other: readonly End[]): { pairs: Pair[]; 
     for (const [name, ends] of group(from, false)) {
       const peers = theirs.get(name) ?? [];
       if (alone && (ends.length > 1 || peers.length > 1)) left += peers.length === 0 ? 0 : ends.length;
-      else ends.slice(0, peers.length).forEach((end, at) => pairs.push({ name, end, peer: peers[at]! }));
+      else for (const [at, end] of ends.slice(0, peers.length).entries()) pairs.push({ name, end, peer: peers[at]! });
     }
     return left;
   };
