@@ -69,8 +69,8 @@ async function search(): Promise<Uint8Array | null> {
   const crash = path.join(cache, 'crash');
   rmSync(crash, { force: true });
   const program = path.join(cache, 'node_modules/jsfuzz/build/src/index.js');
-  // An input that takes 60 s spins (the first one waits for the worker to start); one that takes the process beyond 400 MB holds what it shouldn't.
-  const args = ['target.cjs', 'corpus', '--timeout', '60', '--rss-limit-mb', '400', '--exact-artifact-path', crash];
+  // An input that takes 300 s spins (the first one waits for the worker to start, on a busy machine for long); one that takes the process beyond 400 MB holds what it shouldn't.
+  const args = ['target.cjs', 'corpus', '--timeout', '300', '--rss-limit-mb', '400', '--exact-artifact-path', crash];
   const child = spawn(process.execPath, [program, ...args], {
     cwd: cache,
     stdio: ['ignore', 'pipe', 'inherit'],
