@@ -11,13 +11,12 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Session } from 'node:inspector/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 
 import { corpusFile, readCorpus } from './corpus.ts';
-import { run } from './harness.ts';
+import { minimised } from './minimise.ts';
 
 const FUZZER = 'jsfuzz@1.0.15';
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -120,33 +119,6 @@ function cpuSeconds(group: number): string {
     if (Number(fields[2]) === group) ticks += Number(fields[11]) + Number(fields[12]);
   }
   return `${(ticks / 100).toFixed(0)} CPU seconds\n`;
-}
-
-/** The smallest inputs first, each kept if it makes ranges of code run that none before did, by V8's own counting. */
-async function minimised(inputs: readonly Uint8Array[]): Promise<Uint8Array[]> {
-  const session = new Session();
-  session.connect();
-  await session.post('Profiler.enable');
-  await session.post('Profiler.startPreciseCoverage', { callCount: false, detailed: true });
-  const reached = new Set<string>();
-  const kept: Uint8Array[] = [];
-  for (const input of [...inputs].sort((left, right) => left.byteLength - right.byteLength)) {
-    const before = reached.size;
-    run(input, (name) => reached.add(name));
-    const { result } = await session.post('Profiler.takePreciseCoverage');
-    for (const { url, functions } of result) {
-      if (!url.includes('/adapter/iwarp/')) continue;
-      for (const { ranges } of functions) {
-        for (const { count, startOffset, endOffset } of ranges) {
-          if (count > 0) reached.add(`${url} ${startOffset} ${endOffset}`);
-        }
-      }
-    }
-    if (reached.size > before) kept.push(input);
-  }
-  await session.post('Profiler.stopPreciseCoverage');
-  session.disconnect();
-  return kept;
 }
 
 install();

@@ -361,6 +361,17 @@ describe('an initiator', () => {
     assert.deepEqual([party.events, party.states], [['established'], 'operating/transferring']);
   });
 
+  test('is told that it is connected before it is told of the end, when what it had posted cannot be sent', () => {
+    const party = dialing();
+    const gone = party.register(new Uint8Array(4));
+    party.memory.deregister(gone.id);
+    party.post(Opcode.send, 1, gone);
+    new Wire(party, new Party(1));
+    party.connection.bytesArrived(frame('reply', { enhanced: enhanced() }));
+    assert.deepEqual(party.events, ['established', 'disconnected']);
+    assert.deepEqual(party.done, ['1 localProtection']);
+  });
+
   test('is told of a rejection with its private data, in either revision [RFC 5044 7.1.1]', () => {
     for (const revision of revisions) {
       const rejected = frame('reply', { revision, rejected: true, privateData: Buffer.from('no') });
