@@ -110,8 +110,8 @@ export class VerbsAdapter implements Adapter {
   readonly #out = new BigUint64Array(1);
 
   readonly #devices: Device[] = [];
-  /** Devices by address; null for an address that none has. */
-  readonly #byAddress = new Map<string, Device | null>();
+  /** Devices by address. That none has an address isn't kept: a link that comes back may bring it. */
+  readonly #byAddress = new Map<string, Device>();
   readonly #domains = new Map<number, Domain>();
   readonly #regions = new Map<number, Region>();
   readonly #listeners = new Map<number, number>();
@@ -208,7 +208,7 @@ export class VerbsAdapter implements Adapter {
 
   addresses(): readonly string[] {
     const present = Object.values(networkInterfaces()).flatMap((list) =>
-      (list ?? []).filter(({ scopeid }) => !scopeid).map(({ family, address }) => canonicalAddress(address, family)),
+      (list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ family, address }) => canonicalAddress(address, family)),
     );
     for (const known of this.#byAddress.keys()) {
       // It may come back on another device.
@@ -540,9 +540,9 @@ export class VerbsAdapter implements Adapter {
   /** The device that has `address`, opened if that is new; null when none has it. */
   #deviceOf(address: string): Device | null {
     const known = this.#byAddress.get(address);
-    if (known !== undefined) return known;
+    if (known !== undefined && !known.isGone) return known;
     const found = this.#openDevice(address);
-    this.#byAddress.set(address, found);
+    if (found !== null) this.#byAddress.set(address, found);
     return found;
   }
 
