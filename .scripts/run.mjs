@@ -44,6 +44,7 @@ const tasks = {
   fuzz: [{ file: 'model-tests/fuzz/main.ts', args: [] }],
   // Mutants of the driver's own code; `-- --mutate driver/FILE.ts` for one file.
   'mutate:driver': [{ program: ['@stryker-mutator/core', 'stryker'], args: ['run', '.config/stryker.json'] }],
+  'bench:rdma': [{ file: 'model-tests/verbs/bench/main.ts', args: [] }],
   build: [{ program: ['typescript', 'tsc'], args: ['-p', '.config/tsconfig.build.json'] }],
 };
 

@@ -208,7 +208,9 @@ export class VerbsAdapter implements Adapter {
 
   addresses(): readonly string[] {
     const present = Object.values(networkInterfaces()).flatMap((list) =>
-      (list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ family, address }) => canonicalAddress(address, family)),
+      (list ?? [])
+        .filter(({ internal, scopeid }) => !internal && !scopeid)
+        .map(({ family, address }) => canonicalAddress(address, family)),
     );
     for (const known of this.#byAddress.keys()) {
       // It may come back on another device.

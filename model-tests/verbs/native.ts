@@ -20,7 +20,7 @@ export function nativeIsMissing(compiler = 'gcc'): string | null {
 
 /** @throws Error with what the compiler says */
 function compile(compiler: string, args: readonly string[]): void {
-  mkdirSync(`${folder}/build/fake`, { recursive: true });
+  mkdirSync(`${folder}/build`, { recursive: true });
   execFileSync(compiler, [...warnings, ...args], { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
 }
 
@@ -39,11 +39,13 @@ export function buildFaults(sanitizers: string): string {
   return file;
 }
 
-/** A library that stands for both of rdma-core's. @returns the folder to find it in */
+/** A library that stands for both of rdma-core's. @param sanitizers - none if empty @returns the folder to find it in */
 export function buildFake(sanitizers: string): string {
-  const fake = `${folder}/build/fake`;
+  const fake = `${folder}/build/fake${sanitizers === '' ? '' : '-sanitized'}`;
+  const sanitized = sanitizers === '' ? [] : [`-fsanitize=${sanitizers}`, '-fno-sanitize-recover=all'];
+  mkdirSync(fake, { recursive: true });
   compile('gcc', [
-    ...['-g', '-fPIC', '-shared', `-fsanitize=${sanitizers}`, '-fno-sanitize-recover=all'],
+    ...['-g', '-O1', '-fPIC', '-shared', ...sanitized],
     ...[`${folder}/test/fake.c`, '-o', `${fake}/libibverbs.so.1`],
   ]);
   rmSync(`${fake}/librdmacm.so.1`, { force: true });

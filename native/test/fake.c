@@ -24,7 +24,7 @@
 #undef ibv_reg_mr
 #undef ibv_query_port
 
-#define DEPTH 64
+#define DEPTH 512
 
 static void require(bool holds, const char *what)
 {
