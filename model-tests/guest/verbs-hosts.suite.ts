@@ -273,27 +273,6 @@ const faultCases = (network: Network): readonly GuestCase[] => [
   ),
 ];
 
-const removalCases = (network: Network): readonly GuestCase[] => [
-  {
-    name: `${network.device}: a device that is removed under load`,
-    timeoutMs: 120_000,
-    run: leavingNothing(network, async (application) => {
-      const { connection } = await accepted(application, 'echo', network);
-      await echoed(connection, 1000, 5);
-      const device = `${network.device}2`;
-      // It waits until nobody uses the device any more.
-      const removal = run(['rdma', 'link', 'delete', device]);
-      let error = 0;
-      while (error === 0) error = await errorOf(echoed(connection, 1000, 1)).catch(() => 0);
-      assert.ok([...lost, WSA.WSAENETDOWN].includes(error), `${error}`);
-      connection.close();
-      await application.stop();
-      await removal;
-      await run(['rdma', 'link', 'add', device, 'type', network.device, 'netdev', network.link]);
-    }),
-  },
-];
-
 const memoryCases: readonly GuestCase[] = [
   {
     name: 'a process that may lock too little memory gets WSAENOBUFS, and is told why',
@@ -332,5 +311,4 @@ export const cases: readonly GuestCase[] = [
   ...ownCases,
   ...[rxe, siw].flatMap(faultCases),
   ...memoryCases,
-  ...[rxe, siw].flatMap(removalCases),
 ];
