@@ -11,7 +11,7 @@
  */
 
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -61,6 +61,8 @@ export interface GuestResult {
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 const rdmaVm = here('../../native/vm/rdma-vm');
 const root = here('../..');
+/** Compiled modules, which the guests and their programs share: loading them takes a quarter of the time. */
+const compileCache = here('../../node_modules/.cache/wsdirect-guest');
 
 let checked: string | null | undefined;
 
@@ -85,12 +87,13 @@ export function runGuest(
   const { hosts = false, within, device = 'both', mtu = 1500, memory = '1G', shares = [], timeoutS = 600 } = options;
   const args = ['--no-install', '--device', device, '--mtu', `${mtu}`, '--mem', memory, '--timeout', `${timeoutS}`];
   if (hosts) args.push('--hosts');
-  for (const folder of shares) args.push('--share', folder);
+  mkdirSync(compileCache, { recursive: true });
+  for (const folder of [compileCache, ...shares]) args.push('--share', folder);
   const place = within === undefined ? [] : ['ip', 'netns', 'exec', within];
   return new Promise((resolve, reject) => {
     const child = spawn(rdmaVm, [...args, '--', ...place, ...command], {
       cwd: root,
-      env: { ...process.env, NO_COLOR: '1', ...options.env },
+      env: { ...process.env, NO_COLOR: '1', NODE_COMPILE_CACHE: compileCache, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const end = (): void => void child.kill('SIGTERM');

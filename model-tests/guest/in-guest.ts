@@ -8,6 +8,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 import type { GuestCase } from './guest.ts';
@@ -43,6 +44,7 @@ async function runCase({ name, timeoutMs = 60_000, run }: GuestCase): Promise<{ 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [url, ...names] = process.argv.slice(2);
   const { cases } = (await import(url!)) as { readonly cases: readonly GuestCase[] };
+  flushCompileCache();
   const chosen = cases.filter(({ name }) => names.includes(name));
   for (const [index, each] of chosen.entries()) {
     const { result, isOver } = await runCase(each);
