@@ -176,6 +176,8 @@ function dialler(): MachineDefinition {
       owed: field(flag),
       /** FD_CONNECT was reported and not owed. */
       excess: field(flag),
+      /** FD_CONNECT is what the switch has selected. */
+      selected: field(flag),
       /** A call returned an error that it never may. */
       forbidden: field(flag),
     },
@@ -224,9 +226,16 @@ function dialler(): MachineDefinition {
           bind: { target: 'binding', actions: [effect('bind', {}), returned] },
           listen: { target: 'binding', actions: [effect('listen', {}), returned] },
           connect: { target: 'connecting', actions: [effect('connect', {}), returned] },
-          select: { target: 'calling', actions: [effect('select', { connect: event('connect') }), returned] },
+          select: {
+            target: 'calling',
+            actions: [
+              update({ selected: event('connect') }),
+              effect('select', { connect: event('connect') }),
+              returned,
+            ],
+          },
           enumerate: { target: 'calling', actions: [effect('enumerate', {}), returned] },
-          close: { target: 'closing', actions: [effect('close', {}), returned] },
+          close: { target: 'closing', actions: [update({ selected: 0 }), effect('close', {}), returned] },
           reported: report,
           removed: 'removed',
         },
@@ -244,7 +253,9 @@ function dialler(): MachineDefinition {
         },
       },
       // The adapter is gone: every call but closing is refused before it reaches a machine.
-      removed: { on: { close: { target: 'closing', actions: [effect('close', {}), returned] } } },
+      removed: {
+        on: { close: { target: 'closing', actions: [update({ selected: 0 }), effect('close', {}), returned] } },
+      },
       closing: inside('closed', WSA.WSAEWOULDBLOCK),
       closed: { on: { reported: { actions: update({ excess: 1 }) }, removed: { target: 'closed' } } },
     },
@@ -417,6 +428,11 @@ function connectingProperties(definition: WorldDefinition): Property[] {
       ),
     ),
     always('S-34: no call returns an error that it never may', not(switchSide.field('forbidden'))),
+    implies(
+      'S-27: what the switch has selected is selected, and nothing else',
+      switchSide.in('open'),
+      all(iff(selected, switchSide.field('selected')), not(record.field('acceptSelected'))),
+    ),
     implies(
       'L-04: a result that is known and selected is on record',
       all(record.field('connectUnreported'), selected),

@@ -79,6 +79,18 @@ function handOverProperties(definition: WorldDefinition, { closing = false, care
         ),
       ),
     ),
+    always(
+      'S-05: a request knows whether it is polled, and a polled one causes no up-call',
+      each(owners, (number) =>
+        all(
+          given(
+            not(request(number).in('unstarted')),
+            equal(request(number).field('polled'), structure(number).field('polled')),
+          ),
+          not(all(structure(number).field('polled'), structure(number).field('notifications'))),
+        ),
+      ),
+    ),
     implies(
       'S-16: a receive that ends with nothing was handed over',
       all(succeeded(Request.p1Receive), equal(bytes(Request.p1Receive), 0)),
@@ -215,9 +227,16 @@ export const handOver: readonly CatalogWorld[] = [
     bounds,
     effort: 'quick',
     definition: plain,
-    properties: handOverProperties(plain),
+    properties: [
+      ...handOverProperties(plain),
+      implies(
+        'S-16: what P1 has posted ends with nothing',
+        isTold(Request.p1Receive),
+        all(succeeded(Request.p1Receive), equal(bytes(Request.p1Receive), 0)),
+      ),
+    ],
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
-    size: { states: 1762, transitions: 6167, depth: 20 },
+    size: { states: 1882, transitions: 6739, depth: 20 },
   },
   {
     name: failing.name,
@@ -227,7 +246,7 @@ export const handOver: readonly CatalogWorld[] = [
     definition: failing,
     properties: handOverProperties(failing),
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
-    size: { states: 27_442, transitions: 149_068, depth: 24 },
+    size: { states: 29_410, transitions: 161_604, depth: 24 },
   },
   {
     name: closing.name,
@@ -237,7 +256,7 @@ export const handOver: readonly CatalogWorld[] = [
     definition: closing,
     properties: handOverProperties(closing, { closing: true }),
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
-    size: { states: 130_264, transitions: 879_152, depth: 24 },
+    size: { states: 144_724, transitions: 965_022, depth: 24 },
   },
   {
     name: careless.name,
@@ -248,7 +267,7 @@ export const handOver: readonly CatalogWorld[] = [
     properties: handOverProperties(careless, { careless: true }),
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-06'],
-    size: { states: 2996, transitions: 10_504, depth: 21 },
+    size: { states: 3212, transitions: 11_524, depth: 21 },
   },
   {
     name: everything.name,

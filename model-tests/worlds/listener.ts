@@ -77,6 +77,11 @@ export function listenerProperties(peers: number): Property[] {
       each(everyone, (peer) => given(waiting(peer), not(row('connectionRequest', peer).in('arrived')))),
     ),
     implies(
+      'S-27: what the switch has selected is selected, and nothing else',
+      listening,
+      all(iff(record.field('acceptSelected'), acceptor.field('selected')), not(record.field('connectSelected'))),
+    ),
+    implies(
       'S-27: FD_ACCEPT is recorded only while it is selected',
       record.field('acceptRecorded'),
       record.field('acceptSelected'),

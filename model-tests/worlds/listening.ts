@@ -108,6 +108,8 @@ function acceptor(): MachineDefinition {
       current: field(request),
       /** FD_ACCEPT was reported, and neither accepted nor selected since. */
       reported: field(flag),
+      /** FD_ACCEPT is what the switch has selected. */
+      selected: field(flag),
       /** The one descriptor for accepted sockets is free. */
       free: field(flag, 1),
       /** What the condition function has decided, while WSPAccept comes to its end: 1 to 4; 0 at all other times. */
@@ -198,7 +200,9 @@ function acceptor(): MachineDefinition {
   };
   const calls = {
     ...descriptors,
-    select: { actions: [update({ reported: 0 }), effect('select', { accept: event('accept') })] },
+    select: {
+      actions: [update({ reported: 0, selected: event('accept') }), effect('select', { accept: event('accept') })],
+    },
     enumerate: { actions: effect('enumerate', {}) },
     reported: { actions: update({ reported: choose(event('accept'), 1, c.reported) }) },
     listen: { actions: effect('listen', { backlog: event('backlog') }) },
@@ -232,7 +236,7 @@ function acceptor(): MachineDefinition {
             target: 'accepting',
             actions: [update({ reported: 0 }), effect('accept', { full: event('full') }), effect('returned', {})],
           },
-          close: { target: 'closed', actions: effect('close', {}) },
+          close: { target: 'closed', actions: [update({ selected: 0 }), effect('close', {})] },
         },
       },
       // Inside WSPAccept: it takes a request, or says at once why not.
@@ -259,7 +263,7 @@ function acceptor(): MachineDefinition {
           ...calls,
           ...decisions('idle'),
           returned: { target: 'deciding' },
-          close: { target: 'decidingClosed', actions: effect('close', {}) },
+          close: { target: 'decidingClosed', actions: [update({ selected: 0 }), effect('close', {})] },
         },
       },
       decidingClosed: { on: { ...descriptors, returned: { target: 'decidingClosed' }, ...decisions('closed') } },

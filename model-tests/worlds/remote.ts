@@ -287,6 +287,27 @@ const failingProperties: Property[] = [
   ),
 ];
 
+/** The same with as little as there can be. */
+const one: readonly PairRequest[] = [{ socket: 0, kind: 'write', place: 0 }];
+const oneWrite = transfer({
+  name: 'a write in two pieces, and whatever can happen',
+  requests: one,
+  pieces: [2],
+  polled: [0],
+  refusing: true,
+  failing: true,
+  spoiling: [0],
+  closing: true,
+  removal: true,
+});
+const oneRead = transfer({
+  name: 'a read of what is registered and deregistered',
+  requests: reading.slice(0, 1),
+  polled: [0],
+  registering: true,
+  refusing: true,
+});
+
 export const remote: readonly CatalogWorld[] = [
   {
     name: shallow.name,
@@ -388,5 +409,41 @@ export const remote: readonly CatalogWorld[] = [
     assumes: ['E-01', 'E-04'],
     lifts: ['E-02', 'E-03', 'E-07', 'E-08'],
     size: { states: 80_888, transitions: 734_684, depth: 22 },
+  },
+  {
+    name: oneWrite.name,
+    question: 'Does a request of two work requests end once and rightly, whatever becomes of each of them?',
+    bounds: 'a write in two pieces; every fault, closing on both sides',
+    effort: 'quick',
+    definition: oneWrite,
+    properties: [
+      ...common(oneWrite, one),
+      ...closingProperties(one),
+      leadsTo(
+        'L-01: once its socket is closed or broken, it is done',
+        all(isPending(0), any(row('caller', 0).in('closed'), socketOf(0).in('broken'))),
+        isTold(0),
+        ['complete 0', 'flush 0', ...upcalls],
+      ),
+    ],
+    assumes: ['E-01', 'E-04'],
+    lifts: ['E-03', 'E-07', 'E-08'],
+    size: { states: 1538, transitions: 11_317, depth: 12 },
+    unfired: ['B: completion up-call', 'B: up-call returns', 'B: close timer'],
+  },
+  {
+    name: oneRead.name,
+    question: 'Is memory within reach of a read exactly while it is registered?',
+    bounds: 'a read of B; two registrations of each; the adapter can refuse',
+    effort: 'quick',
+    definition: oneRead,
+    properties: [
+      ...common(oneRead, reading.slice(0, 1)),
+      sometimes('a read finds nothing registered', row('work', 0).in('denied')),
+    ],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-07'],
+    size: { states: 2640, transitions: 13_664, depth: 15 },
+    unfired: ['B read 1: flush', 'A: completion up-call', 'A: up-call returns', 'B: loss arrives'],
   },
 ];

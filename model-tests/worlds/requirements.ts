@@ -74,6 +74,15 @@ export function requestProperties(requests: readonly PairRequest[]): Property[] 
         any(not(structure(request).field('polled')), not(structure(request).field('notifications'))),
       ),
     ),
+    always(
+      'S-05: a request knows whether it is polled',
+      each(numbers, (request) =>
+        given(
+          not(machine(request).in('unstarted')),
+          equal(machine(request).field('polled'), structure(request).field('polled')),
+        ),
+      ),
+    ),
     implies(
       'S-06: an up-call says what the request ended with',
       some(numbers, (request) => machine(request).in('notifying')),
