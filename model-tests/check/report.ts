@@ -2,6 +2,7 @@
 
 import { judgedAlone, notJudged } from '../../driver/check/statements.ts';
 import { assumedIn, beyond, type CatalogWorld, checkedIn, kept, statementIds, worlds } from '../worlds/index.ts';
+import { readProducts } from '../product/results.ts';
 import { lastResults } from './mutation.ts';
 import { readResults, type WorldRecord } from './results.ts';
 
@@ -94,6 +95,22 @@ export async function checkingPage(): Promise<string> {
           property.kind === 'leadsTo' ? [[name, property.name, property.fair.join(', ') || 'nothing']] : [],
         ),
       ),
+    ),
+    '## Tests of the driver',
+    'Paths that take every edge of a world that a driver can take, played on the production driver: every call result,' +
+      ' up-call, overlapped structure and adapter call is as the model predicts. Of large worlds the first edges.',
+    table(
+      ['World', 'Edges', 'Taken', 'Paths', 'Steps', 'Not taken'],
+      readProducts().map(({ world, edges, covered, paths, steps, refused }) => [
+        world,
+        number(edges),
+        number(covered),
+        number(paths),
+        number(steps),
+        Object.entries(refused)
+          .map(([reason, count]) => `${number(count)}: ${reason}`)
+          .join('; '),
+      ]),
     ),
     '## Mutants',
     'The machines with one thing wrong, each: the first column is what the properties alone notice, the second all checks.',

@@ -8,7 +8,7 @@ import { compileMachines, explorationLimits, machineNames } from '../../machines
 import { worlds } from '../worlds/index.ts';
 import { Judge } from './judge.ts';
 import { allMutants, type Mutant, operators } from './mutants.ts';
-import { describeResults, resultsOf, scoreOf } from './results.ts';
+import { describeResults, readResults, resultsOf, scoreOf } from './results.ts';
 
 /** One mutant of so many is looked at, until so many are found that small worlds reach. */
 const EVERY = 1;
@@ -61,5 +61,14 @@ describe('mutants of the machines', () => {
     console.log(describeResults(results));
     const { all, found } = scoreOf(results.total);
     assert.ok(found >= FOUND * all, `${found} of ${all} are found`);
+  });
+
+  test('the last results of all say of each survivor where and why', () => {
+    const results = readResults();
+    const { all, properties, found } = scoreOf(results.total);
+    assert.ok(0 < properties && properties <= found && found <= all);
+    assert.equal(results.unreached.length, results.total['unreached'] ?? 0);
+    assert.equal(Object.keys(results.survivors).length, results.total['survived'] ?? 0);
+    for (const [name, { reason }] of Object.entries(results.survivors)) assert.notEqual(reason, '', name);
   });
 });

@@ -59,37 +59,18 @@ export function writeResults(results: MutationResults): void {
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
 }
 
-/** Why nobody minds some survivors: the first that fits. Others are places where a property is missing. */
+/** Why nobody minds some survivors: the first that fits. */
 const reasons: readonly (readonly [pattern: RegExp, reason: string])[] = [
-  [
-    /: actions swapped \(/,
-    'no world and no run tells the two orders apart: what the two ask for are different machines and objects',
-  ],
-  [
-    /stopTimer/,
-    'a timer that runs on expires in a state that ignores it, or is replaced; no world has these states with a timer to look at',
-  ],
+  [/: actions swapped \(/, 'no world and no run tells the two orders apart'],
   [
     /networkEvents .*socket\.stopped/,
     'a record that has stopped is read by nobody, and is new when its socket is freed',
   ],
-  [
-    /(loseRequests|breakRequests)\.error/,
-    'an error that no request gets: there is none that the adapter has, or each has got its own before',
-  ],
-  [
-    /loseRequests\)$|haltQueues\)$|handOverReceives\)$/,
-    'nothing is left for it to do: the step before it has done the same',
-  ],
-  [
-    /assignment \w+ \((attached|reason|pieces|fence|bytes|error|head)/,
-    'memory that is not looked at again in the states that follow',
-  ],
 ];
 
-/** Why nobody minds that a mutant survives; `a property is missing` where nobody knows. */
+/** Why nobody minds that a mutant survives, as far as it is known. */
 export const reasonFor = (mutant: string): string =>
-  reasons.find(([pattern]) => pattern.test(mutant))?.[1] ?? 'a property is missing';
+  reasons.find(([pattern]) => pattern.test(mutant))?.[1] ?? 'a property, or a situation, is missing';
 
 /** The last results that were written. @throws when there are none */
 export function readResults(): MutationResults {

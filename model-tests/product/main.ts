@@ -3,6 +3,8 @@
  *
  *     node model-tests/product/main.ts                      every world: edges covered, and every path played
  *     node model-tests/product/main.ts WORLD...             these worlds
+ *     node model-tests/product/main.ts --edges 20000        the first edges of each
+ *     node model-tests/product/main.ts --record             and keeps what came of it in results.json
  *     node model-tests/product/main.ts --write DIR WORLD    one file for each path; plays nothing
  *     node model-tests/product/main.ts --play FILE...       plays files
  */
@@ -12,11 +14,19 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { worlds } from '../worlds/index.ts';
 import { describeTests, formatScript, parseScript, play, playAll, productTests } from './index.ts';
+import { type ProductRecord, readProducts, writeProducts } from './results.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { write: { type: 'string' }, play: { type: 'boolean', default: false } },
+  options: {
+    write: { type: 'string' },
+    play: { type: 'boolean', default: false },
+    edges: { type: 'string' },
+    record: { type: 'boolean', default: false },
+  },
 });
+const edgesMax = values.edges === undefined ? Number.POSITIVE_INFINITY : Number(values.edges);
+if (!(edgesMax >= 1)) throw new Error(`--edges wants a number from 1 on, not '${values.edges}'`);
 
 if (values.play) {
   for (const file of positionals) {
@@ -25,7 +35,7 @@ if (values.play) {
   }
 } else if (values.write !== undefined) {
   for (const world of positionals) {
-    const tests = productTests(world);
+    const tests = productTests(world, edgesMax);
     const folder = path.join(values.write, world.replaceAll(/[^a-z0-9]+/g, '-'));
     mkdirSync(folder, { recursive: true });
     for (const number of tests.tours.paths.keys()) {
@@ -37,9 +47,23 @@ if (values.play) {
     console.log(`${folder}: ${tests.tours.paths.length} files`);
   }
 } else {
-  for (const world of positionals.length > 0 ? positionals : worlds.map(({ name }) => name)) {
-    const tests = productTests(world);
+  const names = worlds.map(({ name }) => name);
+  for (const world of positionals.length > 0 ? positionals : names) {
+    const tests = productTests(world, edgesMax);
     playAll(tests);
     console.log(describeTests(tests));
+    if (!values.record) continue;
+    const { edges, covered, paths, steps, refused } = tests.tours;
+    const record: ProductRecord = {
+      world,
+      edges,
+      covered,
+      paths: paths.length,
+      steps,
+      refused: Object.fromEntries(refused),
+    };
+    // Kept at once: who stops it keeps what was found.
+    const others = readProducts().filter((other) => other.world !== world && names.includes(other.world));
+    writeProducts([...others, record].sort((left, right) => names.indexOf(left.world) - names.indexOf(right.world)));
   }
 }

@@ -18,6 +18,8 @@ const timers = ['connect', 'migration', 'close'];
 export const moved = (error: number, kind: string, message: number): string =>
   error !== 0 ? 'nothing' : kind === 'receive' ? `message ${message}` : 'all';
 
+const isOfProcess = (call: string): boolean => call === 'WSPStartupEx' || call === 'WSPCleanup';
+
 /** What has to be remembered of a run beside the world's state. */
 class Memory {
   /** Call that is waiting for its verdict. */
@@ -247,14 +249,15 @@ export class Scribe {
   #record(action: Action, happen: () => void): void {
     const { command, call } = this.#command(action);
     const { system } = this.#world;
-    // A provider that works no more says so; a socket is closed all the same.
+    // A provider that works no more says so to every call, before any machine hears of it; a socket is closed all the same.
+    // What it would have heard changes nothing then.
     const refusal = system.refusal(M.provider, 0);
     this.#seen = [];
     this.#posts = [];
     this.#result = null;
     const full = [0, 1].filter((row) => this.#isFull(row));
     happen();
-    if (this.#result !== null && call === 'WSPCloseSocket' && refusal !== 0) this.#result = String(refusal);
+    if (this.#result !== null && !isOfProcess(call) && refusal !== 0) this.#result = String(refusal);
     // The worlds have one refusal for memory that is not registered; RDMA names it by handle, and a handle that is none is
     // WSAEINVAL (7.4).
     if (this.#result === String(WSA.WSAEFAULT) && call.startsWith('WSPRdma')) this.#result = String(WSA.WSAEINVAL);
