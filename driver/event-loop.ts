@@ -1,8 +1,9 @@
 /**
  * Event loop: turns a provider over a real adapter as long as there is something to do, and sleeps otherwise.
  *
- * Theory of operation: a turn is one poll. One that did something is followed by another after Node.js had its turn
- * (`setImmediate`), so that sockets and the application get their share and what came meanwhile is handled together.
+ * Theory of operation: a turn is a few polls, as long as they do something. Such a turn is followed by another after
+ * Node.js had its turn (`setImmediate`), so that sockets and the application get their share and what came meanwhile is
+ * handled together.
  * After one in which nothing was to do, the loop goes to sleep in this order:
  *
  * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
@@ -31,6 +32,9 @@ export interface EventLoopOptions {
   /** Longest sleep. Default 100. */
   readonly sleepMaxMs?: number;
 }
+
+/** Polls in one turn. */
+const POLLS_MAX = 3;
 
 const immediately = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -71,8 +75,10 @@ export class EventLoop {
     let emptyTurns = 0;
     try {
       while (!signal.aborted) {
-        const isBusy = poll() > 0 || this.#nudged;
+        let isBusy = this.#nudged;
         this.#nudged = false;
+        // What an up-call started may be over already.
+        for (let polls = 0; polls < POLLS_MAX && poll() > 0; polls++) isBusy = true;
         if (isBusy) emptyTurns = 0;
         else if (emptyTurns++ >= emptyTurnsMax && !wakeUp.arm() && poll() === 0 && !signal.aborted && !this.#nudged) {
           await this.#sleep();

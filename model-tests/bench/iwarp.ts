@@ -12,9 +12,8 @@ import { type Measured, messageBytes, type Order, type Scenario, type Transport 
 import type { Figure } from './measure.ts';
 
 const program = fileURLToPath(new URL('./iwarp/end.ts', import.meta.url));
-const TURNS = Number(process.env['WSD_BENCH_TURNS'] ?? 7);
+const TURNS = 5;
 const CONNECTIONS = 1000;
-const SCALE = Number(process.env['WSD_BENCH_SCALE'] ?? 1);
 
 /** A process, with what it answers. */
 class Process {
@@ -42,6 +41,13 @@ class Process {
   }
 }
 
+interface Turn extends Measured {
+  /** Bytes by which the accepting process has grown. */
+  readonly serverBytes: number;
+  /** Processor time of both ends for each exchange, connecting included. */
+  readonly cpuUs: number;
+}
+
 /** Two processes that talk to each other. */
 class Pair {
   readonly #server: Process;
@@ -52,14 +58,21 @@ class Pair {
     this.#client = new Process(transport, nodeArgs);
   }
 
-  async run(scenario: Scenario, connections: number, ms: number): Promise<Measured & { readonly serverBytes: number }> {
+  async run(scenario: Scenario, connections: number, ms: number): Promise<Turn> {
     const before = (await this.#server.ask({ memory: true })) as number;
     const port = (await this.#server.ask({ serve: scenario })) as number;
+    const usedBefore = await this.#usage();
     const measured = (await this.#client.ask({ run: scenario, port, connections, ms })) as Measured;
+    const cpuUs = ((await this.#usage()) - usedBefore) / measured.count;
     const serverBytes = ((await this.#server.ask({ memory: true })) as number) - before;
     await this.#client.ask({ close: true });
     await this.#server.ask({ close: true });
-    return { ...measured, serverBytes };
+    return { ...measured, serverBytes, cpuUs };
+  }
+
+  async #usage(): Promise<number> {
+    const [server, client] = [await this.#server.ask({ usage: true }), await this.#client.ask({ usage: true })];
+    return (server as number) + (client as number);
   }
 
   end(): void {
@@ -83,7 +96,7 @@ interface Comparison {
 }
 
 const usPerMiB = ({ count, seconds }: Measured): number => (seconds * 1e6) / count;
-const perMiB = { connections: 1, ms: 400, cost: usPerMiB, unit: 'us/MiB' } as const;
+const perMiB = { connections: 1, ms: 1000, cost: usPerMiB, unit: 'us/MiB' } as const;
 
 const comparisons: readonly Comparison[] = [
   {
@@ -91,7 +104,7 @@ const comparisons: readonly Comparison[] = [
     scenario: 'roundTrip',
     transport: 'iwarp-crc',
     connections: 1,
-    ms: 400,
+    ms: 1000,
     cost: ({ p50Us }) => p50Us,
     unit: 'us',
     bound: 1.25,
@@ -105,7 +118,7 @@ const comparisons: readonly Comparison[] = [
     scenario: 'echoes',
     transport: 'iwarp-crc',
     connections: CONNECTIONS,
-    ms: 600,
+    ms: 1000,
     cost: ({ count, seconds }) => (seconds * 1e6) / count,
     unit: 'us/echo',
     bound: 1 / 0.8,
@@ -126,13 +139,11 @@ export async function iwarpFigures(
     for (const { what, scenario, transport, connections, ms, cost, unit, bound } of wanted) {
       const here: number[] = [];
       const there: number[] = [];
+      const cpu = { here: [] as number[], there: [] as number[] };
       const memory = { here: 0, there: 0 };
       for (let turn = 0; turn <= TURNS; turn++) {
         const [peer, own] = [pairs.get('net')!, pairs.get(transport)!];
-        const [theirs, ours] = [
-          await peer.run(scenario, connections, ms * SCALE),
-          await own.run(scenario, connections, ms * SCALE),
-        ];
+        const [theirs, ours] = [await peer.run(scenario, connections, ms), await own.run(scenario, connections, ms)];
         if (turn === 0) {
           // The first turn warms both up; memory is what it takes to begin.
           memory.here = ours.serverBytes / connections;
@@ -141,9 +152,16 @@ export async function iwarpFigures(
         }
         here.push(cost(ours));
         there.push(cost(theirs));
+        cpu.here.push(ours.cpuUs);
+        cpu.there.push(theirs.cpuUs);
       }
       const [value, peerValue] = [median(here), median(there)];
       figures.push({ what: `iWARP: ${what}`, value, unit, peer: 'node:net', peerValue, bound });
+      const [used, theirs] = [median(cpu.here), median(cpu.there)];
+      report(
+        `iWARP: ${what}: ${used.toFixed(1)} us of processor time for each at both ends, node:net ${theirs.toFixed(1)},` +
+          ` ratio ${(used / theirs).toFixed(2)}`,
+      );
       if (unit === 'us/MiB') {
         const rate = (us: number): string => `${((messageBytes[scenario] / us) * 1e-3).toFixed(2)} GB/s`;
         report(`iWARP: ${what}: ${rate(value)}, node:net ${rate(peerValue)}`);
@@ -162,6 +180,7 @@ export async function iwarpFigures(
   return figures;
 }
 
+// As a program: the figures with this in their names, with options of Node.js for the processes, as --cpu-prof.
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [only = '', ...nodeArgs] = process.argv.slice(2);
   for (const { what, value, unit, peerValue, bound } of await iwarpFigures(

@@ -1,11 +1,13 @@
 /**
  * `npm run bench`: what things cost, as ratios to a peer in the same run. Not a test: machines are shared and noisy.
- * Exit code 1 when a ratio misses its bound. `npm run bench -- hostile`: what peers cost that mean no good.
+ * Exit code 1 when a ratio misses its bound. `npm run bench -- iwarp` makes only the comparison with node:net;
+ * `npm run bench -- hostile` shows what peers cost that mean no good.
  */
 
 import Table from 'cli-table3';
 import { explorerFigures } from './explorer.ts';
 import { hostileBench } from './hostile.ts';
+import { iwarpFigures } from './iwarp.ts';
 import { type Figure, ratio } from './measure.ts';
 import { memoryFigures } from './memory.ts';
 import { roundFigures } from './round.ts';
@@ -15,13 +17,16 @@ import { stepFigures } from './step.ts';
 if (process.argv[2] === 'hostile') await hostileBench();
 
 const report = (line: string): void => console.log(line);
-const figures: Figure[] = [
-  ...(await stepFigures(report)),
-  ...(await roundFigures()),
-  ...memoryFigures(report),
-  ...explorerFigures(report),
-  ...(await spinFigures(report)),
-];
+const figures: Figure[] = await iwarpFigures(report);
+if (process.argv[2] !== 'iwarp') {
+  figures.push(
+    ...(await stepFigures(report)),
+    ...(await roundFigures()),
+    ...memoryFigures(report),
+    ...explorerFigures(report),
+    ...(await spinFigures(report)),
+  );
+}
 
 const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 const table = new Table({ head: ['what', 'here', 'peer', 'there', 'ratio', 'bound', ''] });

@@ -244,7 +244,7 @@ export class Connection {
           return this.#startupEvent('peer.malformed');
         case 'accepted':
         case 'operating':
-          this.#stream?.receive(chunk.subarray(at));
+          this.#stream?.receive(at === 0 ? chunk : chunk.subarray(at));
           // Answers may have to go out.
           this.#shell.pump();
           return;

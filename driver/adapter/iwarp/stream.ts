@@ -132,6 +132,7 @@ interface IncomingRead extends ReadRequest {
 }
 
 const EMPTY = new Uint8Array(0);
+const NOTHING: Buffer = Buffer.alloc(0);
 const REFERRED_BYTES_MIN = 4096;
 /** Payload in one output that isn't copied, but for the last segment's. */
 const REFERRED_BYTES_MAX = 1_048_576;
@@ -189,7 +190,7 @@ export class Stream {
   #receivePosition = 0;
   #readRequestMessage = 1;
   /** The segment at hand, for Terminate. */
-  #ulpdu: Buffer = Buffer.alloc(0);
+  #ulpdu: Buffer = NOTHING;
 
   constructor(owner: StreamOwner, memory: MemoryTable, protectionDomain: number, settings: StreamSettings) {
     this.#owner = owner;
@@ -486,7 +487,7 @@ export class Stream {
   #failLocally(status: Status, into: Buffer, at: number, mayRefer: boolean): number {
     this.#endStatus = vendorStatusOf(Terminate.localCatastrophic);
     this.#failed = { request: this.#launched, status };
-    this.#ulpdu = Buffer.alloc(0);
+    this.#ulpdu = NOTHING;
     this.#owner.faulted(Terminate.localCatastrophic);
     return this.#segment(into, at, mayRefer);
   }
@@ -513,13 +514,15 @@ export class Stream {
     let skip = from;
     let left = length;
     for (let index = 0; index < count && left > 0; index++) {
-      const [key, size, low, high] = queue.words.subarray(base + 4 * index, base + 4 * index + 4);
-      if (skip >= size!) {
-        skip -= size!;
+      const at = base + 4 * index;
+      const size = queue.words[at + 1]!;
+      if (skip >= size) {
+        skip -= size;
         continue;
       }
-      const step = Math.min(size! - skip, left);
-      const bytes = this.#memory.local(this.#protectionDomain, key!, low! + high! * 2 ** 32 + skip, step, access);
+      const step = Math.min(size - skip, left);
+      const address = queue.words[at + 2]! + queue.words[at + 3]! * 2 ** 32 + skip;
+      const bytes = this.#memory.local(this.#protectionDomain, queue.words[at]!, address, step, access);
       if (typeof bytes === 'string') return false;
       use(bytes);
       left -= step;
@@ -536,14 +539,14 @@ export class Stream {
     this.#reader.take(chunk, (fpdu) => {
       this.#ulpdu = fpdu.subarray(2, 2 + fpdu.readUInt16BE(0));
       if (this.#crc && !fpduIsIntact(fpdu)) {
-        this.#ulpdu = Buffer.alloc(0);
+        this.#ulpdu = NOTHING;
         this.#owner.faulted(Terminate.crc);
       } else {
         this.#owner.fpduArrived();
         const fault = this.#isDead ? null : this.#place(this.#ulpdu);
         if (fault !== null) this.#owner.faulted(fault);
       }
-      this.#ulpdu = Buffer.alloc(0);
+      this.#ulpdu = NOTHING;
       return !this.#isDead;
     });
   }

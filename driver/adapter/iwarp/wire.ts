@@ -396,20 +396,29 @@ export function putUntagged(
 export function decodeHeader(ulpdu: Buffer): SegmentHeader | null {
   if (ulpdu.byteLength < TAGGED_BYTES) return null;
   const control = ulpdu.readUInt16BE(0);
-  const common = {
-    last: (control & 0x4000) !== 0,
-    ddpVersion: (control >> 8) & 3,
-    rdmapVersion: (control >> 6) & 3,
-    opcode: control & 15,
-  };
+  const last = (control & 0x4000) !== 0;
+  const ddpVersion = (control >> 8) & 3;
+  const rdmapVersion = (control >> 6) & 3;
+  const opcode = control & 15;
   if ((control & 0x8000) !== 0) {
-    const [stag, offsetHigh, offsetLow] = [ulpdu.readUInt32BE(2), ulpdu.readUInt32BE(6), ulpdu.readUInt32BE(10)];
-    return { tagged: true, ...common, stag, offsetHigh, offsetLow };
+    return {
+      tagged: true,
+      last,
+      ddpVersion,
+      rdmapVersion,
+      opcode,
+      stag: ulpdu.readUInt32BE(2),
+      offsetHigh: ulpdu.readUInt32BE(6),
+      offsetLow: ulpdu.readUInt32BE(10),
+    };
   }
   if (ulpdu.byteLength < UNTAGGED_BYTES) return null;
   return {
     tagged: false,
-    ...common,
+    last,
+    ddpVersion,
+    rdmapVersion,
+    opcode,
     invalidates: ulpdu.readUInt32BE(2),
     queue: ulpdu.readUInt32BE(6),
     message: ulpdu.readUInt32BE(10),

@@ -15,6 +15,10 @@ async function obey(end: End, order: Order): Promise<unknown> {
     globalThis.gc?.();
     return process.memoryUsage().rss;
   }
+  if ('usage' in order) {
+    const { user, system } = process.cpuUsage();
+    return user + system;
+  }
   await end.close();
   return 0;
 }

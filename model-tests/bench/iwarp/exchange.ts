@@ -11,6 +11,8 @@ export type Order =
   | { readonly run: Scenario; readonly port: number; readonly connections: number; readonly ms: number }
   /** Answered with the bytes that this process has in memory. */
   | { readonly memory: true }
+  /** Answered with the microseconds of processor time that this process has used. */
+  | { readonly usage: true }
   /** Close all connections; answered with 0. */
   | { readonly close: true };
 
