@@ -10,6 +10,7 @@
  * docs/checking.md, and prints it.
  */
 
+import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { writeFileSync } from 'node:fs';
 import { explore, exploreInSteps, type Found } from '../explorer/index.ts';
@@ -85,6 +86,7 @@ function large(): LargeRecord {
       return {
         what: 'two sockets, three sends and two receives each, called in any order; both close, the network fails',
         command: 'npm run check:all -- --large',
+        version: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
         states: value.states,
         transitions: value.transitions,
         depth: value.depth,

@@ -63,8 +63,8 @@ export async function checkingPage(): Promise<string> {
       ? 'Not searched yet: `npm run check:all -- --large`.'
       : results.large
           .map(
-            ({ what, command, states, transitions, depth, orbitSum, cpuSeconds, bytes, verdicts }) =>
-              `\`${command}\`: ${what}. ${number(orbitSum)} states, covered by ${number(states)} that stand for them` +
+            ({ what, command, version, states, transitions, depth, orbitSum, cpuSeconds, bytes, verdicts }) =>
+              `\`${command}\` at ${version}: ${what}. ${number(orbitSum)} states, covered by ${number(states)} that stand for them` +
               ` (${number(transitions)} transitions, depth ${depth}), in ${number(cpuSeconds)} s of CPU and` +
               ` ${number(Math.round(bytes / 2 ** 20))} MiB. Of ${verdicts.length} properties` +
               ` ${verdicts.filter(({ outcome }) => outcome === 'holds').length} hold.`,

@@ -27,6 +27,8 @@ export interface WorldRecord {
 export interface LargeRecord {
   readonly what: string;
   readonly command: string;
+  /** Commit whose machines were searched. */
+  readonly version: string;
   readonly states: number;
   readonly transitions: number;
   readonly depth: number;
