@@ -11,6 +11,7 @@ import { listenerProperties } from '../worlds/listener.ts';
 import { listening } from '../worlds/listening.ts';
 import { type EngineResult, missingTools } from './engine.ts';
 import { abcTools, runAbc } from './abc.ts';
+import { rumurTools, runRumur } from './rumur.ts';
 import { runSpin, spinLeadsTo, spinTools } from './spin.ts';
 import { swarm } from './swarm.ts';
 
@@ -18,7 +19,7 @@ import { swarm } from './swarm.ts';
 function testWith(tools: readonly string[], name: string, work: () => Promise<void>): void {
   const missing = missingTools(...tools);
   if (missing.length > 0) console.log(`skipped: ${name}: not installed: ${missing.join(', ')}`);
-  test.skipIf(missing.length > 0)(name, work, 120_000);
+  test.skipIf(missing.length > 0)(name, work, 300_000);
 }
 
 const named = (name: string) => worlds.find((world) => world.name === name)!;
@@ -122,6 +123,22 @@ describe('Spin', () => {
       assert.equal(theirs!.holds, verdicts.find(({ property: name }) => name === asked.name)!.holds);
       assert.equal(theirs!.holds, asked === property);
     }
+  });
+});
+
+describe('Rumur', () => {
+  testWith(rumurTools, 'start-up and clean-up', async () => {
+    const { definition, properties } = named('start-up and clean-up');
+    const found = explore(definition, properties);
+    assert.notEqual(agree(found, await runRumur(definition, properties)), 0);
+  });
+
+  testWith(rumurTools, 'what is broken is broken here, after as many steps', async () => {
+    const result = await runRumur(lost, lostProperties);
+    agree(explore(lost, lostProperties), result);
+    const broken = result.verdicts.filter(({ holds }) => !holds);
+    assert.equal(broken.length, 1);
+    assertBreaks(lost, lostProperties[0]!, broken[0]!.path!);
   });
 });
 
