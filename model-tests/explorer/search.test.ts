@@ -40,10 +40,11 @@ describe('threads', () => {
 });
 
 describe('dead variables', () => {
+  // Not all that is asked: what is asked of a field keeps it.
+  const asked = close.properties.filter(({ kind, name }) => kind === 'leadsTo' || name.startsWith('S-03: a request'));
+
   test('make states fewer, and no verdict another', () => {
-    const [plain, dead] = [false, true].map((on) =>
-      explore(close.definition, close.properties, { reductions: { dead: on } }),
-    );
+    const [plain, dead] = [false, true].map((on) => explore(close.definition, asked, { reductions: { dead: on } }));
     assert.deepEqual(verdicts(dead!), verdicts(plain!));
     assert.ok(dead!.states < plain!.states, `${dead!.states} of ${plain!.states}`);
     // Every path can be gone in the world itself.
