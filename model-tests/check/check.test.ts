@@ -74,7 +74,7 @@ describe('a world', () => {
   });
 
   test('that is none is refused, with the names of those that are', async () => {
-    await assert.rejects(check(worlds, ['nowhere']), /no world 'nowhere': one of\n[^]* {2}data, depth 1\n/);
+    await assert.rejects(check(worlds, ['nowhere']), /no world 'nowhere': one of\n[\s\S]* {2}data, depth 1\n/);
     await assert.rejects(check(worlds, ['data, depth 1'], { property: 'S-77' }), /nothing is asked under 'S-77'/);
   });
 
