@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 
 import { type CaseResult, RESULT_MARK } from './in-guest.ts';
+import { NOTE_MARK } from './note.ts';
 
 /** One thing that is tried in the guest. */
 export interface GuestCase {
@@ -144,6 +145,7 @@ export function guestSuite(title: string, url: URL, cases: readonly GuestCase[],
       const names = suite.tasks.filter(({ mode }) => mode === 'run' || mode === 'queued').map(({ name }) => name);
       const command = [process.execPath, here('in-guest.ts'), url.href, ...names];
       run = runGuest(command, options, (line) => {
+        if (line.startsWith(NOTE_MARK)) console.log(JSON.parse(line.slice(NOTE_MARK.length)));
         if (!line.startsWith(RESULT_MARK)) return;
         const result = JSON.parse(line.slice(RESULT_MARK.length)) as CaseResult;
         results.get(result.name)?.resolve(result);

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { FaultPlan } from '../../driver/index.ts';
 import { FD_ACCEPT, FD_CONNECT, WSA } from '../../machines/index.ts';
 import type { Action, HostIndex, Setup, UpcallName } from './action.ts';
+import { LiveGround, type LiveGroundOptions } from './ground.ts';
 import { World, type WorldOptions } from './world.ts';
 
 const host: fc.Arbitrary<HostIndex> = fc.constantFrom(0, 1);
@@ -161,28 +162,41 @@ const arm = of('arm', {
   actions: fc.array(fc.oneof(...weighted([...simple, ...rare])), { minLength: 1, maxLength: 3 }),
 });
 
-/** One action. */
-export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(
+const possibleAnywhere = [
   ...weighted(simple.map(([weight, arbitrary]) => [2 * weight, arbitrary] as const)),
   ...weighted(rare),
   { weight: 8, arbitrary: arm },
-  { weight: 1, arbitrary: removal },
-);
+];
+
+/** One action. */
+export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(...possibleAnywhere, { weight: 1, arbitrary: removal });
+/** One action that can be made to happen over real adapters. */
+const liveActionArbitrary: fc.Arbitrary<Action> = fc.oneof(...possibleAnywhere);
 
 /** What fast-check's model runs act on: the model is the world's own. */
-class ActionCommand implements fc.Command<World, World> {
+abstract class ActionCommand {
   readonly action: Action;
   constructor(action: Action) {
     this.action = action;
   }
+  toString(): string {
+    return JSON.stringify(this.action);
+  }
+}
+class SimulatedCommand extends ActionCommand implements fc.Command<World, World> {
   check(): boolean {
     return true;
   }
   run(world: World): void {
-    world.perform(this.action);
+    world.now(world.perform(this.action));
   }
-  toString(): string {
-    return JSON.stringify(this.action);
+}
+class LiveCommand extends ActionCommand implements fc.AsyncCommand<World, World, boolean> {
+  async check(): Promise<boolean> {
+    return true;
+  }
+  run(world: World): Promise<void> {
+    return world.live(world.perform(this.action));
   }
 }
 
@@ -202,28 +216,67 @@ export interface Tally {
  */
 export function nothingIsFound(options: WorldOptions, tally: Tally, replayPath?: string) {
   const commands = fc.commands(
-    [actionArbitrary.map((action) => new ActionCommand(action))],
-    replayPath === undefined
-      ? { maxCommands: COMMANDS_MAX, size: 'max' }
-      : { maxCommands: COMMANDS_MAX, size: 'max', replayPath },
+    [actionArbitrary.map((action) => new SimulatedCommand(action))],
+    constraints(replayPath),
   );
   return fc.property(setupArbitrary, commands, (setup, sequence) => {
     tally.runs++;
     const world = new World(setup, options);
+    world.now(world.begin());
     fc.modelRun(() => ({ model: world, real: world }), sequence);
-    world.finish();
-    for (const [what, count] of world.counts) tally.counts.set(what, (tally.counts.get(what) ?? 0) + count);
+    world.now(world.finish());
+    count(tally, world);
   });
 }
 
-/** What a failure says: the command that makes its run again, alone; the run as data; and what was found. */
-export function failureText(found: fc.RunDetails<[Setup, Iterable<fc.Command<World, World>>]>): string {
+/** As {@link nothingIsFound}, over real adapters: no faults but those that the switches make. */
+export function nothingIsFoundOver(
+  ground: LiveGroundOptions,
+  options: WorldOptions,
+  tally: Tally,
+  replayPath?: string,
+) {
+  const commands = fc.commands([liveActionArbitrary.map((action) => new LiveCommand(action))], constraints(replayPath));
+  return fc.asyncProperty(setupArbitrary, commands, async (anywhere, sequence) => {
+    tally.runs++;
+    const live = new LiveGround(ground);
+    try {
+      const world = new World(live.setup(anywhere), { ...options, ground: () => live });
+      await world.live(world.begin());
+      await fc.asyncModelRun(() => ({ model: world, real: world }), sequence);
+      await world.live(world.finish());
+      count(tally, world);
+    } finally {
+      live.close();
+    }
+  });
+}
+
+const constraints = (replayPath: string | undefined): fc.CommandsContraints => ({
+  maxCommands: COMMANDS_MAX,
+  size: 'max',
+  ...(replayPath === undefined ? {} : { replayPath }),
+});
+
+function count({ counts }: Tally, world: World): void {
+  for (const [what, often] of world.counts) counts.set(what, (counts.get(what) ?? 0) + often);
+}
+
+/**
+ * What a failure says: the command that makes its run again, alone; the run as data; and what was found.
+ *
+ * @param test - the file of it
+ */
+export function failureText<Sequence extends Iterable<unknown>>(
+  found: fc.RunDetails<[Setup, Sequence]>,
+  test = 'model-tests/random/random.test.ts',
+): string {
   const [setup, sequence] = found.counterexample ?? [];
   const replay = /replayPath="([^"]*)"/.exec(String(sequence))?.[1];
   const actions = [...(sequence ?? [])].map((command) => `    ${String(command)}`);
   return [
     `found after ${found.numRuns} runs; the same run alone:`,
-    `WSD_SEED=${found.seed} WSD_PATH=${found.counterexamplePath} WSD_REPLAY='${replay}' npm test -- model-tests/random`,
+    `WSD_SEED=${found.seed} WSD_PATH=${found.counterexamplePath} WSD_REPLAY='${replay}' npm test -- ${test}`,
     `{\n  "setup": ${JSON.stringify(setup)},\n  "actions": [\n${actions.join(',\n')}\n  ]\n}`,
     found.errorInstance instanceof Error ? found.errorInstance.stack : String(found.errorInstance),
   ].join('\n\n');

@@ -24,16 +24,23 @@ function packageFolder(): string {
 /** Name of the package with a prebuilt library for this platform. */
 export const platformPackage = (): string => `wsdirect-native-${process.platform}-${process.arch}`;
 
+/** Found before: asking the builder costs a process, and what a process has loaded it goes on with. */
+let known: Found | null = null;
+
 /** @param build - whether to build it when that is needed. Default true. */
 export function findLibrary(build = true): Found {
   const named = process.env['WSDIRECT_NATIVE'];
   if (named !== undefined && named !== '') {
     return existsSync(named) ? { file: named } : { reason: `WSDIRECT_NATIVE names ${named}, which doesn't exist` };
   }
+  if (known !== null) return known;
   if (process.platform !== 'linux') return { reason: `RDMA devices are reached on Linux only` };
   const builder = path.join(packageFolder(), 'native', 'build.mjs');
   const built = spawnSync(process.execPath, [builder, ...(build ? [] : ['--check'])], { encoding: 'utf8' });
-  if (built.status === 0) return { file: built.stdout.trim() };
+  if (built.status === 0) {
+    known = { file: built.stdout.trim() };
+    return known;
+  }
   const prebuilt = prebuiltLibrary();
   if (prebuilt !== null) return { file: prebuilt };
   if (built.status === 4) return { reason: 'the native part is not built: node native/build.mjs' };
