@@ -15,7 +15,7 @@ export * from './overlapped-request.ts';
 export * from './provider.ts';
 export * from './registered-buffer.ts';
 export * from './request-queue.ts';
-export { receiveQueueOf, sendQueueOf } from './router.ts';
+export { receiveQueueOf, routedStep, sendQueueOf, type Watcher } from './router.ts';
 export * from './snapshot.ts';
 export * from './socket.ts';
 export * from './step.ts';

@@ -1,22 +1,23 @@
 /**
- * Router: carries on the effects of a step, as the routes say, without allocating.
+ * Router: applies an event with all that follows from it, as the tables and the routes say, without allocating.
  *
- * Theory of operation: the routes are data, and are translated to JavaScript once for each set of machines, as the
- * tables are: one function for each machine that applies an event to a row and then takes up the step's effects in
- * order, each as deep as it goes. Whatever is known when they are translated (which machine, which event, where a
- * parameter comes from) stands in the code.
+ * Theory of operation: tables and routes are data, and are translated to JavaScript once for each set of machines: one
+ * function for each event of each machine, which looks up the row's configuration, changes the row as its program says,
+ * and then takes up the effects on the program's way in order, each as deep as it goes. Whatever is known when they are
+ * translated (which machine, which event, where a parameter comes from) stands in the code, so an effect that is another
+ * machine's event is a call of that event's function.
  */
 
-import type { CompiledMachine } from './compile.ts';
+import { type CompiledMachine, Op } from './compile.ts';
 import type { Pins, RowLists } from './lists.ts';
-import { EFFECT_STRIDE, type EffectSink, type MachineRows } from './step.ts';
+import { EFFECT_STRIDE, type EffectSink, type Emitted, type MachineRows, namesFor, programSource } from './step.ts';
 import type { Route, Routes, Rows } from './system.ts';
 
 /** The send queue, and the receive queue, of a socket. */
 export const sendQueueOf = (socket: number): number => 2 * socket;
 export const receiveQueueOf = (socket: number): number => 2 * socket + 1;
 
-/** Applies event `event` of a machine, numbered as in its tables, to `row`, with all that follows from it. */
+/** Applies event `event` to `row`, with all that follows from it. The event's id numbers all events of all machines. */
 export type RoutedStep = (
   event: number,
   row: number,
@@ -30,8 +31,6 @@ export type RoutedStep = (
 /** What a router moves. */
 export interface Routed {
   readonly rows: readonly MachineRows[];
-  /** Effects of steps that are being routed; a stack. The steps write to it. */
-  readonly routing: EffectSink;
   /** Effects for the driver. */
   readonly out: EffectSink;
   /** Steps of each machine so far. */
@@ -50,95 +49,135 @@ export interface Routed {
   readonly newestUndecided: (listener: number) => number;
 }
 
-type Factory = (
-  routed: Routed,
-  sendQueueOf: (socket: number) => number,
-  receiveQueueOf: (socket: number) => number,
-) => RoutedStep[];
+/** Looks on: is told of every step of every row. */
+export interface Watcher {
+  /** Before the step that event `event` of `machine`, numbered as in its tables, makes if it is accepted. */
+  before(machine: number, row: number, event: number, p0: number, p1: number, p2: number, p3: number, p4: number): void;
+  /** When the row has made it; what follows from it is to come. */
+  after(machine: number, row: number): void;
+}
 
-/** By machines, then by routes: many systems run the same. */
-const factories = new WeakMap<readonly CompiledMachine[], WeakMap<Routes, Factory>>();
+type Factory = (routed: Routed, watcher: Watcher | null) => RoutedStep;
 
-/** Makes the functions that apply events: one for each machine, in order. */
-export function routedSteps(
+/** By machines, then by routes: many systems run the same. The second is watched. */
+const factories = new WeakMap<readonly CompiledMachine[], WeakMap<Routes, (Factory | undefined)[]>>();
+
+/** Makes the function that applies events. */
+export function routedStep(
   machines: readonly CompiledMachine[],
   names: readonly string[],
   routes: Routes,
   routed: Routed,
-): RoutedStep[] {
-  const known = factories.get(machines) ?? new WeakMap<Routes, Factory>();
+  watcher: Watcher | null,
+): RoutedStep {
+  const known = factories.get(machines) ?? new WeakMap<Routes, (Factory | undefined)[]>();
   factories.set(machines, known);
-  let factory = known.get(routes);
+  const both = known.get(routes) ?? [];
+  known.set(routes, both);
+  const watched = watcher !== null;
+  let factory = both[Number(watched)];
   if (factory === undefined) {
-    const source = routerSource(machines, names, routes);
-    factory = new Function('routed', 'sendQueueOf', 'receiveQueueOf', source) as Factory;
-    known.set(routes, factory);
+    factory = new Function('routed', 'watcher', routerSource(machines, names, routes, watched)) as Factory;
+    both[Number(watched)] = factory;
   }
-  return factory(routed, sendQueueOf, receiveQueueOf);
+  return factory(routed, watcher);
 }
 
 /**
- * JavaScript of the function body that makes the steps of all machines.
+ * JavaScript of the function body that makes the function that applies events.
  *
+ * @param watched - with calls of a {@link Watcher}
  * @throws Error on a route that names a machine, an event or an argument that there is not
  */
-export function routerSource(machines: readonly CompiledMachine[], names: readonly string[], routes: Routes): string {
-  const room = Math.max(...machines.map(({ effectsMax }) => effectsMax)) * EFFECT_STRIDE;
-  let effect = 0;
+export function routerSource(
+  machines: readonly CompiledMachine[],
+  names: readonly string[],
+  routes: Routes,
+  watched = false,
+): string {
+  let effectBase = 0;
+  const cases: string[] = [];
+  const functions = machines.flatMap((machine, index) => {
+    const base = effectBase;
+    effectBase += machine.effects.length;
+    const columns = machine.fields.map((_, field) => `c${index}_${field}`);
+    return [
+      `const rows${index} = rows[${index}], create${index} = rows${index}.create;`,
+      `let ${[`s${index}`, ...columns].join(', ')};`,
+      `rows${index}.bind((states, columns) => { s${index} = states; [${columns.join(', ')}] = columns; });`,
+      ...machine.events.map(({ parameters }, event) => {
+        const given = parameters.map((_, position) => `p${position}`);
+        cases.push(`case ${cases.length}: return ${[`step${index}_${event}(row`, ...given].join(', ')});`);
+        return eventSource(index, event, given, base);
+      }),
+    ];
+  });
   return [
     `'use strict';`,
-    `const { rows, routing, out, machineSteps, requests, connectionRequests, buffers, pins, grow, refuse } = routed;`,
+    `const { rows, out, machineSteps, requests, connectionRequests, buffers, pins, grow, refuse } = routed;`,
     `const { oldestHeldRequest, oldestUndecided, newestUndecided } = routed;`,
-    ...machines.map((machine, index) => {
-      const cases = machine.effects.map(({ name, parameters }) => {
-        const id = effect++;
-        const parts = (routes[names[index]!]?.[name] ?? (['perform'] as const)).map((route) =>
-          routeSource(
-            route,
-            id,
-            parameters.map((parameter) => parameter.name),
-          ),
-        );
-        return `case ${id}: ${parts.join(' ')} break;`;
-      });
-      const finals = [...machine.final.keys()].filter((state) => machine.final[state] === 1);
-      return [
-        `const rows${index} = rows[${index}];`,
-        `const step${index} = (event, row, p0, p1, p2, p3, p4) => {`,
-        `if (row >= rows${index}.used) rows${index}.ensure(row);`,
-        `const base = routing.top;`,
-        `if (base + ${room} > routing.buffer.length) grow(routing, ${room});`,
-        `machineSteps[${index}]++;`,
-        `if (rows${index}.step(row, event, p0, p1, p2, p3, p4) === 0) refuse(${index}, event, row);`,
-        `const end = routing.top;`,
-        // What follows is put above `end`, so what is here stays, in this buffer if the stack moves to a larger one.
-        `if (end > base) { const b = routing.buffer;`,
-        `for (let at = base; at < end; at += ${EFFECT_STRIDE}) switch (b[at] | 0) {`,
-        ...cases,
-        `} routing.top = base; }`,
-        ...(finals.length === 0
-          ? []
-          : [
-              `const state = rows${index}.states[row];`,
-              `if (${finals.map((state) => `state === ${state}`).join(' || ')}) rows${index}.create(row);`,
-            ]),
-        `};`,
-      ].join('\n');
-    }),
-    `return [${machines.map((_, index) => `step${index}`).join()}];`,
+    ...functions,
+    `return (event, row, p0, p1, p2, p3, p4) => { switch (event) {`,
+    ...cases,
+    `default: throw new RangeError('no event has number ' + event); } };`,
   ].join('\n');
 
-  function routeSource(route: Route, id: number, parameters: readonly string[]): string {
-    const argument = (name: string): string => {
-      const index = parameters.indexOf(name);
-      if (index < 0) throw new Error(`a route names argument '${name}', which its effect does not have`);
-      return `b[at + ${index + 2}]`;
+  /** The function of one event; `given` are the names of its parameters. */
+  function eventSource(index: number, event: number, given: readonly string[], base: number): string {
+    const machine = machines[index]!;
+    const refuse = `return refuse(${index}, ${event}, row);`;
+    const told = [index, 'row', event, ...[0, 1, 2, 3, 4].map((position) => given[position] ?? 0)];
+    const program = (start: number): string =>
+      programSource(
+        machine,
+        start,
+        namesFor(machine, start, (field) => `c${index}_${field}`),
+        {
+          effect: () => '',
+          accept: (configuration, emitted) =>
+            [
+              `s${index}[row] = ${configuration};`,
+              ...(watched ? [`watcher.after(${index}, row);`] : []),
+              ...emitted.map((effect) => effectSource(index, base, effect)),
+              // Whose machine is over is free, and new again.
+              ...(machine.final[configuration] === 1 ? [`create${index}(row);`] : []),
+              'return;',
+            ].join('\n'),
+          reject: refuse,
+        },
+      );
+    return [
+      `const step${index}_${event} = (${['row', ...given].join(', ')}) => {`,
+      `if (row >= rows${index}.used) rows${index}.ensure(row);`,
+      `machineSteps[${index}]++;`,
+      ...(watched ? [`watcher.before(${told.join(', ')});`] : []),
+      `switch (s${index}[row]) {`,
+      ...programsOf(machine, event).map(
+        ([start, configurations]) => `case ${configurations.join(': case ')}: {\n${program(start)}\n}`,
+      ),
+      `default: ${refuse}`,
+      `} };`,
+    ].join('\n');
+  }
+
+  function effectSource(index: number, base: number, { effect, args }: Emitted): string {
+    const { name, parameters } = machines[index]!.effects[effect]!;
+    const argument = (wanted: string): string => {
+      const position = parameters.findIndex((parameter) => parameter.name === wanted);
+      if (position < 0) throw new Error(`a route names argument '${wanted}', which its effect does not have`);
+      return args[position]!;
     };
+    return (routes[names[index]!]?.[name] ?? (['perform'] as const))
+      .map((route) => routeSource(route, base + effect, args, argument))
+      .join(' ');
+  }
+
+  function routeSource(route: Route, id: number, args: readonly string[], argument: (name: string) => string): string {
     if (route === 'perform') {
       return [
         `{ if (out.top + ${EFFECT_STRIDE} > out.buffer.length) grow(out, ${EFFECT_STRIDE});`,
         `const o = out.buffer, t = out.top; o[t] = ${id}; o[t + 1] = row;`,
-        ...parameters.map((name, index) => `o[t + ${index + 2}] = ${argument(name)};`),
+        ...args.map((value, index) => `o[t + ${index + 2}] = ${value};`),
         `out.top = t + ${EFFECT_STRIDE}; }`,
       ].join(' ');
     }
@@ -154,10 +193,23 @@ export function routerSource(machines: readonly CompiledMachine[], names: readon
     const values = (route.with ?? []).map((source) =>
       typeof source === 'number' ? String(source) : source === 'self' ? 'row' : argument(source),
     );
-    const send = (target: string): string =>
-      `step${machine}(${event}, ${target}, ${[0, 1, 2, 3, 4].map((index) => values[index] ?? '0').join(', ')});`;
+    const given = machines[machine]!.events[event]!.parameters.map((_, position) => values[position] ?? '0');
+    const send = (target: string): string => `step${machine}_${event}(${[target, ...given].join(', ')});`;
     return sendSource(route.to, send, argument);
   }
+}
+
+/** Programs of an event, with the configurations in which each is run; those that refuse at once are left out. */
+function programsOf({ configurations, events, dispatch, code }: CompiledMachine, event: number): [number, number[]][] {
+  const programs = new Map<number, number[]>();
+  for (const configuration of configurations.keys()) {
+    const start = dispatch[configuration * events.length + event]!;
+    if (code[start] === Op.reject) continue;
+    const of = programs.get(start) ?? [];
+    programs.set(start, of);
+    of.push(configuration);
+  }
+  return [...programs];
 }
 
 /** Sends to the rows that `to` names. */
@@ -175,17 +227,17 @@ function sendSource(to: Rows, send: (target: string) => string, argument: (name:
     case 'socket':
       return send('row >> 1');
     case 'sendQueue':
-      return send('sendQueueOf(row)');
+      return send(`2 * row + ${sendQueueOf(0)}`);
     case 'receiveQueue':
-      return send('receiveQueueOf(row)');
+      return send(`2 * row + ${receiveQueueOf(0)}`);
     case 'queue':
       return send('requests.owner(row)');
     case 'listener':
       return send('connectionRequests.owner(row)');
     case 'sendRequests':
-      return each('requests', 'sendQueueOf(row)');
+      return each('requests', `2 * row + ${sendQueueOf(0)}`);
     case 'receiveRequests':
-      return each('requests', 'receiveQueueOf(row)');
+      return each('requests', `2 * row + ${receiveQueueOf(0)}`);
     case 'requestIfOldest':
       return `{ const m = ${argument('request')}; if (requests.first(row) === m) ${send('m')} }`;
     case 'nextOldest':

@@ -95,7 +95,7 @@ describe('a step', () => {
   test('is generated as short code that can be read', () => {
     const source = stepperSource(counter(), 100);
     assert.match(source, /if \(\(\(c0\[row\] \+ p0\) < 4\)\) \{/);
-    assert.match(source, /c0\[row\] = t0; c1\[row\] = t1;/);
+    assert.match(source, /c0\[row\] = t2; c1\[row\] = p1;/);
     assert.match(source, /states\[row\] = 1; return 1;/);
   });
 });

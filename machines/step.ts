@@ -50,6 +50,9 @@ function columnFor(domain: Domain, rows: number): Column {
   throw new RangeError(`no column holds ${low} to ${high}`);
 }
 
+/** Takes the columns that rows are in. */
+export type Bind = (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
+
 /** Rows of one machine, and the function that steps them. */
 export class MachineRows {
   readonly machine: CompiledMachine;
@@ -62,7 +65,7 @@ export class MachineRows {
   readonly step: StepFunction;
   /** Makes a row a new instance. */
   readonly create: (row: number) => void;
-  readonly #bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
+  readonly #binds: Bind[] = [];
 
   /**
    * @param effectBase - id of the machine's first effect in `sink`
@@ -76,8 +79,13 @@ export class MachineRows {
     const made = stepperOf(machine, effectBase)(sink);
     this.step = made.step;
     this.create = made.create;
-    this.#bind = made.bind;
-    this.#bind(this.states, this.columns);
+    this.bind(made.bind);
+  }
+
+  /** Tells `bind` now, and whenever the rows move, where they are. */
+  bind(bind: Bind): void {
+    this.#binds.push(bind);
+    bind(this.states, this.columns);
   }
 
   /** Makes room for `row`; columns grow by doubling. */
@@ -96,7 +104,7 @@ export class MachineRows {
       return column;
     });
     this.states = states;
-    this.#bind(states, this.columns);
+    for (const bind of this.#binds) bind(states, this.columns);
   }
 
   /** Name of the configuration that `row` is in. */
@@ -120,7 +128,7 @@ export class MachineRows {
 type Stepper = (sink: EffectSink) => {
   step: StepFunction;
   create: (row: number) => void;
-  bind: (states: Uint8Array | Uint16Array, columns: readonly Column[]) => void;
+  bind: Bind;
 };
 const steppers = new WeakMap<CompiledMachine, Map<number, Stepper>>();
 
@@ -142,6 +150,16 @@ export function stepperSource(machine: CompiledMachine, effectBase: number): str
   const programs = [...new Set(machine.dispatch)];
   const cases = new Map(programs.map((start, index) => [start, index]));
   const table = Array.from(machine.dispatch, (start) => cases.get(start));
+  const emission: Emission = {
+    effect: (effect, args) =>
+      [
+        `{ const b = sink.buffer, t = sink.top; b[t] = ${effectBase + effect}; b[t + 1] = row;`,
+        ...args.map((value, index) => `b[t + ${index + 2}] = ${value};`),
+        `sink.top = t + ${EFFECT_STRIDE}; }`,
+      ].join('\n'),
+    accept: (configuration) => `states[row] = ${configuration}; return 1;`,
+    reject: 'return 0;',
+  };
   return [
     `'use strict';`,
     `const dispatch = new ${programs.length <= 0x100 ? 'Uint8Array' : 'Uint16Array'}([${table.join()}]);`,
@@ -149,68 +167,100 @@ export function stepperSource(machine: CompiledMachine, effectBase: number): str
     `const bind = (s, columns) => { states = s; [${columns.join(', ')}] = columns; };`,
     `const step = (row, event, p0, p1, p2, p3, p4) => {`,
     `switch (dispatch[states[row] * ${machine.events.length} + event]) {`,
-    ...programs.map((start, index) => `case ${index}: {${programSource(machine, start, effectBase)}}`),
+    ...programs.map((start, index) => {
+      const names = namesFor(machine, start, (field) => `c${field}`);
+      return `case ${index}: {${programSource(machine, start, names, emission)}}`;
+    }),
     `} return 0; };`,
     `const create = (row) => { states[row] = 0; ${machine.fields.map(({ initial }, index) => `c${index}[row] = ${initial};`).join(' ')} };`,
     `return { step, create, bind };`,
   ].join('\n');
 }
 
-function programSource(machine: CompiledMachine, start: number, effectBase: number): string {
-  const names = namesFor(machine, start);
+/** How generated code does what a program says, and where it goes from there. */
+export interface Emission {
+  /** An effect; `args` are expressions that have no side effect. */
+  effect(effect: number, args: readonly string[]): string;
+  /** The event is accepted; `emitted` are the effects on the way there, as {@link Emission.effect} was told of them. */
+  accept(configuration: number, emitted: readonly Emitted[]): string;
+  readonly reject: string;
+}
+
+/** An effect on the way of a program, with the names of its arguments. */
+export interface Emitted {
+  readonly effect: number;
+  readonly args: readonly string[];
+}
+
+/** JavaScript of the program at `start`; every way through it ends in what `emission` accepts or rejects with. */
+export function programSource(
+  machine: CompiledMachine,
+  start: number,
+  names: SourceNames & { field(index: number): string },
+  emission: Emission,
+): string {
   const lines: string[] = [];
   let temporary = 0;
-  const emit = (at: number): void => {
+  /** A name for what `source` is now: memory can have changed by the time that it is needed. */
+  const kept = (source: string): string => {
+    if (/^(-?\d+|p\d)$/.test(source)) return source;
+    const name = `t${temporary++}`;
+    lines.push(`const ${name} = ${source};`);
+    return name;
+  };
+  const emit = (at: number, before: readonly Emitted[]): void => {
+    const emitted = [...before];
     let pc = at;
     for (;;) {
       switch (machine.code[pc]) {
         case Op.guard: {
           lines.push(`if (${toCondition(machine.guards[machine.code[pc + 1]!]!, names)}) {`);
-          emit(pc + 3);
+          emit(pc + 3, emitted);
           lines.push('}');
           pc = machine.code[pc + 2]!;
           break;
         }
         case Op.update: {
           const update: Update = machine.updates[machine.code[pc + 1]!]!;
-          const stored = update.map(({ field, value }) => {
-            const name = `t${temporary++}`;
-            lines.push(`const ${name} = ${toSource(value, names)};`);
-            return `c${field}[row] = ${name};`;
-          });
+          const stored = update.map(({ field, value }) => `${names.field(field)} = ${kept(toSource(value, names))};`);
           lines.push(stored.join(' '));
           pc += 2;
           break;
         }
         case Op.effect: {
-          const { effect, args } = machine.calls[machine.code[pc + 1]!]!;
-          lines.push(
-            `{ const b = sink.buffer, t = sink.top; b[t] = ${effectBase + effect}; b[t + 1] = row;`,
-            ...args.map((value, index) => `b[t + ${index + 2}] = ${toSource(value, names)};`),
-            `sink.top = t + ${EFFECT_STRIDE}; }`,
-          );
+          const call = machine.calls[machine.code[pc + 1]!]!;
+          const { effect } = call;
+          const args = call.args.map((value) => kept(toSource(value, names)));
+          lines.push(emission.effect(effect, args));
+          emitted.push({ effect, args });
           pc += 2;
           break;
         }
         case Op.goto:
-          lines.push(`states[row] = ${machine.code[pc + 1]}; return 1;`);
+          lines.push(emission.accept(machine.code[pc + 1]!, emitted));
           return;
         default:
-          lines.push('return 0;');
+          lines.push(emission.reject);
           return;
       }
     }
   };
-  emit(start);
-  return lines.join('\n');
+  emit(start, []);
+  return lines.filter((line) => line !== '').join('\n');
 }
 
-/** Names for a program: fields are columns, parameters are positions in the signature of the events that run it. */
-function namesFor(machine: CompiledMachine, start: number): SourceNames {
+/** Names for the program at `start`: fields are columns, parameters are positions in the signature of the events that run it. */
+export function namesFor(
+  machine: CompiledMachine,
+  start: number,
+  column: (field: number) => string,
+): SourceNames & { field(index: number): string } {
   const cell = machine.dispatch.indexOf(start);
   const { parameters } = machine.events[cell % machine.events.length]!;
+  const field = (index: number): string => `${column(index)}[row]`;
   return {
-    context: (name) => `c${machine.fields.findIndex((field) => field.name === name)}[row]`,
+    field,
+    context: (name) => field(machine.fields.findIndex((candidate) => candidate.name === name)),
     event: (name) => `p${parameters.findIndex((parameter) => parameter.name === name)}`,
   };
 }

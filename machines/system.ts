@@ -18,7 +18,7 @@ import { type MachineName, machineNames } from './catalog.ts';
 import type { CompiledMachine } from './compile.ts';
 import { InvariantError } from './invariant.ts';
 import { Pins, RowLists } from './lists.ts';
-import { type RoutedStep, routedSteps } from './router.ts';
+import { type Routed, type RoutedStep, routedStep, type Watcher } from './router.ts';
 import { EFFECT_STRIDE, type EffectSink, MachineRows } from './step.ts';
 
 /** Rows that a routed event goes to, seen from the row whose step asked for it. */
@@ -226,13 +226,14 @@ export class System<Name extends string = MachineName> {
   /** Steps of each machine so far, routed ones included. */
   readonly machineSteps: Float64Array;
 
-  /** Effects of steps that are being routed; a stack. */
-  readonly #routing: EffectSink = { buffer: new Float64Array(256 * EFFECT_STRIDE), top: 0 };
-  readonly #applying: readonly RoutedStep[];
+  /** Effects of a step that is only tried. */
+  readonly #tried: EffectSink;
+  readonly #routed: Routed;
+  #apply: RoutedStep;
+  #watcher: Watcher | null = null;
   readonly #numbers: ReadonlyMap<string, number>;
   readonly #routes: Routes;
   readonly #machineOf: Uint8Array;
-  readonly #effectsMax: number;
   readonly #held: number;
   readonly #undecided: readonly number[];
 
@@ -253,15 +254,15 @@ export class System<Name extends string = MachineName> {
     };
     this.eventBase = bases(({ events }) => events.length);
     this.effectBase = bases(({ effects }) => effects.length);
-    this.rows = machines.map((machine, index) => new MachineRows(machine, this.effectBase[index]!, this.#routing));
+    const effectsMax = Math.max(...machines.map((machine) => machine.effectsMax));
+    this.#tried = { buffer: new Float64Array(effectsMax * EFFECT_STRIDE), top: 0 };
+    this.rows = machines.map((machine, index) => new MachineRows(machine, this.effectBase[index]!, this.#tried));
     this.#machineOf = Uint8Array.from(machines.flatMap(({ events }, index) => events.map(() => index)));
-    this.#effectsMax = Math.max(...machines.map(({ effectsMax }) => effectsMax));
     const state = (machine: MachineName, name: string) => machines[M[machine]]!.configurations.indexOf(name);
     this.#held = state('overlappedRequest', 'held');
     this.#undecided = [state('connectionRequest', 'queued'), state('connectionRequest', 'deferred')];
-    this.#applying = routedSteps(machines, names, this.#routes, {
+    this.#routed = {
       rows: this.rows,
-      routing: this.#routing,
       out: this.effects,
       machineSteps: this.machineSteps,
       requests: this.requests,
@@ -294,7 +295,8 @@ export class System<Name extends string = MachineName> {
         if (found === NONE) throw this.#lost('socket', listener, 'a request is refused, but none is undecided');
         return found;
       },
-    });
+    };
+    this.#apply = routedStep(machines, names, this.#routes, this.#routed, null);
     this.rows[M.provider]!.ensure(0);
   }
 
@@ -341,22 +343,27 @@ export class System<Name extends string = MachineName> {
    * @throws {@link InvariantError} when the row, or one that it moves, does not accept the event
    */
   apply(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): void {
-    const machine = this.#machineOf[event]!;
-    this.#applying[machine]!(event - this.eventBase[machine]!, row, p0, p1, p2, p3, p4);
+    this.#apply(event, row, p0, p1, p2, p3, p4);
     this.steps++;
+  }
+
+  /** From now on `watcher` is told of every step, and of what is only asked. For tests: that costs more than to step. */
+  watch(watcher: Watcher): void {
+    this.#watcher = watcher;
+    this.#apply = routedStep(this.machines, [...this.#numbers.keys()], this.#routes, this.#routed, watcher);
   }
 
   /** Whether `event` would be accepted by the row that it is for; what it would cause elsewhere isn't looked at. */
   accepts(event: number, row: number, p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0): boolean {
-    const rows = this.rows[this.#machineOf[event]!]!;
+    const machine = this.#machineOf[event]!;
+    const local = event - this.eventBase[machine]!;
+    const rows = this.rows[machine]!;
     rows.ensure(row);
+    this.#watcher?.before(machine, row, local, p0, p1, p2, p3, p4);
     const state = rows.states[row]!;
     const before = rows.columns.map((column) => column[row]!);
-    const top = this.#routing.top;
-    const room = this.#effectsMax * EFFECT_STRIDE;
-    if (top + room > this.#routing.buffer.length) grow(this.#routing, room);
-    const accepted = rows.step(row, event - this.eventBase[this.#machineOf[event]!]!, p0, p1, p2, p3, p4) === 1;
-    this.#routing.top = top;
+    const accepted = rows.step(row, local, p0, p1, p2, p3, p4) === 1;
+    this.#tried.top = 0;
     rows.place(row, state, before);
     return accepted;
   }

@@ -30,27 +30,20 @@ export class Inputs {
   }
 }
 
-/** Rows whose stepper can be put aside for one that looks on. */
-type Watched = { -readonly [K in keyof MachineRows]: MachineRows[K] };
-
 /** Writes down from now on what the machines of `system` are asked. */
 export function watchInputs(system: System<string>, into: readonly Inputs[]): void {
-  for (const [machine, inputs] of into.entries()) {
-    const rows = system.rows[machine] as Watched;
-    const { step } = rows;
-    rows.step = (row, event, p0, p1, p2, p3, p4) => {
-      // Only what the event has: what a caller puts behind is not looked at.
-      const { length } = rows.machine.events[event]!.parameters;
-      const given = [p0, p1, p2, p3, p4].map((value, index) => (index < length ? value : 0)) as unknown as Parameters;
-      inputs.add(
-        rows.states[row]!,
-        rows.columns.map((column) => column[row]!),
+  system.watch({
+    before: (machine, row, event, ...parameters) => {
+      const { states, columns } = system.rows[machine]!;
+      into[machine]?.add(
+        states[row]!,
+        columns.map((column) => column[row]!),
         event,
-        given,
+        parameters,
       );
-      return step(row, event, p0, p1, p2, p3, p4);
-    };
-  }
+    },
+    after: () => {},
+  });
 }
 
 /** Effects that done twice in a row are as done once, and who says so. */

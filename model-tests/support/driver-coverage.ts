@@ -7,12 +7,12 @@
 
 import type { Provider } from '../../driver/index.ts';
 import {
+  type CompiledMachine,
   compileMachines,
   defineMachines,
   type Limits,
   type MachineName,
   machineNames,
-  type MachineRows,
 } from '../../machines/index.ts';
 import { allMachinePaths, candidatesOf, nodesOf, transitionName } from './machine-paths.ts';
 import { Reference } from './reference.ts';
@@ -67,34 +67,38 @@ export class DriverCoverage {
 
   /** Watches every step of `provider` from now on. */
   watch({ system }: Provider): void {
-    for (const [index, rows] of system.rows.entries()) this.#watchRows(index, rows as Watched);
+    for (const [index, { configurations }] of system.machines.entries()) {
+      this.taken.add(`${machineNames[index]} ${configurations[0]}`);
+    }
+    let step: Step & { readonly key: string } = { key: '', state: 0, memory: [], event: 0, values: [] };
+    system.watch({
+      before: (index, row, event, ...given) => {
+        const { machine, states, columns } = system.rows[index]!;
+        const state = states[row]!;
+        const memory = columns.map((column) => column[row]!);
+        const values = given.slice(0, machine.events[event]!.parameters.length);
+        step = { key: `${index} ${state} ${event} ${memory} ${values}`, state, memory, event, values };
+      },
+      after: (index) => {
+        let parts = this.#known.get(step.key);
+        if (parts === undefined) {
+          parts = this.#parts(index, system.machines[index]!, step);
+          this.#known.set(step.key, parts);
+        }
+        for (const part of parts) this.taken.add(part);
+      },
+    });
   }
 
-  #watchRows(index: number, rows: Watched): void {
-    const { machine, step } = rows;
+  #parts(index: number, machine: CompiledMachine, { state, memory, event, values }: Step): readonly Part[] {
     const name = machineNames[index]!;
-    this.taken.add(`${name} ${machine.configurations[0]}`);
-    rows.step = (row, event, p0, p1, p2, p3, p4) => {
-      const state = rows.states[row]!;
-      const memory = rows.columns.map((column) => column[row]!);
-      const accepted = step(row, event, p0, p1, p2, p3, p4);
-      if (accepted === 0) return accepted;
-      const { name: type, parameters } = machine.events[event]!;
-      const values = [p0, p1, p2, p3, p4].slice(0, parameters.length);
-      const key = `${index} ${state} ${event} ${memory} ${values}`;
-      let parts = this.#known.get(key);
-      if (parts === undefined) {
-        const named = Object.fromEntries(parameters.map((parameter, at) => [parameter.name, values[at]!]));
-        const context = Object.fromEntries(machine.fields.map((field, at) => [field.name, memory[at]!]));
-        parts = [
-          stepName(name, machine.configurations[state]!, type),
-          ...this.#ask(index, name, machine.values[state], context, { type, ...named }),
-        ];
-        this.#known.set(key, parts);
-      }
-      for (const part of parts) this.taken.add(part);
-      return accepted;
-    };
+    const { name: type, parameters } = machine.events[event]!;
+    const named = Object.fromEntries(parameters.map((parameter, at) => [parameter.name, values[at]!]));
+    const context = Object.fromEntries(machine.fields.map((field, at) => [field.name, memory[at]!]));
+    return [
+      stepName(name, machine.configurations[state]!, type),
+      ...this.#ask(index, name, machine.values[state], context, { type, ...named }),
+    ];
   }
 
   #ask(
@@ -116,5 +120,10 @@ export class DriverCoverage {
   }
 }
 
-/** Rows whose stepper can be put aside for one that looks on. */
-type Watched = { -readonly [K in keyof MachineRows]: MachineRows[K] };
+/** An event, and the row that it is for as it was before. */
+interface Step {
+  readonly state: number;
+  readonly memory: readonly number[];
+  readonly event: number;
+  readonly values: readonly number[];
+}

@@ -2,8 +2,10 @@
  * Compares a machine's tables with XState, exhaustively.
  *
  * Method: breadth first over every reachable (configuration, memory), every event, every combination of representative
- * parameter values. XState says what must happen; the stepper that production runs must do the same: accept or not, next
- * configuration, memory, effects with their arguments in order. Only what the environment can send is followed further.
+ * parameter values. XState says what must happen; what is made of the tables must do the same: accept or not, next
+ * configuration, memory, effects with their arguments in order. Two things are: the stepper of one machine, and the
+ * router's code, which steps the machines of a system; that is asked with routes by which every effect is the driver's.
+ * Only what the environment can send is followed further.
  */
 
 import {
@@ -12,7 +14,10 @@ import {
   type EffectSink,
   EFFECT_STRIDE,
   MachineRows,
+  Pins,
   representatives,
+  routedStep,
+  RowLists,
   type MachineDefinition,
   type NamedDomain,
   type Values,
@@ -66,6 +71,8 @@ export function compareWithXState(
   const rows = new MachineRows(machine, 0, sink);
   const instances = eventInstances(machine, representatives);
   const fieldNames = machine.fields.map(({ name }) => name);
+  const initialMemory = machine.fields.map(({ initial: value }) => value);
+  const inSystem = systemStep(machine);
   const configurationOf = new Map(machine.values.map((value, index) => [JSON.stringify(value), index]));
 
   let tried = 0;
@@ -114,22 +121,23 @@ export function compareWithXState(
       rows.place(1, configuration, before);
       sink.top = 0;
       const [p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0] = instance.params;
+      const told: Result = {
+        accepted: expected !== null,
+        configuration: JSON.stringify(expected === null ? value : expected.snapshot.value),
+        memory: fieldNames.map((field) => next[field]!),
+        effects: expected?.effects ?? [],
+      };
       const took = rows.step(1, instance.index, p0, p1, p2, p3, p4) === 1;
-      const what = difference(
-        {
-          accepted: expected !== null,
-          configuration: JSON.stringify(expected === null ? value : expected.snapshot.value),
-          memory: fieldNames.map((field) => next[field]!),
-          effects: expected?.effects ?? [],
-        },
-        {
-          accepted: took,
-          configuration: JSON.stringify(machine.values[rows.states[1]!]),
-          memory: rows.columns.map((column) => column[1]!),
-          effects: effectsIn(machine, sink),
-        },
-      );
+      const what = difference(told, { accepted: took, ...stateOf(rows), effects: effectsIn(machine, sink) });
       if (what !== null) report(value, context, instance, what);
+
+      const isOver = expected !== null && machine.final[configurationOf.get(told.configuration) ?? 0] === 1;
+      const routed = difference(
+        // A system's row whose machine is over is new.
+        isOver ? { ...told, configuration: JSON.stringify(machine.values[0]), memory: initialMemory } : told,
+        inSystem(configuration, before, instance),
+      );
+      if (routed !== null) report(value, context, instance, `routed, ${routed}`);
       if (differences.length >= differencesMax) break;
 
       if (expected === null) continue;
@@ -143,6 +151,53 @@ export function compareWithXState(
     }
   }
   return { states: found.length, tried, accepted, impossible, skipped, differences };
+}
+
+const stateOf = (rows: MachineRows): Pick<Result, 'configuration' | 'memory'> => ({
+  configuration: JSON.stringify(rows.machine.values[rows.states[1]!]),
+  memory: rows.columns.map((column) => column[1]!),
+});
+
+/** One step as a system makes it, with every effect for the driver. */
+function systemStep(
+  machine: CompiledMachine,
+): (configuration: number, memory: readonly number[], instance: EventInstance) => Result {
+  const out: EffectSink = { buffer: new Float64Array((machine.effectsMax + 1) * EFFECT_STRIDE), top: 0 };
+  const rows = new MachineRows(machine, 0, { buffer: new Float64Array(0), top: 0 });
+  let accepted = true;
+  const nobody = (): never => {
+    throw new Error('without routes nobody is asked for');
+  };
+  const step = routedStep(
+    [machine],
+    [machine.name],
+    {},
+    {
+      rows: [rows],
+      out,
+      machineSteps: new Float64Array(1),
+      requests: new RowLists(),
+      connectionRequests: new RowLists(),
+      buffers: new RowLists(),
+      pins: new Pins(),
+      grow: nobody,
+      refuse: () => {
+        accepted = false;
+      },
+      oldestHeldRequest: nobody,
+      oldestUndecided: nobody,
+      newestUndecided: nobody,
+    },
+    null,
+  );
+  return (configuration, memory, { index, params }) => {
+    rows.place(1, configuration, memory);
+    out.top = 0;
+    accepted = true;
+    const [p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0] = params;
+    step(index, 1, p0, p1, p2, p3, p4);
+    return { accepted, ...stateOf(rows), effects: effectsIn(machine, out) };
+  };
 }
 
 function everyState(machine: CompiledMachine): { value: unknown; context: Values }[] {

@@ -1,8 +1,9 @@
 /** Compares every machine step of a world with what XState does with the statechart. */
 
 import { strict as assert } from 'node:assert';
-import { type MachineDefinition, MachineRows } from '../../machines/index.ts';
+import { EFFECT_STRIDE, type EffectSink, type MachineDefinition, MachineRows } from '../../machines/index.ts';
 import type { World } from '../explorer/index.ts';
+import { effectsIn } from '../support/equality.ts';
 import { Reference } from '../support/reference.ts';
 
 /**
@@ -17,44 +18,45 @@ export function compareEachStep(
   definitions: Readonly<Record<string, MachineDefinition>>,
 ): { readonly steps: number } {
   const count = { steps: 0 };
-  for (const [number, rows] of world.system.rows.entries()) {
-    const { machine } = rows;
-    const definition = definitions[world.names[number]!]!;
-    const reference = new Reference(definition);
-    const sink = { buffer: new Float64Array(machine.effectsMax * 8 + 8), top: 0 };
-    const alone = new MachineRows(machine, 0, sink);
-    const original = rows.step;
-    const step: typeof original = (row, event, ...parameters) => {
+  const { system } = world;
+  const peers = system.rows.map(({ machine }, number) => {
+    const sink: EffectSink = { buffer: new Float64Array((machine.effectsMax + 1) * EFFECT_STRIDE), top: 0 };
+    const reference = new Reference(definitions[world.names[number]!]!);
+    return { sink, alone: new MachineRows(machine, 0, sink), reference };
+  });
+  let expected: ReturnType<Reference['step']> | null = null;
+  system.watch({
+    before: (number, row, event, ...parameters) => {
       count.steps++;
+      const rows = system.rows[number]!;
+      const { machine } = rows;
+      const { alone, reference, sink } = peers[number]!;
       const before = rows.context(row);
       const configuration = rows.states[row]!;
       alone.place(0, configuration, Object.values(before));
       sink.top = 0;
-      const aloneAccepted = alone.step(0, event, ...parameters);
-      const accepted = original(row, event, ...parameters);
-      const type = machine.events[event]!;
-      const said = Object.fromEntries(type.parameters.map(({ name }, index) => [name, parameters[index]!]));
+      const accepted = alone.step(0, event, ...parameters) === 1;
+      const { name: type, parameters: of } = machine.events[event]!;
+      const said = { type, ...Object.fromEntries(of.map(({ name }, index) => [name, parameters[index]!])) };
       const snapshot = reference.at(machine.values[configuration], before);
-      const expected = reference.accepts(snapshot, { type: type.name, ...said });
-      assert.deepEqual([accepted === 1, aloneAccepted === 1], [expected, expected], `${machine.name}: ${type.name}`);
-      if (!expected) return accepted;
-      const { snapshot: next, effects } = reference.step(snapshot, { type: type.name, ...said });
+      assert.equal(accepted, reference.accepts(snapshot, said), `${machine.name}: ${type}`);
+      expected = accepted ? reference.step(snapshot, said) : null;
+    },
+    after: (number, row) => {
+      assert.notEqual(expected, null, 'the system accepts what XState refuses');
+      const { snapshot, effects } = expected!;
+      expected = null;
+      const rows = system.rows[number]!;
+      const { alone, sink } = peers[number]!;
       for (const [who, at] of [
         [rows, row],
         [alone, 0],
       ] as const) {
-        assert.deepEqual(machine.values[who.states[at]!], next.value);
-        assert.deepEqual(who.context(at), next.context);
+        assert.deepEqual(who.machine.values[who.states[at]!], snapshot.value);
+        assert.deepEqual(who.context(at), snapshot.context);
       }
-      const emitted = [];
-      for (let at = 0; at < sink.top; at += 8) {
-        const { name, parameters: of } = machine.effects[sink.buffer[at]!]!;
-        emitted.push([name, ...sink.buffer.subarray(at + 2, at + 2 + of.length)]);
-      }
-      assert.deepEqual(emitted, effects);
-      return accepted;
-    };
-    Object.defineProperty(rows, 'step', { value: step });
-  }
+      assert.deepEqual(effectsIn(rows.machine, sink), effects);
+    },
+  });
   return count;
 }
