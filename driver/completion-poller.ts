@@ -107,13 +107,17 @@ export class CompletionPoller {
       handled += count;
       if (!this.#context.open) break;
       this.#context.work.flush();
+      // To ask once more would be one call of the adapter more in every turn.
+      if (count < adapter.pollBatchMax) break;
     }
     return handled;
   }
 
   #completion(connector: number, work: number, status: number, bytes: number, opcode: number): void {
-    const { byConnector, dispatcher, requests } = this.#context;
-    const record = byConnector.get(connector);
+    const { byConnector, dispatcher, requests, sockets } = this.#context;
+    // The request's socket has the connector, but for completions that are late and those that are no request's.
+    let record = work < FIRST_MESSAGE_CONTEXT ? sockets[requests.socket[work]!] : undefined;
+    if (record === undefined || record.connector !== connector) record = byConnector.get(connector);
     // Destroyed in the meantime: with the connector went what it held.
     if (record === undefined) return;
     if (status === CompletionStatus.success) {
@@ -147,10 +151,9 @@ export class CompletionPoller {
   /** Handles the turn's flushed work requests. */
   #flushes(): void {
     const { byConnector, dispatcher } = this.#context;
-    for (;;) {
-      const next = this.#context.flushed.shift();
-      if (next === undefined) return;
-      const { record, connector, work } = next;
+    // Handling one can take others out.
+    while (this.#context.flushed.length > 0) {
+      const { record, connector, work } = this.#context.flushed.shift()!;
       dispatcher.apply(this.#event['flushNoticed']!, record.row, this.#moves(record));
       // Noticing it can have ended the connector, and with it the request's claim on it.
       if (byConnector.get(connector) !== record) continue;

@@ -12,16 +12,46 @@ import {
   InvariantError,
   M,
   type MachineName,
+  type MachineRows,
   machineNames,
   snapshotOf,
   System,
   type CompiledMachine,
+  type EffectSink,
   type Routes,
 } from '../machines/index.ts';
 import type { Journal } from './journal/journal.ts';
 
 /** Carries out one effect for a row. */
 export type Performer = (row: number, a0: number, a1: number, a2: number) => void;
+
+/** Carries out the effects in `sink` from index `from` up to `to`, in order. */
+type Perform = (sink: EffectSink, from: number, to: number) => void;
+
+/**
+ * Makes the function that carries out effects: each performer has a place of its own that it is called from, since a
+ * place that calls many functions can't be compiled for any of them.
+ *
+ * @param performers - by effect id
+ * @param argumentCounts - numbers that each effect has
+ */
+function performing(performers: readonly Performer[], argumentCounts: readonly number[]): Perform {
+  const source = [
+    `'use strict';`,
+    ...performers.map((_, id) => `const perform${id} = performers[${id}];`),
+    `return (sink, from, to) => {`,
+    `for (let at = from; at < to; at += ${EFFECT_STRIDE}) {`,
+    // Looked up anew: what is performed can lead to more effects, and those to a larger buffer.
+    `const b = sink.buffer;`,
+    `switch (b[at]) {`,
+    ...performers.map((_, id) => {
+      const given = Array.from({ length: 1 + argumentCounts[id]! }, (__, index) => `b[at + ${index + 1}]`);
+      return `case ${id}: perform${id}(${given.join(', ')}); break;`;
+    }),
+    `} } };`,
+  ].join('\n');
+  return new Function('performers', source)(performers);
+}
 
 /** No answer yet. */
 const NONE = -1;
@@ -30,7 +60,10 @@ export class Dispatcher {
   readonly system: System;
   /** Which event numbers the driver uses; made once. */
   readonly #journal: Journal;
-  #performers: readonly Performer[] = [];
+  #perform: Perform = () => {};
+  /** The provider's own row, and what its states refuse with: asked several times in a call. */
+  readonly #provider: MachineRows;
+  readonly #refusals: Int32Array;
   #answer = NONE;
   /** Requests whose completion up-call is due, in the order of completion. */
   readonly #due: number[] = [];
@@ -38,6 +71,7 @@ export class Dispatcher {
   #notify: (request: number) => boolean = () => true;
   readonly #nowUs: () => number;
   #now = 0;
+  #isTimeOld = true;
 
   /**
    * @param journal - gets one record for each event; not closed here
@@ -51,6 +85,8 @@ export class Dispatcher {
     routes?: Routes,
   ) {
     this.system = new System(machines, routes === undefined ? {} : { routes });
+    this.#provider = this.system.rows[M.provider]!;
+    this.#refusals = this.#provider.machine.refusals;
     this.#journal = journal(this.system);
     this.#nowUs = nowUs;
   }
@@ -66,8 +102,9 @@ export class Dispatcher {
    * @throws Error when an effect that reaches the driver has no performer, or the other way round
    */
   connect(performers: Readonly<Record<string, Performer>>, notify: (request: number) => boolean): void {
+    const { machines } = this.system;
     const left = new Set(Object.keys(performers));
-    this.#performers = this.system.machines.flatMap(({ effects }, machine) =>
+    const found = machines.flatMap(({ effects }, machine) =>
       effects.map(({ name }) => {
         const key = `${machineNames[machine]}/${name}`;
         const performer = performers[key] ?? performers[name];
@@ -81,6 +118,10 @@ export class Dispatcher {
       }),
     );
     if (left.size > 0) throw new Error(`no machine has the effects ${[...left].join(', ')}`);
+    this.#perform = performing(
+      found,
+      machines.flatMap(({ effects }) => effects.map(({ parameters }) => parameters.length)),
+    );
     this.#notify = notify;
   }
 
@@ -89,9 +130,17 @@ export class Dispatcher {
     return this.system.eventId(machine, name);
   }
 
-  /** Reads the clock for the records that follow; once for each call or turn, since reading costs more than a step. */
+  /**
+   * Begins a call or a turn: its records have one time, which is read with the first of them. To read the time costs
+   * more than a step, and most turns of a loop that polls have no record.
+   */
   tick(): void {
+    this.#isTimeOld = true;
+  }
+
+  #readTime(): void {
     this.#now = this.#nowUs();
+    this.#isTimeOld = false;
   }
 
   /**
@@ -105,6 +154,7 @@ export class Dispatcher {
     const base = effects.top;
     system.apply(event, row, p0, p1, p2, p3, p4);
     const end = effects.top;
+    if (this.#isTimeOld) this.#readTime();
     // Journalled first: if performing takes the process down, the step that asked for it is on record.
     const machine = system.machineOfEvent(event);
     this.#journal.append(
@@ -117,10 +167,7 @@ export class Dispatcher {
       p4,
       this.#now,
     );
-    for (let at = base; at < end; at += EFFECT_STRIDE) {
-      const b = effects.buffer;
-      this.#performers[b[at]!]!(b[at + 1]!, b[at + 2]!, b[at + 3]!, b[at + 4]!);
-    }
+    if (end > base) this.#perform(effects, base, end);
     effects.top = base;
   }
 
@@ -187,7 +234,7 @@ export class Dispatcher {
 
   /** State of the provider as its machine's `meta` puts it: what a call gets that needs a working provider. */
   get refusal(): number {
-    return this.system.refusal(M.provider, 0);
+    return this.#refusals[this.#provider.states[0]!]!;
   }
 
   snapshot(): Uint8Array {

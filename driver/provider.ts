@@ -1254,13 +1254,14 @@ export class Provider {
       if (byHandle) {
         found = this.#context.handles.get((lpBuffers[index] as WsaBufEx).handle);
         if (found === undefined || found.socket !== record || found.kind !== 'local') return WSA.WSAEINVAL;
-        if (!covers(found, buf!, len, access)) return WSA.WSAEFAULT;
+        if (!covers(found, buf!, buf!.buffer, len, access)) return WSA.WSAEFAULT;
       } else {
         found = findCovering(record.buffers, buf!, len, access);
         if (found === undefined) return WSA.WSAEFAULT;
       }
-      const known = this.#pinned.indexOf(found.row);
-      if (known < 0 || known >= this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found.row;
+      let known = 0;
+      while (known < this.#pinnedCount && this.#pinned[known] !== found.row) known++;
+      if (known === this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found.row;
       const address = found.region!.address + (buf!.byteOffset - found.memory.byteOffset);
       const words = index === 0 ? requests.first : requests.more.get(row)!;
       const at = index === 0 ? row * ELEMENT_WORDS : (index - 1) * ELEMENT_WORDS;
@@ -1381,6 +1382,7 @@ export class Provider {
         socket: record,
         kind,
         memory: length === lpBuffer.length ? lpBuffer : lpBuffer.subarray(0, length),
+        store: lpBuffer.buffer,
         access,
         handle: this.#context.handles.next(row),
         region: null,
@@ -1567,8 +1569,14 @@ function finish(lpErrno: Out<number>, error: number): number {
   return error === 0 ? 0 : SOCKET_ERROR;
 }
 
-function covers({ memory, access }: BufferRecord, buf: Uint8Array, len: number, wanted: number): boolean {
-  if (memory.buffer !== buf.buffer || (access & wanted) === 0) return false;
+function covers(
+  { memory, store, access }: BufferRecord,
+  buf: Uint8Array,
+  of: ArrayBufferLike,
+  len: number,
+  wanted: number,
+): boolean {
+  if (store !== of || (access & wanted) === 0) return false;
   const offset = buf.byteOffset - memory.byteOffset;
   return offset >= 0 && offset + len <= memory.length;
 }
@@ -1579,6 +1587,10 @@ function findCovering(
   len: number,
   wanted: number,
 ): BufferRecord | undefined {
-  for (const buffer of buffers) if (buffer.kind === 'local' && covers(buffer, buf, len, wanted)) return buffer;
+  const { buffer: of } = buf;
+  for (let index = 0; index < buffers.length; index++) {
+    const buffer = buffers[index]!;
+    if (buffer.kind === 'local' && covers(buffer, buf, of, len, wanted)) return buffer;
+  }
   return undefined;
 }

@@ -51,6 +51,8 @@ export interface BufferRecord {
   /** `remote`: for the peer, by descriptor; `local`: for this socket's own requests, by address or handle. */
   readonly kind: 'local' | 'remote';
   readonly memory: Uint8Array;
+  /** What `memory` views: asking a view for it costs as much as a step. */
+  readonly store: ArrayBufferLike;
   /** MEM_READ, MEM_WRITE or both. */
   readonly access: number;
   readonly handle: Handle;

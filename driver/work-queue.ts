@@ -28,6 +28,8 @@ export function elementsPerPiece({ capabilities }: Adapter, opcode: number): num
   return opcode === Opcode.rdmaRead ? readElementsMax : elementsMax;
 }
 
+const isRdma = (opcode: number): boolean => opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead;
+
 export class WorkQueue {
   readonly #context: Context;
   #count = 0;
@@ -43,12 +45,25 @@ export class WorkQueue {
 
   /** Posts the last `pieces` work requests of request `row`; those before were carried out on an earlier connection. */
   post(row: number, fence: number, pieces: number): void {
-    const { adapter, requests, sockets } = this.#context;
-    const record = sockets[requests.socket[row]!]!;
+    const { requests, sockets } = this.#context;
+    const { connector } = sockets[requests.socket[row]!]!;
+    if (requests.elementCount[row] === 1) {
+      const at = this.#begin(requests.opcode[row]!, connector, row, fence, 1);
+      if (requests.opcode[row]! >= Opcode.rdmaWrite)
+        this.#remote(at, requests.remoteKey(row), requests.remoteAddress(row));
+      this.#copy(at, 0, requests.first, row * ELEMENT_WORDS);
+    } else {
+      this.#postPieces(row, connector, fence, pieces);
+    }
+    if (!this.gathering) this.flush();
+  }
+
+  #postPieces(row: number, connector: number, fence: number, pieces: number): void {
+    const { adapter, requests } = this.#context;
     const opcode = requests.opcode[row]!;
     const elements = requests.elementCount[row]!;
     const perPiece = elementsPerPiece(adapter, opcode);
-    const rdma = opcode === Opcode.rdmaWrite || opcode === Opcode.rdmaRead;
+    const rdma = isRdma(opcode);
     let remote = rdma ? requests.remoteAddress(row) : 0;
     const begin = (this.#pieces(row) - pieces) * perPiece;
     for (let index = 0; index < begin; index++) {
@@ -57,31 +72,14 @@ export class WorkQueue {
     }
     for (let first = begin; first < elements; first += perPiece) {
       const count = Math.min(perPiece, elements - first);
-      const at = this.#begin(opcode, record.connector, row, fence, count);
-      const ring = adapter.workRequests;
-      if (rdma) {
-        ring[at + F.remoteKey] = requests.remoteKey(row);
-        ring[at + F.remoteAddressLow] = remote >>> 0;
-        ring[at + F.remoteAddressHigh] = Math.floor(remote / 0x1_0000_0000);
-      }
-      if (elements === 1) {
-        const from = row * ELEMENT_WORDS;
-        const to = at + F.elements;
-        ring[to] = requests.first[from]!;
-        ring[to + 1] = requests.first[from + 1]!;
-        ring[to + 2] = requests.first[from + 2]!;
-        ring[to + 3] = requests.first[from + 3]!;
-      } else {
-        for (let index = 0; index < count; index++) {
-          const { words, at: from } = requests.element(row, first + index);
-          for (let word = 0; word < ELEMENT_WORDS; word++) {
-            ring[at + F.elements + ELEMENT_WORDS * index + word] = words[from + word]!;
-          }
-          remote += words[from + 1]!;
-        }
+      const at = this.#begin(opcode, connector, row, fence, count);
+      if (rdma) this.#remote(at, requests.remoteKey(row), remote);
+      for (let index = 0; index < count; index++) {
+        const { words, at: from } = requests.element(row, first + index);
+        this.#copy(at, index, words, from);
+        remote += words[from + 1]!;
       }
     }
-    if (!this.gathering) this.flush();
   }
 
   /** Posts the private first receive of `record`. @returns whether the adapter took it */
@@ -99,10 +97,7 @@ export class WorkQueue {
     const region = record.privateMemory!.mailboxOutRegion!;
     this.flush();
     const at = this.#begin(Opcode.rdmaWrite, record.connector, MAILBOX_CONTEXT, 0, 1);
-    const ring = this.#context.adapter.workRequests;
-    ring[at + F.remoteKey] = record.peer!.mailboxKey;
-    ring[at + F.remoteAddressLow] = record.peer!.mailboxAddress >>> 0;
-    ring[at + F.remoteAddressHigh] = Math.floor(record.peer!.mailboxAddress / 0x1_0000_0000);
+    this.#remote(at, record.peer!.mailboxKey, record.peer!.mailboxAddress);
     this.#element(at, region.localKey, region.address, MAILBOX_BYTES);
     this.#count = 0;
     return this.#context.adapter.post(1) === 1;
@@ -175,6 +170,23 @@ export class WorkQueue {
     ring[at + F.flags] = fence === 1 ? WORK_REQUEST_FENCE : 0;
     ring[at + F.elementCount] = elements;
     return at;
+  }
+
+  #remote(at: number, key: number, address: number): void {
+    const ring = this.#context.adapter.workRequests;
+    ring[at + F.remoteKey] = key;
+    ring[at + F.remoteAddressLow] = address >>> 0;
+    ring[at + F.remoteAddressHigh] = Math.floor(address / 0x1_0000_0000);
+  }
+
+  /** Writes element `index` of a work request. */
+  #copy(at: number, index: number, words: Uint32Array, from: number): void {
+    const ring = this.#context.adapter.workRequests;
+    const to = at + F.elements + ELEMENT_WORDS * index;
+    ring[to] = words[from]!;
+    ring[to + 1] = words[from + 1]!;
+    ring[to + 2] = words[from + 2]!;
+    ring[to + 3] = words[from + 3]!;
   }
 
   #element(at: number, key: number, address: number, length: number): void {

@@ -287,7 +287,11 @@ export interface Adapter {
   /** Completions of the last {@link Adapter.poll}, {@link COMPLETION_WORDS} words each, oldest first. */
   readonly completions: Uint32Array;
   readonly pollBatchMax: number;
-  /** Moves up to {@link Adapter.pollBatchMax} completions into {@link Adapter.completions}. @returns their number */
+  /**
+   * Moves up to {@link Adapter.pollBatchMax} completions into {@link Adapter.completions}.
+   *
+   * @returns their number; fewer than that only when there are no more at the moment
+   */
   poll(): number;
 
   /** Takes the oldest connection event, or null when there is none. */
