@@ -4,7 +4,7 @@ import { type AnyStateMachine, createActor } from 'xstate';
 import { out, WsaOverlapped } from '../../driver/index.ts';
 import { defineMachines, productionLimits, WSA } from '../../machines/index.ts';
 import { immediateConnection } from './connection.ts';
-import { type Figure, nanoseconds } from './measure.ts';
+import { type Figure, nanosecondsOfBoth } from './measure.ts';
 
 export async function roundFigures(): Promise<Figure[]> {
   const { host, near } = immediateConnection({ journal: { mode: 'ring' } });
@@ -24,18 +24,22 @@ export async function roundFigures(): Promise<Figure[]> {
       throw new Error(`the request is not done: ${errno.value}`);
     }
   };
-  const roundsPerRun = 100;
-  const cost = await nanoseconds(() => {
-    for (let index = 0; index < roundsPerRun; index++) round();
-  }, roundsPerRun);
-
   const actor = createActor(defineMachines(productionLimits).socket.machine as AnyStateMachine).start();
   for (const type of ['spi.socket', 'upcall.handleCreated', 'spi.bind', 'spi.connect', 'adapter.connectStarted']) {
     actor.send({ type } as never);
   }
   actor.send({ type: 'adapter.established' } as never);
   const send = { type: 'spi.send', request: 1, polled: 1, fence: 0, pieces: 1, refusal: 0 };
-  const sent = await nanoseconds(() => actor.send(send as never));
+  const callsPerRun = 100;
+  const [cost, sent] = await nanosecondsOfBoth(
+    () => {
+      for (let index = 0; index < callsPerRun; index++) round();
+    },
+    () => {
+      for (let index = 0; index < callsPerRun; index++) actor.send(send as never);
+    },
+    callsPerRun,
+  );
   return [
     {
       what: 'WSPSend, completion, WSPGetOverlappedResult, with journal',
