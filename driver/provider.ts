@@ -283,7 +283,9 @@ export class Provider {
   report(max?: number): number {
     if (this.#isCleanedUp) return 0;
     try {
-      return this.#dispatcher.deliver(max);
+      const made = this.#dispatcher.deliver(max);
+      // The last clean-up was called inside one of them: no turn comes that would make the others of its socket.
+      return this.#isCleanedUp ? made + this.#dispatcher.deliver() : made;
     } catch (error) {
       throw this.#recorded(error);
     }

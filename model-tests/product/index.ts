@@ -22,6 +22,11 @@ export const quickWorlds = [
   'who keeps accepting',
   'connecting',
   'connecting, and the adapter is removed',
+  'accepting, and whatever can happen',
+  'start-up and clean-up',
+  'start-up and clean-up, two sockets',
+  'a large transfer by read',
+  'a large transfer by write',
 ] as const;
 
 /** The tests of one world. */
@@ -29,8 +34,8 @@ export interface ProductTests {
   readonly world: string;
   readonly states: number;
   readonly tours: Tours;
-  /** Makes the script of a path. */
-  script(path: number): Script;
+  /** Makes the script of a path, or of its first steps. */
+  script(path: number, stepsMax?: number): Script;
 }
 
 /**
@@ -58,9 +63,9 @@ export function productTests(name: string, edgesMax?: number): ProductTests {
     world: name,
     states: graph.states,
     tours,
-    script: (path) => {
+    script: (path, stepsMax) => {
       scribe ??= new Scribe(definition);
-      return scribe.script(paths[path]!, `world ${name}; path ${path + 1} of ${paths.length}`);
+      return scribe.script(paths[path]!.slice(0, stepsMax), `world ${name}; path ${path + 1} of ${paths.length}`);
     },
   };
 }
@@ -73,6 +78,28 @@ export function productTests(name: string, edgesMax?: number): ProductTests {
  */
 export function playAll({ tours, script }: ProductTests, tables?: ProviderOptions['tables']): void {
   for (const path of tours.paths.keys()) play(script(path), tables);
+}
+
+/** Folder of the scripts that are kept: one for each world that has any. */
+export const keptScripts = new URL('scripts/', import.meta.url);
+
+/** Steps of a script that is kept. */
+const STEPS_MAX = 40;
+
+/** Words that lines of `script` begin with: how much there is to be seen in it. */
+const variety = ({ lines }: Script): number =>
+  new Set(lines.flatMap(({ command, expected }) => [command, ...expected]).map((line) => /^[\w ]+/.exec(line)?.[0]))
+    .size;
+
+/** The script that shows the most of a world, of its first paths; the shortest of several; null when it has none. */
+export function scriptToKeep({ tours, script }: ProductTests): Script | null {
+  let best: Script | null = null;
+  for (const path of tours.paths.slice(0, 200).keys()) {
+    const candidate = script(path, STEPS_MAX);
+    const more = best === null ? 1 : variety(candidate) - variety(best);
+    if (more > 0 || (more === 0 && candidate.lines.length < best!.lines.length)) best = candidate;
+  }
+  return best;
 }
 
 /** `data, depth 1: 3008 of 3236 edges by 631 paths of 8336 steps; not: 24 because ...` */

@@ -7,13 +7,23 @@
  *     node model-tests/product/main.ts --record             and keeps what came of it in results.json
  *     node model-tests/product/main.ts --write DIR WORLD    one file for each path; plays nothing
  *     node model-tests/product/main.ts --play FILE...       plays files
+ *     node model-tests/product/main.ts --keep               writes the one of each world that is in scripts/ anew
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { worlds } from '../worlds/index.ts';
-import { describeTests, formatScript, parseScript, play, playAll, productTests } from './index.ts';
+import {
+  describeTests,
+  formatScript,
+  keptScripts,
+  parseScript,
+  play,
+  playAll,
+  productTests,
+  scriptToKeep,
+} from './index.ts';
 import { type ProductRecord, readProducts, writeProducts } from './results.ts';
 
 const { values, positionals } = parseArgs({
@@ -23,20 +33,28 @@ const { values, positionals } = parseArgs({
     play: { type: 'boolean', default: false },
     edges: { type: 'string' },
     record: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
   },
 });
 const edgesMax = values.edges === undefined ? Number.POSITIVE_INFINITY : Number(values.edges);
 if (!(edgesMax >= 1)) throw new Error(`--edges wants a number from 1 on, not '${values.edges}'`);
+
+const fileName = (world: string): string => world.replaceAll(/[^a-z0-9]+/g, '-');
 
 if (values.play) {
   for (const file of positionals) {
     play(parseScript(readFileSync(file, 'utf8')));
     console.log(`${file}: as predicted`);
   }
+} else if (values.keep) {
+  for (const { name } of worlds) {
+    const script = scriptToKeep(productTests(name, 1000));
+    if (script !== null) writeFileSync(new URL(`${fileName(name)}.txt`, keptScripts), formatScript(script));
+  }
 } else if (values.write !== undefined) {
   for (const world of positionals) {
     const tests = productTests(world, edgesMax);
-    const folder = path.join(values.write, world.replaceAll(/[^a-z0-9]+/g, '-'));
+    const folder = path.join(values.write, fileName(world));
     mkdirSync(folder, { recursive: true });
     for (const number of tests.tours.paths.keys()) {
       writeFileSync(

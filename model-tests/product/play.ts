@@ -12,17 +12,28 @@ import {
   limits as driverLimits,
   Opcode,
   out,
+  ProcessDuplicationStore,
   Provider,
   type Clock,
   type ProviderOptions,
   type Socket,
   tcpProtocolInfo,
   toSockaddr,
+  type WsaBufEx,
   WsaNetworkEvents,
   WsaOverlapped,
+  type WsaProtocolInfo,
   type WspUpcallTable,
 } from '../../driver/index.ts';
-import { decodeReject, encodeHandshake, encodeReject } from '../../driver/handshake.ts';
+import {
+  decodeHandshake,
+  decodeReject,
+  encodeHandshake,
+  encodeMailbox,
+  encodeReject,
+  type Handshake,
+} from '../../driver/handshake.ts';
+import { MAILBOX_CONTEXT } from '../../driver/work-queue.ts';
 import {
   AF_INET,
   CF_ACCEPT,
@@ -33,8 +44,12 @@ import {
   IPPROTO_TCP,
   MEM_READWRITE,
   FD_CONNECT_BIT,
+  INVALID_SOCKET,
+  M,
   RejectReason,
+  SO_DEBUG,
   SOCK_STREAM,
+  SOL_SOCKET,
   WSA,
   WSA_FLAG_OVERLAPPED,
   WSS_OPERATION_IN_PROGRESS,
@@ -74,6 +89,14 @@ const connectStatus: Readonly<Record<number, number>> = {
   [WSA.WSAENETDOWN]: AdapterStatus.deviceRemoved,
 };
 
+/** Why an adapter would not open, likewise. */
+const openStatus: Readonly<Record<number, number>> = {
+  [WSA.WSASYSNOTREADY]: AdapterStatus.deviceRemoved,
+  [WSA.WSAEPROVIDERFAILEDINIT]: AdapterStatus.outOfResources,
+};
+/** The process that sockets are handed to. */
+const PROCESS = 1;
+
 const networkEvents: Readonly<Record<string, number>> = { nothing: 0, accept: FD_ACCEPT, connect: FD_CONNECT };
 
 type Transfer = 'send' | 'receive' | 'write' | 'read';
@@ -92,6 +115,8 @@ interface Request {
 class Player {
   readonly #script: Script;
   readonly #adapter: ScriptedAdapter;
+  /** The script says when the adapter has been closed. */
+  readonly #endsClosing: boolean;
   readonly #provider: Provider;
   #at = 0;
   /** The command whose end has not been judged. */
@@ -119,11 +144,25 @@ class Player {
   #expired = -1;
   #nextHandle = 0x1000n;
   #verdict = CF_ACCEPT;
+  /** A completion up-call is being asked for. */
+  #notifying = false;
+  /** The script says what becomes of the handle that is asked for. */
+  #asking = false;
+  /** What WSPDuplicateSocket has filled, by the socket that was handed over. */
+  readonly #tokens = new Map<string, WsaProtocolInfo>();
+  readonly #duplication = new ProcessDuplicationStore();
+  /** What sockets have said of themselves when they connected. */
+  readonly #handshakes = new Map<string, Handshake>();
 
   constructor(script: Script, tables: ProviderOptions['tables']) {
     this.#script = script;
     const listener: AdapterListener = {
-      called: (what) => this.#see(`adapter ${what}`),
+      called: (what) => {
+        this.#see(`adapter ${what}`);
+        if (what === 'close' && this.#endsClosing && !this.#over) {
+          this.#inside((command) => command === 'adapter closed');
+        }
+      },
       posted: (work) => this.#posted(work),
       connector: (what, connector, privateData) => this.#connectorCalled(what, connector, privateData),
       listener: (what, _, port) => {
@@ -138,11 +177,13 @@ class Player {
       },
     };
     this.#adapter = new ScriptedAdapter(listener);
+    this.#endsClosing = script.lines.some(({ command }) => command === 'adapter closed');
     let drawn = 1;
     this.#provider = new Provider({
       adapter: this.#adapter,
       clock: this.#clock(),
       limits: script.limits,
+      duplication: this.#duplication,
       config,
       ...(tables === undefined ? {} : { tables }),
       random: (bytes) => bytes.fill(drawn++),
@@ -236,19 +277,25 @@ class Player {
         return;
       case 'startup':
         this.#errno.value = provider.WSPStartupEx(
-          0x0202,
+          a === '' ? 0x0202 : 0x0101,
           { wVersion: 0, wHighVersion: 0, szDescription: '' },
           tcpProtocolInfo(),
           this.#upcalls(),
           {},
         );
         return void this.#results.push(`WSPStartupEx = ${this.#errno.value}`);
+      case 'cleanup':
+        return result('WSPCleanup', () => provider.WSPCleanup(this.#errno));
       case 'socket':
-        this.#naming = a;
-        return result('WSPSocket', () => {
-          const s = provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, null, 0, WSA_FLAG_OVERLAPPED, this.#errno);
-          this.#sockets.set(a, s);
-        });
+        return this.#socket(a, null, b !== '');
+      case 'take': {
+        const info = b === 'listener' ? this.#listenerElsewhere() : this.#tokens.get(b)!;
+        return this.#socket(a, info, c !== '');
+      }
+      case 'handle':
+        throw new Error('no handle is being asked for');
+      case 'adapter':
+        throw new Error('the adapter is not being closed');
       case 'bind': {
         const name = toSockaddr({ family: 'IPv4', address: '10.0.0.1', port });
         return result('WSPBind', () => provider.WSPBind(socket(), name, name.length, this.#errno));
@@ -283,7 +330,7 @@ class Player {
         return this.#event({ type: 'withdrawn', connector });
       }
       case 'accept':
-        return this.#accept(socket(), b, c !== '');
+        return this.#accept(socket(), b, c !== '', more[0] !== undefined && more[0] === 'handle');
       case 'verdict':
         throw new Error('a verdict outside of a condition function');
       case 'select':
@@ -316,10 +363,31 @@ class Player {
       case 'receive':
       case 'write':
       case 'read':
+        if (b === 'refused') return this.#refused(verb, socket(), a, Number(c));
         return this.#transfer(verb, socket(), a, b, c, Number(more[0] ?? 1));
+      case 'carry': {
+        // What was posted says which connection moves; the peer that the script has plays both ends of it.
+        const { memory, own } = this.#mailboxOf(b);
+        encodeMailbox(memory, own.connectionId);
+        return;
+      }
+      case 'reattach': {
+        const connector = this.#adapter.arrival();
+        this.#connectors.set(connector, a);
+        const { own } = this.#mailboxOf(a);
+        return this.#event({
+          type: 'connectRequest',
+          listener: this.#adapter.listenerAt(driverLimits.reattachPort),
+          connector,
+          local: { family: 'IPv4', address: '10.0.0.1', port: driverLimits.reattachPort },
+          remote: { family: 'IPv4', address: '10.0.0.2', port: 6001 },
+          privateData: encodeHandshake({ ...peerEnd, reattach: true, connectionId: own.connectionId }),
+        });
+      }
       case 'fail':
-        return this.#end(a, CompletionStatus.localProtection);
+        return this.#end(a === 'notice' ? `notice ${b}` : a, CompletionStatus.localProtection);
       case 'complete':
+        if (a === 'notice') return this.#complete(`notice ${b}`, 0);
         return a === 'first' ? this.#complete(`first ${b}`, Number(more[0] ?? 0)) : this.#complete(a, Number(c || 0));
       case 'flush':
         return this.#end(a === 'first' ? `first ${b}` : a, CompletionStatus.flushed);
@@ -334,6 +402,9 @@ class Player {
       case 'unanswered':
         return this.#event({ type: 'connectFailed', connector: this.#connectorOf(a) });
       case 'obstruct':
+        if (a === 'listen') return this.#adapter.refuseListen();
+        if (a === 'prepare' || a === 'accept') return this.#adapter.refuseNext(a);
+        if (a === 'open') return this.#adapter.refuseOpen(openStatus[Number(b)]!);
         if (a.startsWith('b')) return this.#adapter.refuseRegistration(this.#memories.get(a)!);
         return this.#adapter.refuseConnect(connectStatus[Number(a)]!);
       case 'fill':
@@ -341,6 +412,7 @@ class Player {
       case 'disconnected':
         return this.#event({ type: 'disconnected', connector: this.#connectorOf(a) });
       case 'remove':
+        this.#adapter.remove();
         return this.#event({ type: 'deviceRemoved' });
       case 'expire': {
         const row = this.#running.get(a);
@@ -351,11 +423,21 @@ class Player {
         if (this.#expired >= 0) throw new Error(`nobody took the timer of ${a}`);
         return;
       }
-      case 'notify': {
-        const made = provider.report(1);
-        if (made !== 1) throw new Error('no completion up-call was made');
+      case 'notify':
+        this.#notifying = true;
+        provider.report(1);
+        if (this.#notifying) throw new Error('no completion up-call was made');
         return;
-      }
+      case 'option':
+        return result('WSPSetSockOpt', () =>
+          provider.WSPSetSockOpt(socket(), SOL_SOCKET, SO_DEBUG, new Uint8Array([1, 0, 0, 0]), 4, this.#errno),
+        );
+      case 'duplicate':
+        return result('WSPDuplicateSocket', () => {
+          const info = tcpProtocolInfo();
+          provider.WSPDuplicateSocket(socket(), PROCESS, info, this.#errno);
+          if (this.#errno.value === 0) this.#tokens.set(a, info);
+        });
       case 'close':
         return result('WSPCloseSocket', () => provider.WSPCloseSocket(socket(), this.#errno));
       default:
@@ -371,10 +453,12 @@ class Player {
   /** The first half of a turn, which takes what was put into the adapter. */
   #turn(): void {
     this.#provider.collect();
+    // Once it is cleaned up, it is not interested.
+    if (this.#provider.system.refusal(M.provider, 0) === WSA.WSANOTINITIALISED) return this.#adapter.hush();
     if (!this.#adapter.isQuiet) throw new Error('the driver has not polled');
   }
 
-  #accept(listener: Socket, name: string, asking: boolean): void {
+  #accept(listener: Socket, name: string, asking: boolean, askingHandle: boolean): void {
     const condition = !asking
       ? null
       : ({ buf }: { readonly buf: Uint8Array }): number => {
@@ -382,15 +466,36 @@ class Player {
           const words = this.#inside((command) => command.startsWith('verdict '));
           this.#verdict = words === null ? CF_REJECT : verdicts[words[1]!]!;
           this.#naming = name;
+          this.#asking = askingHandle;
           return this.#verdict;
         };
     this.#naming = name;
+    this.#asking = askingHandle;
     const s = this.#provider.WSPAccept(listener, null, null, condition as never, null, this.#errno);
     if (this.#errno.value === 0) this.#sockets.set(name, s);
     this.#results.push(`WSPAccept = ${this.#errno.value}`);
   }
 
+  /** WSPSocket; `asking`: the script says what becomes of the handle. */
+  #socket(name: string, info: WsaProtocolInfo | null, asking: boolean): void {
+    this.#naming = name;
+    this.#asking = asking;
+    const s = this.#provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, info, 0, WSA_FLAG_OVERLAPPED, this.#errno);
+    if (this.#errno.value === 0) this.#sockets.set(name, s);
+    this.#results.push(`WSPSocket = ${this.#errno.value}`);
+  }
+
+  /** A call whose buffers are wrong, so that it is refused with `error` where its socket would take it. */
+  #refused(kind: Transfer, s: Socket, owner: string, error: number): void {
+    const wrong = new Uint8Array(8);
+    // Memory outside of a registration is WSAEFAULT; of RDMA, that a registration is none is WSAEINVAL.
+    const handle = error === WSA.WSAEFAULT ? (this.#handleOf.get(owner) ?? 0n) : 0n;
+    this.#call(kind, s, [{ len: wrong.length, buf: wrong, handle }], new WsaOverlapped());
+    this.#results.push(`${calls[kind]} = ${this.#errno.value}`);
+  }
+
   #transfer(kind: Transfer, s: Socket, owner: string, name: string, how: string, pieces: number): void {
+    if (!this.#memoryOf.has(owner)) this.#registerSilently(owner, s);
     const slice = SLICE_BYTES * Number(name.slice(1));
     const length = kind === 'receive' ? SLICE_BYTES : SEND_BYTES;
     const memory = this.#memoryOf.get(owner)!.subarray(slice, slice + length);
@@ -405,19 +510,31 @@ class Player {
       const buf = memory.subarray(index * size, index === count - 1 ? length : (index + 1) * size);
       return { len: buf.length, buf, handle: this.#handleOf.get(owner) ?? 0n };
     });
+    this.#call(kind, s, buffers, overlapped);
+    request.started = this.#errno.value === WSA.WSA_IO_PENDING;
+    this.#results.push(`${calls[kind]} = ${this.#errno.value}`);
+  }
+
+  /** Memory for a socket of a script that says nothing of memory. */
+  #registerSilently(owner: string, s: Socket): void {
+    const memory = new Uint8Array(REGION_BYTES);
+    this.#memoryOf.set(owner, memory);
+    this.#handleOf.set(owner, this.#provider.WSPRegisterMemory(s, memory, memory.length, MEM_READWRITE, out(0)));
+  }
+
+  #call(kind: Transfer, s: Socket, buffers: readonly WsaBufEx[], overlapped: WsaOverlapped): void {
     const provider = this.#provider;
+    const { length } = buffers;
     const none = [null, null] as const;
-    if (kind === 'send') provider.WSPSend(s, buffers, count, null, 0, overlapped, ...none, this.#errno);
-    else if (kind === 'receive') provider.WSPRecv(s, buffers, count, null, out(0), overlapped, ...none, this.#errno);
+    if (kind === 'send') provider.WSPSend(s, buffers, length, null, 0, overlapped, ...none, this.#errno);
+    else if (kind === 'receive') provider.WSPRecv(s, buffers, length, null, out(0), overlapped, ...none, this.#errno);
     else {
       const call = kind === 'write' ? provider.WSPRdmaWrite : provider.WSPRdmaRead;
       const there = { access: 3, address: 0x20_0000, length: REGION_BYTES, key: 99, id: 1n };
       const descriptor = encodeDescriptor(there);
       const target = [descriptor, descriptor.length, 0, null, 0] as const;
-      call.call(provider, s, buffers, count, ...target, overlapped, ...none, this.#errno);
+      call.call(provider, s, buffers, length, ...target, overlapped, ...none, this.#errno);
     }
-    request.started = this.#errno.value === WSA.WSA_IO_PENDING;
-    this.#results.push(`${calls[kind]} = ${this.#errno.value}`);
   }
 
   #posted(work: Posted): void {
@@ -427,6 +544,7 @@ class Player {
   }
 
   #nameOf(work: Posted): string {
+    if (work.context === MAILBOX_CONTEXT) return `notice ${this.#connectors.get(work.connector)}`;
     const first = work.elements[0]!;
     const memory = this.#adapter.memoryAt(first);
     for (const [name, request] of this.#requests) {
@@ -437,7 +555,8 @@ class Player {
       if (opcodes[kind] !== work.opcode) throw new Error(`${name} is posted as another kind`);
       return name;
     }
-    return `first ${this.#connectors.get(work.connector)}`;
+    // A socket that was taken over posts it before it connects.
+    return `first ${this.#connectors.get(work.connector) ?? this.#naming}`;
   }
 
   /** Takes the oldest work request of a request, or the private first receive, out of the adapter. */
@@ -462,16 +581,47 @@ class Player {
     this.#turn();
   }
 
+  /** The mailbox of a socket that has connected, and what it said of itself. */
+  #mailboxOf(name: string): { readonly memory: Uint8Array; readonly own: Handshake } {
+    const own = this.#handshakes.get(name);
+    if (own === undefined) throw new Error(`${name} has not connected`);
+    return { own, memory: this.#adapter.memoryOf(own.mailboxKey) };
+  }
+
+  /** A listener of another process, to be taken over. */
+  #listenerElsewhere(): WsaProtocolInfo {
+    const info = tcpProtocolInfo();
+    const local = { family: 'IPv4', address: '10.0.0.1', port: 5000 } as const;
+    const options = { debug: 0, noDelay: 0 };
+    const socket = { listening: true, backlog: 1, local, remote: null, connectionId: null, peer: null, options };
+    info.dwProviderReserved = this.#duplication.put(socket, PROCESS)!;
+    return info;
+  }
+
   #connectorOf(name: string): number {
     for (const [connector, of] of this.#connectors) if (of === name) return connector;
     throw new Error(`${name} has no connector`);
   }
 
   #connectorCalled(what: string, connector: number, privateData?: Uint8Array): void {
-    if (what === 'connect' || what === 'prepare') this.#connectors.set(connector, this.#naming);
-    const why = privateData === undefined ? '' : ` reason ${decodeReject(privateData)}`;
-    this.#see(`adapter ${what} ${this.#connectors.get(connector)}${why}`);
-    if (what === 'destroy' || what === 'reject') this.#connectors.delete(connector);
+    if (what === 'connect') this.#connectors.set(connector, this.#naming);
+    const known = this.#connectors.get(connector) ?? '';
+    // One that comes back has its socket's name already, and an arrival gets it when it is taken.
+    const name = what.startsWith('prepare') && !/^[A-Z]$/.test(known) ? this.#naming : known;
+    if (what === 'prepare') this.#connectors.set(connector, name);
+    const own = what === 'connect' ? decodeHandshake(privateData!) : null;
+    if (own !== null) this.#handshakes.set(this.#naming, own);
+    const why = privateData === undefined || own !== null ? '' : ` reason ${decodeReject(privateData)}`;
+    this.#see(`adapter ${what.split(' ')[0]} ${name}${why}`);
+    if (what !== 'destroy' && what !== 'reject') return;
+    this.#connectors.delete(connector);
+    // With it went what was posted to it.
+    for (const [name, works] of this.#works) {
+      this.#works.set(
+        name,
+        works.filter((work) => work.connector !== connector),
+      );
+    }
   }
 
   #clock(): Clock {
@@ -497,11 +647,19 @@ class Player {
 
   #upcalls(): WspUpcallTable {
     return {
-      WPUCreateSocketHandle: (_catalog: number, context: Socket): Socket => {
+      WPUCreateSocketHandle: (_catalog: number, context: Socket, lpErrno): Socket => {
+        const name = this.#naming;
+        this.#see(`WPUCreateSocketHandle ${name}`);
+        if (this.#asking) {
+          const words = this.#inside((command) => command.startsWith(`handle ${name} `));
+          if (words !== null && words[2] !== 'ok') {
+            lpErrno.value = Number(words[2]);
+            return INVALID_SOCKET;
+          }
+        }
         const handle = this.#nextHandle++;
-        this.#handles.set(handle, this.#naming);
-        this.#rows.set(Number(context & ROW_MASK), this.#naming);
-        this.#see(`WPUCreateSocketHandle ${this.#naming}`);
+        this.#handles.set(handle, name);
+        this.#rows.set(Number(context & ROW_MASK), name);
         return handle;
       },
       WPUCloseSocketHandle: (handle: Socket): number => {
@@ -515,6 +673,9 @@ class Player {
         error: number,
         bytes: number,
       ): number => {
+        // The last clean-up makes what is due by itself.
+        if (!this.#notifying) this.#inside((command) => command.startsWith('notify '));
+        this.#notifying = false;
         const owner = this.#handles.get(handle);
         const [name, request] = [...this.#requests].find(([, known]) => known.overlapped === overlapped)!;
         this.#see(`WPUCompleteOverlappedRequest ${name} ${error} ${this.#moved(request, error, bytes)}`);
@@ -561,14 +722,10 @@ class Player {
   }
 }
 
+/** What the peer says of itself. */
+const peerEnd = { reattach: false, reattachPort: 6001, mailboxAddress: 0x10_0000, mailboxKey: 1 };
 const handshake = (id: number): Uint8Array =>
-  encodeHandshake({
-    reattach: false,
-    reattachPort: 0,
-    mailboxAddress: 0x10_0000,
-    mailboxKey: 1,
-    connectionId: new Uint8Array(16).fill(id),
-  });
+  encodeHandshake({ ...peerEnd, connectionId: new Uint8Array(16).fill(id) });
 
 /**
  * Plays `script` on a new driver.

@@ -5,13 +5,16 @@
  * end of a turn, and a call's result is had last, so within one command these come behind: result, posts, structures.
  */
 
+import { RowPool } from '../../driver/tables.ts';
 import { explorationLimits, M, WSA } from '../../machines/index.ts';
-import { Layout, type Rule, World, type WorldDefinition } from '../explorer/index.ts';
+import { Request, Who } from '../worlds/handing-over.ts';
+import { Layout, World, type WorldDefinition } from '../explorer/index.ts';
+import { type Action, callOf, type Command, commandOf, isCommand, Memory } from './commands.ts';
+import { type Frame, framesOf, stackAfter } from './frames.ts';
 import { type Line, type Script, socketName } from './script.ts';
 
-type Action = Pick<Rule, 'send' | 'row' | 'with'>;
+export { isCommand } from './commands.ts';
 
-const flags = ['notified', 'polled'];
 const timers = ['connect', 'migration', 'close'];
 
 /** What a request moved: the number of the message, for a receive. */
@@ -20,184 +23,11 @@ export const moved = (error: number, kind: string, message: number): string =>
 
 const isOfProcess = (call: string): boolean => call === 'WSPStartupEx' || call === 'WSPCleanup';
 
-/** What has to be remembered of a run beside the world's state. */
-class Memory {
-  /** Call that is waiting for its verdict. */
-  accepting = '';
-  /** The switch gives a condition function. */
-  asking = true;
-  /** Kind of each request that was called. */
-  readonly requests: (string | undefined)[];
-  /** What was said last of each structure. */
-  readonly status: string[];
-  readonly connected: Set<number>;
-  readonly selected: Set<number>;
-  readonly withdrawn: Set<number>;
-  /** Arrivals whose connector is theirs still. */
-  readonly arrivals: Set<number>;
-
-  constructor(from?: Memory) {
-    this.accepting = from?.accepting ?? '';
-    this.asking = from?.asking ?? true;
-    this.requests = [...(from?.requests ?? [])];
-    this.status = [...(from?.status ?? [])];
-    this.connected = new Set(from?.connected);
-    this.selected = new Set(from?.selected);
-    this.withdrawn = new Set(from?.withdrawn);
-    this.arrivals = new Set(from?.arrivals);
-  }
-}
-
-/** What a command is made from. */
-interface Happening {
-  readonly row: number;
-  readonly socket: string;
-  readonly parameters: readonly number[];
-  readonly memory: Memory;
-  field(machine: string, row: number, name: string): number;
-  state(machine: string, row: number): string;
-  /** Name of a work request. */
-  work(row: number): string;
-}
-
-interface Command {
-  readonly command: string;
-  /** The call whose end it may be. */
-  readonly call: string;
-}
-
-const transfer =
-  (kind: 'send' | 'receive' | 'write' | 'read', call: string) =>
-  ({ memory, socket, parameters: [, request = 0, polled = 0, pieces = 1] }: Happening): [string, string] => {
-    memory.requests[request] = kind;
-    return [`${kind} ${socket} r${request} ${flags[polled]}${pieces > 1 ? ` ${pieces} pieces` : ''}`, call];
-  };
-const close = ({ socket }: Happening): [string, string] => [`close ${socket}`, 'WSPCloseSocket'];
-const listen = ({ socket, parameters: [backlog] }: Happening): [string, string] => [
-  `listen ${socket} ${backlog}`,
-  'WSPListen',
-];
-const select = ({ selected }: Memory, socket: number, some: boolean): void => {
-  if (some) selected.add(socket);
-  else selected.delete(socket);
-};
-const verdict =
-  (word: string) =>
-  ({ memory }: Happening): [string, string] => [`verdict ${word}`, memory.accepting];
-
-/** Commands by the event that something begins with: rules, and what leads to an initial state. */
-const commands: Readonly<Record<string, (happening: Happening) => readonly [command: string, call?: string]>> = {
-  'dialler/bind': ({ socket }) => [`bind ${socket}`, 'WSPBind'],
-  'dialler/listen': ({ socket }) => [`listen ${socket} 1 without room`, 'WSPListen'],
-  'dialler/connect': ({ socket }) => [`connect ${socket}`, 'WSPConnect'],
-  'dialler/select': ({ row, socket, memory, parameters: [connect] }) => {
-    select(memory, row, connect === 1);
-    return [`select ${socket} ${connect === 1 ? 'connect' : 'nothing'}`, 'WSPEventSelect'];
-  },
-  'dialler/enumerate': ({ socket }) => [`enumerate ${socket}`, 'WSPEnumNetworkEvents'],
-  'dialler/close': close,
-  // Inside the calls themselves.
-  'dialler/returned': () => [''],
-  'attempt/obstruct': ({ parameters: [error] }) => [`obstruct ${error}`],
-  'attempt/accept': ({ socket }) => [`network: the peer of ${socket} accepts`],
-  'attempt/refuse': ({ socket }) => [`network: the peer of ${socket} refuses`],
-  'attempt/fail': ({ socket }) => [`network: nobody answers ${socket}`],
-  'attempt/lose': ({ socket }) => [`network: the peer of ${socket} is gone`],
-  'attempt/report': ({ socket, state, field }) => {
-    const said = field('attempt', 0, 'said');
-    switch (state('attempt', 0)) {
-      case 'accepted':
-        return [`established ${socket}`];
-      case 'ended':
-        return [said === 0 ? `unanswered ${socket}` : `refused ${socket} ${said}`];
-      default:
-        return [`disconnected ${socket}`];
-    }
-  },
-  'provider/spi.startup': () => ['startup', 'WSPStartupEx'],
-  'provider/adapter.removed': () => ['remove'],
-  'socket/spi.socket': ({ socket }) => [`socket ${socket}`, 'WSPSocket'],
-  'socket/spi.bind': ({ socket }) => [`bind ${socket}`, 'WSPBind'],
-  'socket/spi.connect': ({ socket }) => [`connect ${socket}`, 'WSPConnect'],
-  'socket/adapter.established': ({ socket }) => [`established ${socket}`],
-  'socket/spi.listen': listen,
-  'socket/adapter.connectRequest': ({ socket, memory, parameters: [arrival = 0] }) => {
-    memory.arrivals.add(arrival);
-    return [`arrive p${arrival} ${socket}`];
-  },
-  'socket/spi.accept': ({ socket, memory, parameters: [accepted = 0] }) => {
-    memory.asking = false;
-    return [`accept ${socket} ${socketName(accepted)}`, 'WSPAccept'];
-  },
-  'socket/spi.registerMemory': ({ socket, parameters: [buffer] }) => [
-    `register ${socket} b${buffer}`,
-    'WSPRegisterMemory',
-  ],
-  'socket/spi.closeSocket': close,
-  'caller/close': close,
-  'caller/send': transfer('send', 'WSPSend'),
-  'caller/receive': transfer('receive', 'WSPRecv'),
-  'caller/write': transfer('write', 'WSPRdmaWrite'),
-  'caller/read': transfer('read', 'WSPRdmaRead'),
-  'memory/register': ({ row, socket }) => [`register ${socket} b${row}`, 'WSPRegisterMemory'],
-  'memory/deregister': ({ row, socket }) => [`deregister ${socket} b${row}`, 'WSPDeregisterMemory'],
-  'memory/release': ({ row, socket }) => [`deregister ${socket} b${row}`, 'WSPDeregisterMemory'],
-  'memory/deregisterUnknown': ({ socket }) => [`deregister ${socket} unknown`, 'WSPDeregisterMemory'],
-  'memory/obstruct': ({ row }) => [`obstruct b${row}`],
-  'link/fill': ({ socket }) => [`fill ${socket}`],
-  'work/piece': ({ row, work }) => [`complete ${work(row)}`],
-  'work/fail': ({ row, work }) => [`fail ${work(row)}`],
-  'work/denied': ({ row, work }) => [`network: ${work(row)} can't be carried out`],
-  'channel/answer': ({ socket }) => [`network: ${socket} is read`],
-  'channel/deliver': ({ socket }) => [`network: a message arrives at ${socket}`],
-  'link/arrive': ({ socket }) => [`network: ${socket} learns of the loss`],
-  'link/fail': ({ socket }) => [`network: the link of ${socket} fails`],
-  'link/notice': ({ socket }) => [`disconnected ${socket}`],
-  'work/complete': ({ row, work, field }) => {
-    const message = field('work', row, 'message');
-    return [`complete ${work(row)}${message === 0 ? '' : ` message ${message}`}`];
-  },
-  'work/flush': ({ row, work }) => [`flush ${work(row)}`],
-  'firstMessage/adapter.firstFlushed': ({ socket }) => [`flush first ${socket}`],
-  'notifier/notify': ({ socket }) => [`notify ${socket}`],
-  'notifier/return': ({ socket, parameters: [failed] }) => [`return ${socket} ${failed === 1 ? 'failed' : 'ok'}`],
-  'timer/expire': ({ socket }) => [`expire ${socket}`],
-  'peer/ask': ({ row, memory, state }) => {
-    if (state('port', 0) === 'closed') return [`network: p${row} asks in vain`];
-    memory.arrivals.add(row);
-    return [`arrive p${row} A`];
-  },
-  'peer/withdraw': ({ row, memory }) => {
-    memory.withdrawn.add(row);
-    return [`withdraw p${row}`];
-  },
-  'acceptor/accept': ({ memory, parameters: [full] }) => {
-    memory.accepting = 'WSPAccept';
-    return [`accept A B ${full === 1 ? 'asking without descriptors' : 'asking'}`, 'WSPAccept'];
-  },
-  'acceptor/decideAccept': verdict('accept'),
-  'acceptor/decideReject': verdict('reject'),
-  'acceptor/decideDefer': verdict('defer'),
-  'acceptor/decideInvalid': verdict('other'),
-  'acceptor/select': ({ memory, parameters: [accept] }) => {
-    select(memory, 0, accept === 1);
-    return [`select A ${accept === 1 ? 'accept' : 'nothing'}`, 'WSPEventSelect'];
-  },
-  'acceptor/enumerate': () => ['enumerate A', 'WSPEnumNetworkEvents'],
-  'acceptor/listen': listen,
-  'acceptor/close': close,
-};
-
-/** Whether there is a command for what `send` begins. */
-export const isCommand = (send: string): boolean => commands[send] !== undefined;
-
 /** Why no script can be made of a world; null when it can. */
-export function obstacleTo({ start = [], performs }: WorldDefinition): string | null {
+export function obstacleTo({ start = [], rows }: WorldDefinition): string | null {
+  if (rows['provider'] === undefined) return 'no provider is in it, and a script has one: driver/event-loop.test.ts';
   const unknown = start.find(({ send }) => !isCommand(send));
-  if (unknown !== undefined) return `it begins with ${unknown.send}, which no command does`;
-  // A script's calls are rules: one that an effect makes would be one that nobody has written down.
-  const called = performs['overlapped/told']?.find(({ send }) => send.startsWith('caller/'));
-  return called === undefined ? null : 'its calls are made inside up-calls, of themselves';
+  return unknown === undefined ? null : `it begins with ${unknown.send}, which no command does`;
 }
 
 /** Writes scripts of one world. */
@@ -214,6 +44,21 @@ export class Scribe {
   #seen: string[] = [];
   #posts: string[] = [];
   #result: string | null = null;
+  #action: Action = { send: '/', row: 0 };
+  /** The command at hand, the call whose end it may be, and what the provider says to every call when it begins. */
+  #line = { command: '', call: '', refusal: 0 };
+  readonly #frames: readonly Frame[];
+  /** Which frames went on when the command at hand began. */
+  #began: readonly boolean[] = [];
+  /** Frames that go on, outermost first; and results of calls that return when a frame has ended, by its place. */
+  #stack = '';
+  readonly #unreturned: string[][] = [];
+  /** Rows that the driver gives to sockets, where these are made and closed in any order; null where they are not. */
+  #pool: RowPool | null = null;
+  readonly #driverRows: number[] = [];
+  readonly #freed: number[] = [];
+  /** All sockets were told of something. */
+  #toldAll = false;
 
   constructor(definition: WorldDefinition) {
     const { start = [], ...rest } = definition;
@@ -221,7 +66,8 @@ export class Scribe {
     this.#world = new World(rest);
     this.#layout = new Layout(this.#world);
     this.#world.onEffect = (effect, row, at) => this.#effect(effect, row, at);
-    for (const action of inOrderOfRows(start)) this.#start(action);
+    this.#frames = framesOf((machine) => this.#world.rowsOf(this.#world.names.indexOf(machine)));
+    for (const action of socketsFirst(start)) this.#start(action);
     this.#opening = this.#lines;
     this.#opened = this.#memory;
     this.#initial = new Int32Array(this.#layout.words);
@@ -233,6 +79,10 @@ export class Scribe {
     this.#layout.unpack(this.#initial, 0);
     this.#memory = new Memory(this.#opened);
     this.#lines = [...this.#opening];
+    this.#stack = '';
+    this.#unreturned.length = 0;
+    if (this.#world.names.includes('descriptor') || this.#world.names.includes('host'))
+      this.#pool = new RowPool(Number.MAX_SAFE_INTEGER);
     for (const index of path) this.#record(this.#world.rules[index]!, () => this.#world.fire(index));
     return { title, limits: this.#definition.limits ?? explorationLimits, lines: this.#lines };
   }
@@ -248,27 +98,114 @@ export class Scribe {
 
   #record(action: Action, happen: () => void): void {
     const { command, call } = this.#command(action);
-    const { system } = this.#world;
-    // A provider that works no more says so to every call, before any machine hears of it; a socket is closed all the same.
-    // What it would have heard changes nothing then.
-    const refusal = system.refusal(M.provider, 0);
+    const full = [0, 1].filter((row) => this.#isFull(row));
+    this.#action = action;
+    this.#begin(command, call);
+    happen();
+    // Nobody is there who could take the connection back.
+    if (action.send === 'newConnection/arrive' && this.#field('newConnection', 0, 'deserted') === 1) {
+      if (!this.#isCleanedUp()) this.#seen.push('adapter reject B reason 0');
+    }
+    // Who plays the adapter can't see that the network has taken its obstacle away.
+    const cleared = full.filter((row) => !this.#isFull(row)).map((row) => ` (${socketName(row)} has room)`);
+    this.#line.command += cleared.join('');
+    this.#end();
+  }
+
+  /** Begins the line of a command. */
+  #begin(command: string, call: string): void {
+    this.#line = { command, call, refusal: this.#world.system.refusal(M.provider, 0) };
     this.#seen = [];
     this.#posts = [];
     this.#result = null;
-    const full = [0, 1].filter((row) => this.#isFull(row));
-    happen();
-    if (this.#result !== null && !isOfProcess(call) && refusal !== 0) this.#result = String(refusal);
+    this.#toldAll = false;
+    this.#began = this.#goingOn();
+  }
+
+  /** Ends it: what was seen of it is complete. */
+  #end(): void {
+    const before = this.#stack;
+    const due = this.#frames.filter(({ machine, row }) => machine === 'notifier' && this.#dueOf(row) > 0);
+    const after = stackAfter(before, {
+      ...this.#framesSince(this.#began),
+      due: due.map(({ key }) => key).join(''),
+      cleanedUp: this.#line.call === 'WSPCleanup' && this.#isCleanedUp(),
+    });
+    if (after === null) throw new Error(`'${this.#line.command}' ends what has another call inside it`);
+    this.#stack = after;
+    let kept = 0;
+    while (kept < before.length && before[kept] === after[kept]) kept++;
+    // With what has ended, the calls that it was made in return; not while something else is on in them.
+    const returned = [...this.#unreturned.splice(kept).reverse().flat(), ...this.#takeResult()];
+    const results = after.length > kept ? [] : returned;
+    if (after.length > kept) this.#unreturned[after.length - 1] = returned;
+    const { command } = this.#line;
+    if (command === '') return;
+    this.#lines.push({
+      command,
+      expected: [...this.#inOrderOfRows(), ...results, ...this.#posts, ...this.#structures()],
+    });
+  }
+
+  /** What was seen, of all sockets in the order of the rows that the driver has given them. */
+  #inOrderOfRows(): string[] {
+    if (this.#pool === null) return this.#seen;
+    for (const row of this.#freed.splice(0).sort((left, right) => left - right)) this.#pool.free(row);
+    if (!this.#toldAll) return this.#seen;
+    let row = 0;
+    const rows = new Map(
+      this.#seen.map((line, index) => {
+        const socket = / ([A-Z])( |$)/.exec(line)?.[1];
+        if (socket !== undefined) row = this.#driverRows[socket.charCodeAt(0) - 65]!;
+        return [index, line === 'adapter close' ? Number.MAX_SAFE_INTEGER : row];
+      }),
+    );
+    return [...rows].sort(([, left], [, right]) => left - right).map(([index]) => this.#seen[index]!);
+  }
+
+  /** A call that an effect makes: it has a line of its own. */
+  #nested(make: () => readonly [string, string]): void {
+    this.#end();
+    this.#begin(...make());
+  }
+
+  /** The result of the call at hand, if it has one. */
+  #takeResult(): string[] {
+    const { call, command, refusal } = this.#line;
+    let result = this.#result;
+    if (result === null) return [];
+    // A provider that works no more says so to every call, before any machine hears of it; a socket is closed all the same.
+    // What it would have heard changes nothing then.
+    // A call that has gone on meanwhile works all the same; but an accept that fails says that the provider does.
+    const now = this.#world.system.refusal(M.provider, 0);
+    if (command.startsWith('handle ') || command.startsWith('verdict ')) {
+      if (result !== '0' && call === 'WSPAccept' && now !== 0) result = String(now);
+    } else if (!isOfProcess(call) && refusal !== 0) result = String(refusal);
     // The worlds have one refusal for memory that is not registered; RDMA names it by handle, and a handle that is none is
     // WSAEINVAL (7.4).
-    if (this.#result === String(WSA.WSAEFAULT) && call.startsWith('WSPRdma')) this.#result = String(WSA.WSAEINVAL);
-    const result = this.#result === null ? [] : [`${call} = ${this.#result}`];
-    if (command === '') return;
-    // Who plays the adapter can't see that the network has taken its obstacle away.
-    const cleared = full.filter((row) => !this.#isFull(row)).map((row) => ` (${socketName(row)} has room)`);
-    this.#lines.push({
-      command: command + cleared.join(''),
-      expected: [...this.#seen, ...result, ...this.#posts, ...this.#structures()],
-    });
+    if (result === String(WSA.WSAEFAULT) && call.startsWith('WSPRdma') && !command.includes(' refused ')) {
+      result = String(WSA.WSAEINVAL);
+    }
+    return [`${call} = ${result}`];
+  }
+
+  #goingOn(): readonly boolean[] {
+    return this.#frames.map(({ machine, row, inside }) => inside.includes(this.#state(machine, row)));
+  }
+  #framesSince(began: readonly boolean[]): { readonly ended: string[]; readonly begun: string[] } {
+    const now = this.#goingOn();
+    const keys = (wanted: (index: number) => boolean): string[] =>
+      this.#frames.flatMap(({ key }, index) => (wanted(index) ? [key] : []));
+    return {
+      ended: keys((index) => began[index]! && !now[index]!),
+      begun: keys((index) => !began[index]! && now[index]!),
+    };
+  }
+  #dueOf(socket: number): number {
+    return this.#field('notifier', socket, 'count');
+  }
+  #isCleanedUp(): boolean {
+    return ['cleaningUp', 'closing', 'uninitialised'].includes(this.#state('provider', 0));
   }
 
   #field(machine: string, row: number, name: string): number {
@@ -283,25 +220,39 @@ export class Scribe {
     return this.#world.system.rows[this.#world.names.indexOf(machine)]!.stateName(row);
   }
 
-  /** Name of a work request: of a request, or of the private first receive of the socket that was accepted. */
-  #work(row: number): string {
-    return row < this.#world.rowsOf(this.#world.names.indexOf('overlappedRequest')) ? `r${row}` : 'first B';
+  /** Whether a connection is handed over here. */
+  get #handsOver(): boolean {
+    return this.#world.names.includes('newConnection');
   }
 
-  /** The command for something that happens, and the call that it may be the end of. */
+  /** Name of a work request: of a request, or of the private first receive of the socket that was accepted or taken over. */
+  #work(row: number): string {
+    return row < this.#world.rowsOf(this.#world.names.indexOf('overlappedRequest'))
+      ? `r${row}`
+      : this.#handsOver
+        ? 'first C'
+        : 'first B';
+  }
+
   #command(action: Action): Command {
-    const make = commands[action.send];
-    if (make === undefined) throw new Error(`no command does what '${action.send}' does`);
-    const [command, call = ''] = make({
+    const { performs } = this.#definition;
+    return commandOf(action.send, {
       row: action.row,
       socket: socketName(action.row),
       parameters: action.with ?? [],
       memory: this.#memory,
       field: (machine, row, name) => this.#field(machine, row, name),
       state: (machine, row) => this.#state(machine, row),
+      ...(this.#handsOver && action.send === 'channel/deliver' ? { receiver: action.row === 0 ? 'C' : 'B' } : {}),
       work: (row) => this.#work(row),
+      kind: (request) => {
+        for (const { send, to } of performs['starter/call'] ?? []) {
+          const socket = typeof to === 'object' ? to.map[request]! : -1;
+          if (socket >= 0) return [send === 'socket/spi.send' ? 'send' : 'receive', socket];
+        }
+        throw new Error(`nobody calls request ${request}`);
+      },
     });
-    return { command, call };
   }
 
   #effect(effect: number, row: number, at: number): void {
@@ -319,14 +270,29 @@ export class Scribe {
       return;
     }
     switch (`${names[machine]}/${name}`) {
+      case 'caller/send':
+      case 'caller/receive':
+      case 'caller/write':
+      case 'caller/read':
+        // A script's calls are rules, but those that a switch makes inside an up-call of itself.
+        if (this.#action.send.startsWith('caller/')) return;
+        return this.#nested(() => callOf(this.#memory, name as 'send', row, a0, a1, a2));
+      case 'provider/endAllSockets':
+      case 'provider/breakAllSockets':
+        this.#toldAll = true;
+        return;
       case 'provider/openAdapter':
         return void see('adapter open');
       case 'provider/closeAdapter':
+        this.#memory.arrivals.clear();
         return void see('adapter close');
       case 'socket/createSwitchHandle':
+        if (this.#pool !== null) this.#driverRows[row] = this.#pool.allocate();
         return void see(`WPUCreateSocketHandle ${s}`);
       case 'socket/closeSwitchHandle':
         return void see(`WPUCloseSocketHandle ${s}`);
+      case 'socket/socketClosed':
+        return void this.#freed.push(this.#driverRows[row]!);
       case 'socket/freeBuffers':
         if (this.#memory.connected.delete(row)) see(`adapter free ${s}`);
         return;
@@ -337,10 +303,29 @@ export class Scribe {
       case 'socket/startConnect':
         this.#memory.connected.add(row);
         return void see(`adapter connect ${s}`);
+      case 'socket/startReattach':
+        this.#memory.connected.add(row);
+        this.#posts.push(`post first ${s}`);
+        return void see(`adapter connect ${s}`);
+      case 'newConnection/prepared':
+        return void see('adapter prepare B');
+      case 'newConnection/accepted':
+      case 'newConnection/notAccepted':
+        return void see('adapter accept B');
+      case 'newConnection/notPrepared':
+        see('adapter prepare B');
+        return void see('adapter reject B reason 0');
+      case 'socket/rejectReattach':
+        return void see(`adapter reject ${s} reason 0`);
+      case 'socket/writeMailbox':
+        return void this.#posts.push(`post notice ${s}`);
+      case 'giver/resume':
+        return this.#nested(() => callOf(this.#memory, 'send', Who.peer, Request.peerSend, 1));
       case 'socket/acceptConnection':
         this.#memory.connected.add(row);
         see(`adapter prepare ${s}`);
-        if (this.#memory.withdrawn.has(a0)) return;
+        // Neither is whoever has given up taken, nor anybody without an adapter.
+        if (this.#memory.withdrawn.has(a0) || system.refusal(M.provider, 0) !== 0) return;
         this.#memory.arrivals.delete(a0);
         this.#posts.push(`post first ${s}`);
         return void see(`adapter accept ${s}`);
@@ -415,7 +400,7 @@ export class Scribe {
 }
 
 /** `start` with sockets made before anything else, since a provider gives rows out in the order of the calls. */
-function inOrderOfRows<A extends Action>(start: readonly A[]): A[] {
+function socketsFirst<A extends Action>(start: readonly A[]): A[] {
   const makes = ({ send }: A): number => (send.startsWith('provider/') ? 0 : send === 'socket/spi.socket' ? 1 : 2);
   return [...start].sort((left, right) => makes(left) - makes(right) || (makes(left) === 1 ? left.row - right.row : 0));
 }

@@ -13,7 +13,9 @@ import {
   COMPLETION_WORDS,
   CompletionField,
   type ConnectionEvent,
+  limits,
   type MemoryRegion,
+  type SocketAddress,
   WORK_REQUEST_WORDS,
   WorkRequestField,
 } from '../../driver/index.ts';
@@ -31,9 +33,9 @@ export interface Posted {
 export interface AdapterListener {
   posted(work: Posted): void;
   called(what: 'open' | 'close'): void;
-  /** @param privateData - of a rejection */
+  /** @param privateData - of a rejection, or of a request to connect */
   connector(
-    what: 'connect' | 'prepare' | 'accept' | 'reject' | 'disconnect' | 'destroy',
+    what: 'connect' | 'prepare' | 'prepare in vain' | 'accept' | 'reject' | 'disconnect' | 'destroy',
     connector: number,
     privateData?: Uint8Array,
   ): void;
@@ -64,6 +66,8 @@ export class ScriptedAdapter implements Adapter {
   readonly #regions = new Map<number, { readonly memory: Uint8Array; readonly address: number }>();
   readonly #domains = new Set<number>();
   readonly #connectors = new Set<number>();
+  /** Those of arrivals that were not accepted. */
+  readonly #untaken = new Set<number>();
   readonly #listeners = new Map<number, number>();
   readonly #withdrawn = new Set<number>();
   #completion: readonly number[] | null = null;
@@ -72,6 +76,9 @@ export class ScriptedAdapter implements Adapter {
   readonly #unwanted = new Set<Uint8Array>();
   #refuseListen = false;
   #connectStatus = 0;
+  #openStatus = 0;
+  #removed = false;
+  readonly #refused = new Set<'prepare' | 'accept'>();
   #nextId = 1;
   #nextAddress = 0x1000;
 
@@ -100,6 +107,12 @@ export class ScriptedAdapter implements Adapter {
     return this.#completion === null && this.#event === null;
   }
 
+  /** What was put there is found by nobody. */
+  hush(): void {
+    this.#completion = null;
+    this.#event = null;
+  }
+
   /** Memory that a work request's element names. @throws Error when no region covers it */
   memoryAt({ key, length, address }: Posted['elements'][number]): Uint8Array {
     const region = this.#regions.get(key);
@@ -109,10 +122,17 @@ export class ScriptedAdapter implements Adapter {
     return region.memory.subarray(offset, offset + length);
   }
 
+  /** Memory that the peer has the key of. @throws Error when there is none such */
+  memoryOf(key: number): Uint8Array {
+    const region = this.#regions.get(key);
+    if (region === undefined) throw new Error(`no region has key ${key}`);
+    return region.memory;
+  }
+
   /** A connector that a peer's request brings. */
   arrival(): number {
-    const connector = this.#nextId++;
-    this.#connectors.add(connector);
+    const connector = this.createConnector();
+    this.#untaken.add(connector);
     return connector;
   }
 
@@ -135,9 +155,27 @@ export class ScriptedAdapter implements Adapter {
     this.#unwanted.add(memory);
   }
 
-  /** The next listener is refused for want of resources. */
+  /** The next listener of a socket is refused for want of resources. */
   refuseListen(): void {
     this.#refuseListen = true;
+  }
+
+  /** It is gone: nothing is begun any more. */
+  remove(): void {
+    this.#removed = true;
+  }
+
+  /** The next connection can't be prepared, or not accepted. */
+  refuseNext(what: 'prepare' | 'accept'): void {
+    this.#refused.add(what);
+  }
+  #refuses(what: 'prepare' | 'accept'): boolean {
+    return this.#refused.delete(what);
+  }
+
+  /** It can't be opened the next time. */
+  refuseOpen(status: number): void {
+    this.#openStatus = status;
   }
 
   /** The next attempt to connect can't begin. */
@@ -162,10 +200,15 @@ export class ScriptedAdapter implements Adapter {
   }
 
   open(): number {
+    this.#removed = false;
     this.#listener.called('open');
-    return 0;
+    const status = this.#openStatus;
+    this.#openStatus = 0;
+    return status;
   }
   close(): void {
+    // What nobody has taken goes with it.
+    for (const connector of this.#untaken) this.#connectors.delete(connector);
     this.#listener.called('close');
   }
   addresses(): readonly string[] {
@@ -202,7 +245,7 @@ export class ScriptedAdapter implements Adapter {
   listen({ port }: { readonly port: number }): number {
     const listener = this.#nextId++;
     this.#listener.listener('listen', listener, port);
-    if (this.#refuseListen) {
+    if (this.#refuseListen && port < limits.reattachPort) {
       this.#refuseListen = false;
       return AdapterStatus.outOfResources;
     }
@@ -216,21 +259,29 @@ export class ScriptedAdapter implements Adapter {
     this.#listener.listener('stopListening', listener, port);
   }
   createConnector(): number {
-    return this.arrival();
+    const connector = this.#nextId++;
+    this.#connectors.add(connector);
+    return connector;
   }
-  connect(connector: number): number {
-    this.#listener.connector('connect', connector);
-    const status = this.#connectStatus;
+  connect(connector: number, _local: SocketAddress, _remote: SocketAddress, privateData: Uint8Array): number {
+    this.#listener.connector('connect', connector, privateData);
+    const status = this.#removed ? AdapterStatus.deviceRemoved : this.#connectStatus;
     this.#connectStatus = 0;
     return status;
   }
   prepareAccept(connector: number): number {
-    this.#listener.connector('prepare', connector);
-    return this.#withdrawn.has(connector) ? AdapterStatus.invalidState : 0;
+    const status = this.#removed
+      ? AdapterStatus.deviceRemoved
+      : this.#withdrawn.has(connector) || this.#refuses('prepare')
+        ? AdapterStatus.invalidState
+        : 0;
+    this.#listener.connector(status === 0 ? 'prepare' : 'prepare in vain', connector);
+    return status;
   }
   accept(connector: number): number {
+    this.#untaken.delete(connector);
     this.#listener.connector('accept', connector);
-    return 0;
+    return this.#refuses('accept') ? AdapterStatus.invalidState : 0;
   }
   reject(connector: number, privateData: Uint8Array): void {
     this.#gone(connector);

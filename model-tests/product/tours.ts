@@ -9,7 +9,9 @@
  * tours are the same each time.
  */
 
-import { type Cell, read } from '../explorer/index.ts';
+import { WSA } from '../../machines/index.ts';
+import { read } from '../explorer/index.ts';
+import { framesOf, stackAfter } from './frames.ts';
 import { edgeCount, type ProductGraph } from './graph.ts';
 
 export interface Tours {
@@ -23,69 +25,117 @@ export interface Tours {
   readonly refused: ReadonlyMap<string, number>;
 }
 
-/** What a driver keeps of the order of completion up-calls: sockets of those that are due, and of those that run. */
+/** What a driver keeps of an order: sockets of completion up-calls that are due, and the frames that go on. */
 interface Order {
   readonly due: string;
   readonly running: string;
 }
 
 const DUE_ORDER = 'completion up-calls are made in the order of completion, whatever their sockets';
+const AT_ONCE = 'the last clean-up makes at once what completion up-calls are due';
+const ONE_BY_ONE = 'the last clean-up makes no completion up-call inside another';
 const LAST_FIRST = 'an up-call that was made inside another ends before it';
 
 /** Steps that are walked over taken edges to reach one that isn't. */
 const DETOUR_STATES = 400;
 
-/** How the order of up-calls follows a world's notifiers; null for a world without. */
+/** How the order of up-calls follows a world's frames; null for a world without. */
 function orders({ layout, world }: ProductGraph) {
-  const notifiers = layout.rows.get('notifier') ?? [];
-  if (notifiers.length === 0) return null;
-  const cells = notifiers.map(({ state, fields }) => ({ state, count: fields.get('count')! }));
-  const running = (cell: Cell): number => cell.names!.indexOf('running');
-  /** Sockets by rule that makes, or ends, an up-call of theirs. */
-  const socketOf = (send: string) => world.rules.map((rule) => (rule.send === send ? rule.row : -1));
-  const notify = socketOf('notifier/notify');
-  const ends = socketOf('notifier/return');
+  const frames = framesOf((machine) => layout.rows.get(machine)?.length ?? 0).map((frame) => {
+    const { state, fields } = layout.rows.get(frame.machine)![frame.row]!;
+    return {
+      ...frame,
+      state,
+      values: frame.inside.map((name) => state.names!.indexOf(name)),
+      count: frame.machine === 'notifier' ? fields.get('count')! : null,
+    };
+  });
+  if (frames.length === 0) return null;
+  const goesOn = ({ state, values }: (typeof frames)[number], words: Int32Array, at: number): boolean =>
+    values.includes(read(state, words, at));
+  const notify = world.rules.map(({ send, row }) => (send === 'notifier/notify' ? String(row) : null));
+  const { state: provider } = layout.rows.get('provider')![0]!;
+  const cleansUp = world.rules.map(({ send }) => send === 'provider/spi.cleanup' || send === 'process/cleanup');
+  const cleaningUp = (words: Int32Array, at: number): boolean =>
+    ['cleaningUp', 'closing', 'uninitialised'].includes(provider.names![read(provider, words, at)]!);
   return {
     initial: (words: Int32Array): Order => ({
-      due: cells.map(({ count }, socket) => String(socket).repeat(read(count, words, 0))).join(''),
-      running: cells
-        .map(({ state }, socket) => (read(state, words, 0) === running(state) ? String(socket) : ''))
-        .join(''),
+      due: frames.map(({ count, key }) => (count === null ? '' : key.repeat(read(count, words, 0)))).join(''),
+      running: frames.map((frame) => (goesOn(frame, words, 0) ? frame.key : '')).join(''),
     }),
     /** The order after `rule`, or why it can't be. */
     after({ due, running: stack }: Order, rule: number, words: Int32Array, from: number, to: number): Order | string {
       let nowDue = due;
-      let nowRunning = stack;
-      if (notify[rule]! >= 0) {
-        const socket = String(notify[rule]);
-        const first = [...due].find((candidate) => !stack.includes(candidate));
-        if (first !== socket) return DUE_ORDER;
-        nowDue = due.replace(socket, '');
-        nowRunning += socket;
-      } else if (ends[rule]! >= 0) {
-        if (stack.at(-1) !== String(ends[rule])) return LAST_FIRST;
-        nowRunning = stack.slice(0, -1);
-      }
       const taken = notify[rule]!;
-      for (const [socket, { count }] of cells.entries()) {
-        const more = read(count, words, to) - read(count, words, from) + (taken === socket ? 1 : 0);
-        nowDue += String(socket).repeat(Math.max(0, more));
+      const waiting = [...due].filter((candidate) => !stack.includes(candidate));
+      if (cleaningUp(words, from) && waiting.length > 0) {
+        const isInUpcall = /\d$/.test(stack);
+        if (isInUpcall !== (taken === null)) return isInUpcall ? ONE_BY_ONE : AT_ONCE;
       }
-      return { due: nowDue, running: nowRunning };
+      if (taken !== null) {
+        if (waiting[0] !== taken) return DUE_ORDER;
+        nowDue = due.replace(taken, '');
+      }
+      for (const { count, key } of frames) {
+        if (count === null) continue;
+        const more = read(count, words, to) - read(count, words, from) + (taken === key ? 1 : 0);
+        nowDue += key.repeat(Math.max(0, more));
+      }
+      const changed = frames.filter((frame) => goesOn(frame, words, from) !== goesOn(frame, words, to));
+      const running = stackAfter(stack, {
+        ended: changed.filter((frame) => goesOn(frame, words, from)).map(({ key }) => key),
+        begun: changed.filter((frame) => goesOn(frame, words, to)).map(({ key }) => key),
+        due: nowDue,
+        cleanedUp: cleansUp[rule]! && cleaningUp(words, to),
+      });
+      return running === null ? LAST_FIRST : { due: nowDue, running };
     },
   };
 }
 
 const POSTED_LATER = 'the driver posts at the end of its turn, and so is refused after the completion that made room';
+const NO_TIMERS = 'a driver that was cleaned up looks at no timer';
+const NO_HANDLE = 'a buffer is wrong in a way that takes a registration, and there is none';
+const NO_SUCH_ERROR = 'no buffer of a send or receive makes WSAEINVAL';
 
-/** Why a driver can't take some edges of worlds whose adapter can be full; null for other worlds. */
-function postsAtOnce({ layout, world }: ProductGraph) {
+/** Why a driver can't take some edges, by what their states are: each null for a world that it says nothing of. */
+type Unable = (rule: number, words: Int32Array, from: number, to: number) => string | null;
+
+/** The place that a completion gives back is taken by a request that the adapter refuses. */
+function postsAtOnce({ layout, world }: ProductGraph): Unable | null {
   const full = (layout.rows.get('link') ?? []).flatMap(({ fields }) => fields.get('full') ?? []);
   if (full.length === 0) return null;
   const completes = world.rules.map(({ send }) => send === 'work/complete' || send === 'work/piece');
-  /** The place that a completion gives back is taken by a request that the adapter refuses. */
-  return (rule: number, words: Int32Array, from: number, to: number): boolean =>
-    completes[rule]! && full.some((cell) => read(cell, words, from) === 1 && read(cell, words, to) === 0);
+  return (rule, words, from, to) =>
+    completes[rule]! && full.some((cell) => read(cell, words, from) === 1 && read(cell, words, to) === 0)
+      ? POSTED_LATER
+      : null;
+}
+
+/** A timer runs out that nobody looks at any more. */
+function forgetsTimers({ layout, world }: ProductGraph): Unable | null {
+  const provider = layout.rows.get('provider')?.[0];
+  if (provider === undefined) return null;
+  const cleanedUp = provider.state.names!.map((name) => ['cleaningUp', 'closing', 'uninitialised'].includes(name));
+  const expires = world.rules.map(({ send }) => send === 'timer/expire');
+  return (rule, words, from) => (expires[rule]! && cleanedUp[read(provider.state, words, from)]! ? NO_TIMERS : null);
+}
+
+/** A refusal that no buffers lead to; where the call is refused for its state, any will do. */
+function refusesOtherwise({ layout, world }: ProductGraph): Unable | null {
+  const prober = layout.rows.get('prober')?.[0];
+  if (prober === undefined) return null;
+  const { state } = layout.rows.get('socket')![0]!;
+  const connected = state.names!.map((name) => name.startsWith('connected'));
+  const registered = prober.fields.get('registered')!;
+  const remote = world.rules.map(({ send, with: [call = 0] = [] }) => send === 'prober/transfer' && call >= 8);
+  const message = world.rules.map(({ send, with: [call = 0] = [] }) => send === 'prober/transfer' && call < 8);
+  const fault = world.rules.map(({ with: [, refusal = 0] = [] }) => refusal === WSA.WSAEFAULT);
+  return (rule, words, from) => {
+    if (!connected[read(state, words, from)]) return null;
+    if (message[rule]! && !fault[rule]!) return NO_SUCH_ERROR;
+    return remote[rule]! && fault[rule]! && read(registered, words, from) === 0 ? NO_HANDLE : null;
+  };
 }
 
 /** Pairs of state and order, and the edges between them; `edge` numbers those of the product graph. */
@@ -102,7 +152,7 @@ function extend(graph: ProductGraph, whyNot: (send: string) => string | null, re
   const { layout, words, start, to, rule } = graph;
   const order = orders(graph);
   const undriven = graph.world.rules.map(({ send }) => whyNot(send));
-  const refusedLater = postsAtOnce(graph);
+  const unable = [postsAtOnce(graph), forgetsTimers(graph), refusesOtherwise(graph)].filter((each) => each !== null);
   const list: Order[] = [order?.initial(words) ?? { due: '', running: '' }];
   const orderIds = new Map<string, number>([[`${list[0]!.due}|${list[0]!.running}`, 0]]);
   const nodes = new Map<number, number>([[0, 0]]);
@@ -121,8 +171,10 @@ function extend(graph: ProductGraph, whyNot: (send: string) => string | null, re
         reasons[edge] = undriven[rule[edge]!]!;
         continue;
       }
-      if (refusedLater?.(rule[edge]!, words, state * layout.words, next * layout.words) === true) {
-        reasons[edge] = POSTED_LATER;
+      const why = unable.map((each) => each(rule[edge]!, words, state * layout.words, next * layout.words));
+      const reason = why.find((each) => each !== null);
+      if (reason !== undefined) {
+        reasons[edge] = reason;
         continue;
       }
       let orderId = orderOf[node]!;

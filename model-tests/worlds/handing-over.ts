@@ -50,7 +50,7 @@ const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1, Who.p2];
 export const End = { none: 0, up: 1, lost: 2, noticed: 3 } as const;
 const end = range(0, 3);
 /** P1's notice on its way: none, posted, arrived with its completion due, failed with its completion due. */
-const Letter = { none: 0, posted: 1, arrived: 2, failed: 3 } as const;
+export const Letter = { none: 0, posted: 1, arrived: 2, failed: 3 } as const;
 
 /** The connection of P1 with the peer. A message of P1 gets nowhere on it, and nothing gets past it. */
 function oldConnection(): MachineDefinition {
@@ -181,7 +181,7 @@ function oldConnection(): MachineDefinition {
 }
 
 /** What P2's request for the new connection has come to: nothing, sent, at the peer, accepted, refused. */
-const Stage = { none: 0, sent: 1, asked: 2, accepted: 3, refused: 4 } as const;
+export const Stage = { none: 0, sent: 1, asked: 2, accepted: 3, refused: 4 } as const;
 
 /** The connection of P2 with the peer. */
 function newConnection(): MachineDefinition {
