@@ -7,11 +7,12 @@ import { EventLoop, type EventLoopOptions } from './event-loop.ts';
 /** An adapter and a provider in one: things to do come in, and a poll does them all. */
 class Work {
   todo = 0;
+  lingers = 0;
   polls = 0;
   arms = 0;
   waits = 0;
   /** Runs inside the next poll, arming or wait. */
-  during: { poll?: () => void; arm?: () => void; wait?: () => void } = {};
+  during: { poll?: () => void; linger?: () => void; arm?: () => void; wait?: () => void } = {};
   expiryMs: number | null = null;
   #resolve: (() => void) | null = null;
   readonly stop = new AbortController();
@@ -26,6 +27,15 @@ class Work {
         return done;
       },
       wakeUp: {
+        ...(this.during.linger === undefined
+          ? {}
+          : {
+              linger: () => {
+                this.lingers++;
+                this.during.linger?.();
+                return this.todo > 0;
+              },
+            }),
         arm: () => {
           this.arms++;
           const ready = this.todo > 0;
@@ -91,6 +101,66 @@ describe('the event loop', () => {
       await running;
     });
   }
+
+  test('finds by lingering what comes at once, without arming, and leaves Node.js and the application their turns', async () => {
+    const work = new Work();
+    const ran = { tick: 0, promise: 0, immediate: 0 };
+    const again = (kind: keyof typeof ran, next: (run: () => void) => void): void => {
+      ran[kind]++;
+      if (!work.stop.signal.aborted) next(() => again(kind, next));
+    };
+    work.during.linger = () => {
+      // What the turn before left to do has been done.
+      assert.deepEqual([ran.tick, ran.promise], [work.lingers - 1, work.lingers - 1]);
+      work.todo++;
+      if (work.lingers === 1000) work.stop.abort();
+      // What an up-call can do.
+      process.nextTick(() => ran.tick++);
+      queueMicrotask(() => ran.promise++);
+    };
+    const running = work.loop().run(work.stop.signal);
+    again('immediate', setImmediate);
+    await running;
+    assert.equal(work.arms, 0);
+    assert.equal(work.lingers, 1000);
+    assert.ok(ran.immediate >= 1000 / 32, `${ran.immediate} turns of Node.js`);
+  });
+
+  test('seldom lingers where that has not helped, and does again where it has', async () => {
+    const work = new Work();
+    work.during.linger = () => {};
+    const running = work.loop().run(work.stop.signal);
+    const rounds = async (count: number): Promise<void> => {
+      for (const last = work.waits + count; work.waits < last; ) {
+        const { waits } = work;
+        work.come();
+        await until(() => work.waits > waits);
+      }
+    };
+    await until(() => work.waits === 1);
+    await rounds(1000);
+    assert.ok(work.lingers < 200, `${work.lingers} times`);
+    // Something comes during the next one.
+    work.during.linger = () => {
+      work.todo++;
+      work.during.linger = () => {};
+    };
+    const { lingers } = work;
+    await rounds(100);
+    assert.ok(work.lingers - lingers > 5, `${work.lingers - lingers} times`);
+    work.stop.abort();
+    await running;
+  });
+
+  test('never lingers when it may not look', async () => {
+    const work = new Work();
+    work.during.linger = () => {};
+    const running = work.loop({ looksMax: 0 }).run(work.stop.signal);
+    await until(() => work.waits === 1);
+    work.stop.abort();
+    await running;
+    assert.equal(work.lingers, 0);
+  });
 
   test('wakes at the next expiry of the clock', async () => {
     const work = new Work();

@@ -4,7 +4,14 @@
  * Theory of operation: a turn is a few polls, as long as they do something. Such a turn is followed by another after
  * Node.js had its turn (`setImmediate`), so that sockets and the application get their share and what came meanwhile is
  * handled together.
- * After one in which nothing was to do, the loop goes to sleep in this order:
+ *
+ * Over an adapter that can linger, the next busy turn comes as soon as the application has done what its promises and
+ * `process.nextTick` want, and Node.js looks at its descriptors and timers after some such turns: its own way round takes
+ * several system calls, more than a whole message. When there is nothing to do the loop lingers first, for no more than a
+ * few looks: an answer that comes at once is cheaper to find than to be woken for. Where lingering didn't help, it is
+ * tried seldom, so an idle connection or a slow one takes no processor time for it.
+ *
+ * After a turn in which nothing was to do, the loop goes to sleep in this order:
  *
  * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
  * 2. poll once more, for what came between the last poll and the arming;
@@ -29,6 +36,8 @@ export interface EventLoopOptions {
   readonly clock: { nowMs(): number; nextExpiryMs(): number | null };
   /** Turns without anything to do before the loop sleeps. Default 0. */
   readonly emptyTurnsMax?: number;
+  /** Looks of one linger, where the adapter can; 0: it never lingers. Default 8. */
+  readonly looksMax?: number;
   /** Longest sleep. Default 100. */
   readonly sleepMaxMs?: number;
 }
@@ -36,7 +45,15 @@ export interface EventLoopOptions {
 /** Polls in one turn. */
 const POLLS_MAX = 3;
 
+/** Busy turns in a row between two turns of Node.js, over an adapter that can linger. */
+const TURNS_MAX = 32;
+/** After so many lingers in vain, only one in so many is tried. */
+const MISSES_MAX = 4;
+const RETRY_EVERY = 16;
+
 const immediately = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** When the application's promises and ticks are done. */
+const afterTicks = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
 export class EventLoop {
   readonly #options: Required<EventLoopOptions>;
@@ -50,9 +67,11 @@ export class EventLoop {
   #timerMs = 0;
   /** A wait of the adapter's that hasn't ended; a sleep that ended otherwise leaves it for the next one. */
   #isWaiting = false;
+  /** Lingers in vain, those that weren't tried included, since one helped. */
+  #misses = 0;
 
   constructor(options: EventLoopOptions) {
-    this.#options = { emptyTurnsMax: 0, sleepMaxMs: 100, ...options };
+    this.#options = { emptyTurnsMax: 0, looksMax: 8, sleepMaxMs: 100, ...options };
   }
 
   /** Makes the loop look again soon, though the adapter has nothing to tell. Cheap, and harmless at any time. */
@@ -71,21 +90,32 @@ export class EventLoop {
     this.#isRunning = true;
     const wake = (): void => this.#wake?.();
     signal.addEventListener('abort', wake);
-    const { poll, wakeUp, emptyTurnsMax } = this.#options;
+    const { poll, wakeUp, emptyTurnsMax, looksMax } = this.#options;
+    const turnsMax = wakeUp.linger === undefined || looksMax === 0 ? 1 : TURNS_MAX;
     let emptyTurns = 0;
+    /** Busy turns since Node.js had its own. */
+    let turns = 0;
     try {
       while (!signal.aborted) {
         let isBusy = this.#nudged;
         this.#nudged = false;
         // What an up-call started may be over already.
         for (let polls = 0; polls < POLLS_MAX && poll() > 0; polls++) isBusy = true;
-        if (isBusy) emptyTurns = 0;
+        if (isBusy) {
+          emptyTurns = 0;
+          if (++turns < turnsMax) {
+            await afterTicks();
+            continue;
+          }
+        } else if (this.#linger()) continue;
         else if (emptyTurns++ >= emptyTurnsMax && !wakeUp.arm() && poll() === 0 && !signal.aborted && !this.#nudged) {
           await this.#sleep();
+          turns = 0;
           // Woken for nothing, it goes back to sleep after one look.
           continue;
         }
         await immediately();
+        turns = 0;
       }
     } finally {
       signal.removeEventListener('abort', wake);
@@ -93,6 +123,17 @@ export class EventLoop {
       this.#timer = null;
       this.#isRunning = false;
     }
+  }
+
+  /** @returns whether something is ready */
+  #linger(): boolean {
+    const { looksMax, wakeUp } = this.#options;
+    if (wakeUp.linger === undefined || looksMax === 0) return false;
+    this.#misses++;
+    if (this.#misses > MISSES_MAX && this.#misses % RETRY_EVERY !== 0) return false;
+    const found = wakeUp.linger(looksMax);
+    if (found) this.#misses = 0;
+    return found;
   }
 
   #sleep(): Promise<void> {
@@ -116,6 +157,8 @@ export class EventLoop {
 
   /** Has the sleep end in so many milliseconds, or earlier. */
   #wakeIn(ms: number): void {
+    // None ends later than the longest sleep: no need to read the time, which can take as long as a message.
+    if (this.#timer !== null && ms >= this.#options.sleepMaxMs) return;
     const endMs = performance.now() + ms;
     if (this.#timer !== null) {
       if (this.#timerMs <= endMs) return;

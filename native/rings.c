@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
+#include <sched.h>
+
 /*
  * What a completion says of its work request, since with an error it says
  * little else: operation in the upper two bits, connector below it, context.
@@ -219,4 +221,15 @@ int wsd_poll(struct wsd_adapter *adapter)
 		cq->empty_count++;
 	} while (cq != last);
 	return count;
+}
+
+int wsd_linger(struct wsd_adapter *adapter, uint32_t looks)
+{
+	int found = wsd_poll(adapter);
+
+	while (!found && looks-- > 0) {
+		sched_yield();
+		found = wsd_poll(adapter);
+	}
+	return found;
 }

@@ -306,5 +306,10 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count);
  * Returns their number, or -errno. Never blocks.
  */
 int wsd_poll(struct wsd_adapter *adapter);
+/*
+ * As wsd_poll; while there is nothing, others get the processor and another
+ * look is taken, up to @looks times.
+ */
+int wsd_linger(struct wsd_adapter *adapter, uint32_t looks);
 
 #endif

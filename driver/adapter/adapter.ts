@@ -182,6 +182,13 @@ export type CompletionStatus = (typeof CompletionStatus)[keyof typeof Completion
 /** Tells an event loop when polling is worth while again. */
 export interface WakeUp {
   /**
+   * Looks for completions, and up to `looks` times more after others had the processor. Only where that is cheaper than
+   * being woken.
+   *
+   * @returns true when something is ready: poll instead of sleeping
+   */
+  linger?(looks: number): boolean;
+  /**
    * Asks to be woken at the next completion or connection event.
    *
    * @returns true when something is ready already: poll instead of sleeping

@@ -128,6 +128,8 @@ export class VerbsAdapter implements Adapter {
   #events: ConnectionEvent[] = [];
   #hasConnectionEvents = false;
   #looks = 0;
+  /** Completions that lingering has found; the next poll's. */
+  #found = 0;
   #sleepers: (() => void)[] = [];
   readonly #hinted = new Set<string>();
 
@@ -136,6 +138,7 @@ export class VerbsAdapter implements Adapter {
     this.#served = addresses ?? null;
     this.#options = { ...defaults, ...rest };
     this.wakeUp = {
+      linger: (looks) => this.#linger(looks),
       arm: () => this.#arm(),
       wait: () =>
         new Promise((resolve) => {
@@ -197,6 +200,7 @@ export class VerbsAdapter implements Adapter {
     this.#connectors.length = 0;
     this.#numbers.length = 0;
     this.#events = [];
+    this.#found = 0;
     this.#watch?.close();
     this.#shared?.detach();
     shim.wsd_adapter_close(this.#handle);
@@ -370,6 +374,11 @@ export class VerbsAdapter implements Adapter {
   }
 
   poll(): number {
+    if (this.#found > 0) {
+      const found = this.#found;
+      this.#found = 0;
+      return found;
+    }
     for (const device of this.#devices) if (device.hasNotified) device.disarm();
     return Math.max(0, this.#shim!.wsd_poll(this.#handle));
   }
@@ -632,8 +641,13 @@ export class VerbsAdapter implements Adapter {
     return connector;
   }
 
+  #linger(looks: number): boolean {
+    if (this.#found === 0) this.#found = Math.max(0, this.#shim!.wsd_linger(this.#handle, looks));
+    return this.#found > 0;
+  }
+
   #arm(): boolean {
-    if (this.#events.length > 0 || this.#hasConnectionEvents) return true;
+    if (this.#found > 0 || this.#events.length > 0 || this.#hasConnectionEvents) return true;
     let isReady = false;
     for (const device of this.#devices) {
       if (device.hasNotified || device.hasNews || (!device.isGone && device.arm() < 0)) isReady = true;

@@ -148,7 +148,9 @@ static void poll(const uint8_t *data, size_t size)
 			expected++;
 	}
 	/* A full batch can begin with what is left of another queue. */
-	for (k = 0; k < 64 && (count = wsd_poll(&adapter)) >= 0; k++) {
+	for (k = 0; k < 64; k++) {
+		count = k & 1 ? wsd_linger(&adapter, 2) : wsd_poll(&adapter);
+		check(count >= 0);
 		check(count <= WSD_BATCH);
 		found += count;
 		while (count--) {

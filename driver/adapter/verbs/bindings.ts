@@ -98,6 +98,7 @@ const prototypes = {
   wsd_qp_destroy: ['int', ['uint64', 'uint64', 'uint32']],
   wsd_post: ['int', ['uint64', 'uint32']],
   wsd_poll: ['int', ['uint64']],
+  wsd_linger: ['int', ['uint64', 'uint32']],
 } as const satisfies Readonly<Record<string, readonly [string, readonly string[]]>>;
 
 type Name = keyof typeof prototypes;
