@@ -55,6 +55,10 @@ function performing(performers: readonly Performer[], argumentCounts: readonly n
 
 /** No answer yet. */
 const NONE = -1;
+/** Turns in a row whose records have one time. */
+const TURNS_OF_ONE_TIME = 64;
+/** As many without one mean that time has passed. */
+const EMPTY_TURNS_OF_ONE_TIME = 3;
 
 export class Dispatcher {
   readonly system: System;
@@ -72,6 +76,11 @@ export class Dispatcher {
   readonly #nowUs: () => number;
   #now = 0;
   #isTimeOld = true;
+  /** Turns since the clock was read. */
+  #turns = 0;
+  #emptyTurns = 0;
+  /** There was a record since the turn began. */
+  #hasRecord = false;
 
   /**
    * @param journal - gets one record for each event; not closed here
@@ -130,17 +139,26 @@ export class Dispatcher {
     return this.system.eventId(machine, name);
   }
 
-  /**
-   * Begins a call or a turn: its records have one time, which is read with the first of them. To read the time costs
-   * more than a step, and most turns of a loop that polls have no record.
-   */
+  /** Begins a call: its records have one time, which is read with the first of them. */
   tick(): void {
     this.#isTimeOld = true;
+  }
+
+  /**
+   * Begins a turn: as {@link Dispatcher.tick} when time may have passed, which is after some turns without a record, as
+   * before every sleep, and after many with one. To read the time costs more than a step, and where each system call is
+   * slow more than a turn.
+   */
+  beginTurn(): void {
+    this.#emptyTurns = this.#hasRecord ? 0 : this.#emptyTurns + 1;
+    if (++this.#turns >= TURNS_OF_ONE_TIME || this.#emptyTurns >= EMPTY_TURNS_OF_ONE_TIME) this.#isTimeOld = true;
+    this.#hasRecord = false;
   }
 
   #readTime(): void {
     this.#now = this.#nowUs();
     this.#isTimeOld = false;
+    this.#turns = 0;
   }
 
   /**
@@ -155,6 +173,7 @@ export class Dispatcher {
     system.apply(event, row, p0, p1, p2, p3, p4);
     const end = effects.top;
     if (this.#isTimeOld) this.#readTime();
+    this.#hasRecord = true;
     // Journalled first: if performing takes the process down, the step that asked for it is on record.
     const machine = system.machineOfEvent(event);
     this.#journal.append(

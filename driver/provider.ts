@@ -263,7 +263,7 @@ export class Provider {
    * @throws as {@link Provider.poll}
    */
   collect(): number {
-    this.#dispatcher.tick();
+    this.#dispatcher.beginTurn();
     if (this.#isCleanedUp) return 0;
     try {
       return this.#poller.poll();
