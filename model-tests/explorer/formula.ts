@@ -239,7 +239,8 @@ function sourceOf(formula: Formula, layout: Layout, tables: Tables): string {
 function readingSource(reading: Reading, layout: Layout, tables: Tables): string {
   const [words, at] = reading.before === true ? ['v', 'b'] : ['w', 'a'];
   const cell = cellOf(reading, layout);
-  const code = `(${words}[${at} + ${cell.word}] >>> ${cell.shift} & ${cell.mask})`;
+  const code =
+    cell.mask === 0 ? String(cell.base) : `(${words}[${at} + ${cell.word}] >>> ${cell.shift} & ${cell.mask})`;
   if (reading.op === 'in') {
     const codes = codesOf(reading, cell);
     return codes.length === 1

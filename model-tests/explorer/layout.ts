@@ -1,10 +1,12 @@
 /**
  * Layout: a world's state as a few 32-bit words, exactly.
  *
- * Theory of operation: each configuration, field and place in a list is a cell of as many bits as its range needs; cells
- * fill words, none across two: first those of each machine's first rows, then those of its last, so that what belongs to
- * one socket and what belongs to the other are apart, which a {@link StateStore} makes use of. Every value is checked against its range when it is packed, so a value that
- * would spoil its neighbours is found in the step that made it. Packing and unpacking are translated to JavaScript once.
+ * Theory of operation: each configuration, field and place in a list is a cell of as many bits as what it can ever be
+ * here needs ({@link reachable}), which is none for most of them; cells fill words, none across two: first those of each
+ * machine's first rows, then those of its last, so that what belongs to one socket and what belongs to the other are
+ * apart, which a {@link StateStore} makes use of. Every value is checked against its range when it is packed, so a value
+ * that would spoil its neighbours is found in the step that made it. Packing and unpacking are translated to JavaScript
+ * once.
  *
  * What a row was before it became new is forgotten: whose list it was in last counts only while it is in use.
  */
@@ -18,6 +20,9 @@ import {
   type Pins,
   type RowLists,
 } from '../../machines/index.ts';
+import type { Program, Variable } from './program.ts';
+import { programOf } from './program-of.ts';
+import { type Reachable, reachable } from './values.ts';
 import type { World } from './world.ts';
 
 /** A value lies outside the range that its contract, or the world, gives it. */
@@ -33,7 +38,10 @@ export interface Cell {
   readonly name: string;
   readonly word: number;
   readonly shift: number;
+  /** 0 where the value is always the same; then nothing is stored. */
   readonly mask: number;
+  /** Code of the value that is always the same; otherwise 0. */
+  readonly base: number;
   /** Value of each code; absent where value = code + low. */
   readonly values: readonly number[] | null;
   readonly low: number;
@@ -54,6 +62,9 @@ interface ListKind {
 
 export class Layout {
   readonly world: World;
+  /** The world's, from its initial state on. */
+  readonly program: Program;
+  readonly reachable: Reachable;
   /** Machine by machine, row by row; not in the order of their words. */
   readonly cells: Cell[] = [];
   /** Words of one state. */
@@ -63,13 +74,18 @@ export class Layout {
   readonly bits: number;
   /** Cells of a row: the configuration, then the fields by name. */
   readonly rows: ReadonlyMap<string, readonly { readonly state: Cell; readonly fields: ReadonlyMap<string, Cell> }[]>;
+  readonly #variables: ReadonlyMap<string, Variable>;
   readonly #lists: readonly ListKind[];
   readonly #pins: readonly (readonly Cell[])[];
   readonly #packRows: (to: Int32Array, at: number) => void;
   readonly #unpackRows: (from: Int32Array, at: number) => void;
 
+  /** @param world - in its initial state */
   constructor(world: World) {
     this.world = world;
+    this.program = programOf(world);
+    this.reachable = reachable(this.program, world.definition.symmetry);
+    this.#variables = new Map(this.program.variables.map((variable) => [variable.name, variable]));
     const { system, names } = world;
     const rows = new Map<string, { state: Cell; fields: Map<string, Cell> }[]>();
     for (const [machine, tables] of system.machines.entries()) {
@@ -191,7 +207,9 @@ export class Layout {
     if (value < cell.low || value > cell.high) {
       throw new RangeError32(`${cell.of}: ${cell.name} is ${value}, outside ${cell.low} to ${cell.high}`);
     }
-    to[at + cell.word]! |= (value - cell.low) << cell.shift;
+    const code = value - cell.low - cell.base;
+    if (code < 0 || code > cell.mask) throw unforeseen(cell);
+    to[at + cell.word]! |= code << cell.shift;
   }
 
   #row(machine: string, row: number, tables: CompiledMachine) {
@@ -210,12 +228,23 @@ export class Layout {
   #cell(of: string, name: string, domain: Domain, names: readonly string[] | null = null): Cell {
     const values = domain.kind === 'oneOf' ? [...new Set(domain.values)].sort((a, b) => a - b) : null;
     const { low, high } = bounds(domain);
-    const codes = values === null ? high - low + 1 : values.length;
-    const width = Math.max(0, 32 - Math.clz32(codes - 1));
+    const codes = this.#codes(of, name, values, low);
+    const last = Math.max(...codes);
+    const width = codes.length === 1 ? 0 : 32 - Math.clz32(last);
     if (width > 31) throw new RangeError32(`${of}: ${name} has too many values`);
-    const cell = { of, name, word: 0, shift: 0, mask: 2 ** width - 1, values, low, high, names };
+    const mask = 2 ** width - 1;
+    const cell = { of, name, word: 0, shift: 0, mask, base: mask === 0 ? last : 0, values, low, high, names };
     this.cells.push(cell);
     return cell;
+  }
+
+  /** Codes of all that a cell can ever be. */
+  #codes(of: string, name: string, values: readonly number[] | null, low: number): readonly number[] {
+    const [machine, row] = of.split(' ') as [string, string];
+    const variable = this.#variables.get(`${machine}/${name}`)!;
+    return [...this.reachable.values(variable, Number(row))].map((value) =>
+      values === null ? value - low : values.indexOf(value),
+    );
   }
 
   /** Gives each cell its place; row r of n comes at r / n of the way. */
@@ -275,18 +304,20 @@ export class Layout {
           let index = columns.indexOf(column);
           if (index < 0) index = columns.push(column) - 1;
           const number = this.cells.indexOf(cell);
-          const read = `(from[at + ${cell.word}] >>> ${cell.shift} & ${cell.mask})`;
+          const read = `((from[at + ${cell.word}] >>> ${cell.shift} & ${cell.mask}) + ${cell.base})`;
           packing.push(`v = c${index}[${row}];`);
           if (cell.values === null) {
             packing.push(`if (v < ${cell.low} || v > ${cell.high}) fail(cells[${number}], v);`);
-            packing.push(`to[at + ${cell.word}] |= v - ${cell.low} << ${cell.shift};`);
+            packing.push(`v -= ${cell.low + cell.base};`);
             unpacking.push(`c${index}[${row}] = ${read} + ${cell.low};`);
           } else {
             const cases = cell.values.map((value, code) => `case ${value}: v = ${code}; break;`).join(' ');
             packing.push(`switch (v) { ${cases} default: fail(cells[${number}], v); }`);
-            packing.push(`to[at + ${cell.word}] |= v << ${cell.shift};`);
+            packing.push(`v -= ${cell.base};`);
             unpacking.push(`c${index}[${row}] = cells[${number}].values[${read}];`);
           }
+          packing.push(`if (v < 0 || v > ${cell.mask}) unforeseen(cells[${number}]);`);
+          if (cell.mask > 0) packing.push(`to[at + ${cell.word}] |= v << ${cell.shift};`);
         }
       }
     }
@@ -297,17 +328,25 @@ export class Layout {
       'rows',
       'fail',
       'stray',
+      'unforeseen',
       `'use strict'; ${named}\nreturn [(to, at) => {${packing.join('\n')}}, (from, at) => {${unpacking.join('\n')}}];`,
-    )(columns, this.cells, system.rows, fail, stray) as [
+    )(columns, this.cells, system.rows, fail, stray, (cell: Cell) => {
+      throw unforeseen(cell);
+    }) as [
       (to: Int32Array, at: number) => void,
       (from: Int32Array, at: number) => void,
     ];
   }
 }
 
+/** A fault of the checker: what can be was computed wrongly. */
+function unforeseen({ of, name }: Cell): Error {
+  return new Error(`${of}: ${name || 'state'} is what it never can be`);
+}
+
 /** Value of `cell` in the state behind `at`. */
 export function read(cell: Cell, from: Int32Array, at: number): number {
-  const code = (from[at + cell.word]! >>> cell.shift) & cell.mask;
+  const code = ((from[at + cell.word]! >>> cell.shift) & cell.mask) + cell.base;
   return cell.values === null ? code + cell.low : cell.values[code]!;
 }
 

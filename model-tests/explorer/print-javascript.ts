@@ -7,15 +7,16 @@
 
 import type { Cell, Layout } from './layout.ts';
 import { type Dialect, SpecialisedPrinter } from './print-specialised.ts';
-import type { Program, Variable } from './program.ts';
+import type { Variable } from './program.ts';
 
 /**
- * Prints `program`, whose states are packed as `layout` says.
+ * Prints the program of `layout`, whose states are packed as it says.
  *
  * @returns body of a function of `w` (Int32Array, the scratch words), `q` (Int32Array, the queue) and `failed` (throws); it
  *   returns `{ enabled(from, at, into), fire(rule) }`, of which `fire` changes `w`
  */
-export function toJavaScript(program: Program, layout: Layout): string {
+export function toJavaScript(layout: Layout): string {
+  const { program, reachable } = layout;
   const cells = new Map(layout.cells.map((cell) => [`${cell.of}/${cell.name}`, cell]));
   const cellOf = ({ name, machine, field }: Variable, row: number): Cell => {
     const cell = cells.get(`${machine} ${row}/${field}`);
@@ -26,11 +27,14 @@ export function toJavaScript(program: Program, layout: Layout): string {
     define: (name, parameters, body) => `const ${name} = (${parameters.join(', ')}) => {\n${body}\n};`,
     declare: (name, value, changes) => `${changes ? 'let' : 'const'} ${name} = ${value};`,
     read: (variable, row) => {
-      const { word: index, shift, mask } = cellOf(variable, row);
+      const { word: index, shift, mask, base } = cellOf(variable, row);
+      if (mask === 0) return String(base);
       return shift === 0 ? `(${word(index)} & ${mask})` : `(${word(index)} >>> ${shift} & ${mask})`;
     },
     write: (variable, row, code) => {
       const { word: index, shift, mask } = cellOf(variable, row);
+      // It is what it always is.
+      if (mask === 0) return '';
       const others = ~(mask << shift);
       if (code === 0) return `w[${index}] &= ${others};`;
       const bits = typeof code === 'number' ? String((code << shift) | 0) : `(${code}) << ${shift}`;
@@ -44,11 +48,13 @@ export function toJavaScript(program: Program, layout: Layout): string {
   const guards = new SpecialisedPrinter(
     program,
     dialect((index) => `w${index}`),
+    reachable,
   );
   const tests = program.rules.map(({ guard }, rule) => `if (${guards.condition(guard)}) into[n++] = ${rule};`);
   const printer = new SpecialisedPrinter(
     program,
     dialect((index) => `w[${index}]`),
+    reachable,
   );
   const rules = program.rules.map((_, rule) => `const rule${rule} = () => {\n${printer.rule(rule)}\n};`);
   return [

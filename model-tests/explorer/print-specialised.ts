@@ -12,6 +12,7 @@
 import {
   binary,
   choose,
+  compute,
   not,
   type Procedure,
   type Program,
@@ -20,6 +21,7 @@ import {
   type Term,
   type Variable,
 } from './program.ts';
+import type { Reachable } from './values.ts';
 
 /** Numbers that a queued performance takes: which, and its arguments. */
 export const QUEUE_STRIDE = 8;
@@ -60,6 +62,7 @@ export const codeOf = ({ values, low }: Variable, value: number): number =>
 export class SpecialisedPrinter {
   readonly #program: Program;
   readonly #dialect: Dialect;
+  readonly #reachable: Reachable | null;
   /** Functions printed so far, and their names and numbers of parameters. */
   readonly functions: string[] = [];
   readonly signatures: { readonly name: string; readonly parameters: readonly string[]; readonly returns: boolean }[] =
@@ -70,9 +73,11 @@ export class SpecialisedPrinter {
   readonly #assigned = new Map<Procedure, ReadonlySet<string>>();
   #names = 0;
 
-  constructor(program: Program, dialect: Dialect) {
+  /** @param reachable - what can be in the program; what can't is left out then */
+  constructor(program: Program, dialect: Dialect, reachable: Reachable | null = null) {
     this.#program = program;
     this.#dialect = dialect;
+    this.#reachable = reachable;
   }
 
   /** Statements that let a rule happen. */
@@ -170,9 +175,12 @@ export class SpecialisedPrinter {
           const found = statement.cases.find(({ values }) => values.includes(on));
           return this.#braced(this.#block(found?.body ?? statement.otherwise, environment, assigned));
         }
-        const cases = statement.cases.map(({ values, body }) => {
-          const labels = values.map((value) => `case ${value}:`).join(' ');
-          return `${labels} {\n${this.#block(body, environment, assigned)}\nbreak;\n}`;
+        const possible = this.#possible(on);
+        const cases = statement.cases.flatMap(({ values, body }) => {
+          const labels = values.filter((value) => possible?.has(value) ?? true).map((value) => `case ${value}:`);
+          return labels.length === 0
+            ? []
+            : [`${labels.join(' ')} {\n${this.#block(body, environment, assigned)}\nbreak;\n}`];
         });
         const otherwise = this.#block(statement.otherwise, environment, assigned);
         return `switch (${this.#value(on, environment)}) {\n${cases.join('\n')}\n${otherwise === '' ? '' : `default: ${otherwise}\n`}}`;
@@ -212,7 +220,11 @@ export class SpecialisedPrinter {
   /** The function that carries out what was queued from an index on. */
   #drain(): string {
     return this.#helper('drain', ['base'], () => {
-      const performances = this.#program.procedures.filter(({ origin }) => origin.kind === 'performance');
+      const performances = this.#program.procedures.filter(
+        (procedure) =>
+          procedure.origin.kind === 'performance' &&
+          Array.from({ length: procedure.rows }, (_, row) => row).some((row) => this.#runs(procedure, row)),
+      );
       const cases = performances.map((procedure) => {
         const names = procedure.parameters.map((_, index) => `a${index}`);
         const environment = new Map(names.map((name): [string, Known] => [name, { name, range: anything }]));
@@ -233,6 +245,10 @@ export class SpecialisedPrinter {
     });
   }
 
+  #runs(procedure: Procedure, row: number): boolean {
+    return this.#reachable?.runs(procedure, row) ?? true;
+  }
+
   #call(procedure: Procedure, args: readonly Term[], environment: Environment): string {
     const values = args.map((arg) => this.#evaluate(arg, environment));
     const constants = values.map((value) => (typeof value === 'number' ? value : null));
@@ -249,9 +265,11 @@ export class SpecialisedPrinter {
     const key = `call ${procedure.number}(${rest.map((arg) => arg ?? '?').join()})`;
     const parameters = procedure.parameters.slice(1).filter((_, index) => rest[index] === null);
     const name = this.#helper(key, ['row', ...parameters], () => {
-      const cases = Array.from({ length: procedure.rows }, (_, row) => {
-        return `case ${row}: ${this.#instance(procedure, [row, ...rest])}(${parameters.join(', ')}); break;`;
-      });
+      const cases = Array.from({ length: procedure.rows }, (_, row) =>
+        this.#runs(procedure, row)
+          ? `case ${row}: ${this.#instance(procedure, [row, ...rest])}(${parameters.join(', ')}); break;`
+          : '',
+      );
       return `switch (row) {\n${cases.join('\n')}\ndefault: ${this.#fail(`a row of ${procedure.origin.machine} that is not here`)}\n}`;
     });
     return `${name}(${[this.#value(target!, environment), ...taken(1)].join(', ')});`;
@@ -337,9 +355,9 @@ export class SpecialisedPrinter {
       }
       case 'read': {
         const row = this.#evaluate(term.row, environment);
-        if (isConstant(term.variable) && typeof row === 'number' && hasRow(term.variable, row))
-          return term.variable.low;
-        return { ...term, row };
+        const read: Term = { ...term, row };
+        const possible = this.#possible(read);
+        return possible?.size === 1 ? possible.values().next().value! : read;
       }
       case 'not':
         return not(this.#evaluate(term.of, environment));
@@ -349,16 +367,38 @@ export class SpecialisedPrinter {
           this.#evaluate(term.yes, environment),
           this.#evaluate(term.no, environment),
         );
-      default:
-        return binary(term.op, this.#evaluate(term.left, environment), this.#evaluate(term.right, environment));
+      default: {
+        const [left, right] = [term.left, term.right].map((part) => this.#evaluate(part, environment)) as [Term, Term];
+        const [one, other] = [this.#possible(left), this.#possible(right)];
+        if (['==', '!=', '<', '<='].includes(term.op) && one !== null && other !== null) {
+          const answers = new Set([...one].flatMap((value) => [...other].map((than) => compute(term.op, value, than))));
+          if (answers.size === 1) return answers.values().next().value!;
+        }
+        return binary(term.op, left, right);
+      }
     }
   }
 
+  /** All that an evaluated term can be; null where that is not known. */
+  #possible(term: Term): ReadonlySet<number> | null {
+    if (typeof term === 'number') return new Set([term]);
+    if (term.op !== 'read' || typeof term.row !== 'number' || !hasRow(term.variable, term.row)) return null;
+    if (isConstant(term.variable)) return new Set([term.variable.low]);
+    return this.#reachable?.values(term.variable, term.row) ?? null;
+  }
+
   #range(term: Term, environment: Environment): readonly [number, number] {
-    return rangeOf(term, (name) => {
-      const known = environment.get(name)!;
-      return 'value' in known ? [known.value, known.value] : known.range;
-    });
+    return rangeOf(
+      term,
+      (name) => {
+        const known = environment.get(name)!;
+        return 'value' in known ? [known.value, known.value] : known.range;
+      },
+      (read) => {
+        const possible = this.#possible(read);
+        return possible === null ? null : [Math.min(...possible), Math.max(...possible)];
+      },
+    );
   }
 
   /** JavaScript of an evaluated term as a number. */

@@ -217,26 +217,27 @@ export function substitute(
   }
 }
 
-/** Lowest and highest value that a term can have; locals as `localRange` says. */
+/** Lowest and highest value that a term can have; locals as `localRange` says, and reads, unless `null`, as `readRange`. */
 export function rangeOf(
   term: Term,
   localRange: (name: string) => readonly [number, number],
+  readRange: (term: Term) => readonly [number, number] | null = () => null,
 ): readonly [number, number] {
   if (typeof term === 'number') return [term, term];
   switch (term.op) {
     case 'read':
-      return [term.variable.low, term.variable.high];
+      return readRange(term) ?? [term.variable.low, term.variable.high];
     case 'local':
       return localRange(term.name);
     case '+':
     case '-': {
-      const [leftLow, leftHigh] = rangeOf(term.left, localRange);
-      const [rightLow, rightHigh] = rangeOf(term.right, localRange);
+      const [leftLow, leftHigh] = rangeOf(term.left, localRange, readRange);
+      const [rightLow, rightHigh] = rangeOf(term.right, localRange, readRange);
       return term.op === '+' ? [leftLow + rightLow, leftHigh + rightHigh] : [leftLow - rightHigh, leftHigh - rightLow];
     }
     case 'if': {
-      const [yesLow, yesHigh] = rangeOf(term.yes, localRange);
-      const [noLow, noHigh] = rangeOf(term.no, localRange);
+      const [yesLow, yesHigh] = rangeOf(term.yes, localRange, readRange);
+      const [noLow, noHigh] = rangeOf(term.no, localRange, readRange);
       return [Math.min(yesLow, noLow), Math.max(yesHigh, noHigh)];
     }
     default:

@@ -10,7 +10,6 @@
 import { InvariantError } from '../../machines/index.ts';
 import { type Layout, RangeError32 } from './layout.ts';
 import { toJavaScript } from './print-javascript.ts';
-import { programOf } from './program-of.ts';
 import { UnexpectedEffect, type World } from './world.ts';
 
 /** How states follow from each other; made by {@link makeSuccessors}. Not to be shared between threads: make one in each. */
@@ -79,7 +78,7 @@ const QUEUE_SIZE = 1 << 14;
 export function generatedSuccessors(world: World, layout: Layout): Successors {
   const { words } = layout;
   const production = productionSuccessors(world, layout);
-  const source = toJavaScript(programOf(world), layout);
+  const source = toJavaScript(layout);
   const scratch = new Int32Array(words);
   const { enabled, fire } = new Function('w', 'q', 'failed', source)(
     scratch,

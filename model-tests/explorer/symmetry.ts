@@ -72,8 +72,8 @@ export class Canonicalizer {
       const cells = rows.map((row) =>
         machines.flatMap((machine) => cellsOf(machine, row)).filter(({ mask }) => mask > 0),
       );
-      if (cells.some((mine) => mine.length !== cells[0]!.length))
-        throw new Error('exchangeable rows of unlike machines');
+      const kinds = cells.map((mine) => mine.map(({ name, mask }) => `${name} ${mask}`).join());
+      if (new Set(kinds).size > 1) throw new Error('exchangeable rows that can be unlike things');
       const references: OutsideReference[] = [];
       for (const [name, { of, while: live }] of Object.entries(symmetry.references)) {
         if (!machines.includes(of)) continue;
@@ -84,6 +84,8 @@ export class Canonicalizer {
           const cell = fields.get(field);
           if (cell === undefined) throw new Error(`machine '${machine}' has no field '${field}'`);
           if (cell.values !== null || cell.low !== 0) throw new Error(`'${name}' does not hold rows from 0 on`);
+          // It names none of them, or what it holds does not count.
+          if (cell.mask === 0 && (live !== undefined || !rows.includes(cell.base))) continue;
           references.push({
             cell,
             count: live === undefined ? null : fields.get(live.count)!,
