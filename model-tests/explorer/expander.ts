@@ -9,6 +9,8 @@
 
 import { forgetDead } from './dead.ts';
 import { Layout, StateView } from './layout.ts';
+import { LocalSteps } from './local-steps.ts';
+import { Part } from './print-javascript.ts';
 import { type Property, type Question, questionOf } from './properties.ts';
 import type { StateStore } from './store.ts';
 import { isBroken, makeSuccessors, productionSuccessors, type Successors } from './successors.ts';
@@ -118,6 +120,14 @@ export class Expander {
   readonly #view: StateView;
   readonly #before: StateView;
   readonly #enabled: Uint16Array;
+  /** Of each successor of a block's states, in their order: numbers of its parts, as in a find, and of itself. */
+  readonly #firsts: Int32Array;
+  readonly #seconds: Int32Array;
+  readonly #found: Int32Array;
+  /** Null where states are changed as wholes after a rule. */
+  readonly #steps: { readonly first: LocalSteps; readonly second: LocalSteps } | null;
+  /** How many successors each state of a block has. */
+  readonly #counts = new Int32Array(BLOCK_STATES);
   readonly #hit: Uint8Array;
   readonly #onState: readonly ((at: number) => void)[];
   readonly #onEdge: readonly ((state: number, rule: number) => void)[];
@@ -145,10 +155,20 @@ export class Expander {
     this.canonicalizer = reductions.symmetry ? canonicalizer(this.layout) : null;
     const { words } = this.layout;
     this.#state = new Int32Array(words);
-    this.#next = new Int32Array(words);
+    this.#next = this.successors.next;
     this.#view = new StateView(this.layout, this.#next);
     this.#before = new StateView(this.layout, this.#state);
-    this.#enabled = new Uint16Array(this.successors.rules);
+    const { rules } = this.successors;
+    this.#steps =
+      this.#forget === null && this.canonicalizer === null
+        ? { first: new LocalSteps(rules), second: new LocalSteps(rules) }
+        : null;
+    this.#enabled = new Uint16Array(rules);
+    [this.#firsts, this.#seconds, this.#found] = [0, 1, 2].map(() => new Int32Array(BLOCK_STATES * rules)) as never as [
+      Int32Array,
+      Int32Array,
+      Int32Array,
+    ];
     this.#hit = new Uint8Array(2 * asked.length);
     this.#block = null as never;
     const judges = this.#judges();
@@ -214,83 +234,128 @@ export class Expander {
 
   /** Expands the states of `block`, from its start to its end. */
   expand(block: Block): void {
-    const { head, finds, fresh } = block;
-    const { store, successors, layout, canonicalizer: canonical } = this;
-    const { words, split } = layout;
-    const [state, next, enabled] = [this.#state, this.#next, this.#enabled];
     this.#block = block;
     this.#hit.fill(0);
-    head[Head.hits] = 0;
-    head[Head.errorState] = -1;
-    let transitions = 0;
-    let found = 0;
-    let freshAt = 0;
+    block.head[Head.hits] = 0;
+    const count = this.#succeed(block);
+    this.store.findAll(this.#firsts, this.#seconds, count, this.#found);
+    this.#propose(block);
+    block.head[Head.transitions] = count;
+  }
+
+  /** Makes the successors of a block's states and judges them. @returns how many they are */
+  #succeed({ head, fresh, edgeRule }: Block): number {
+    const { store, successors, layout, canonicalizer: canonical } = this;
+    const { words, split } = layout;
+    const [state, next, enabled, firsts, seconds] = [
+      this.#state,
+      this.#next,
+      this.#enabled,
+      this.#firsts,
+      this.#seconds,
+    ];
+    const [forget, onState, onEdge, onEnd] = [this.#forget, this.#onState, this.#onEdge, this.#onEnd];
+    const steps = this.#steps;
+    const start = head[Head.start]!;
     const end = head[Head.end]!;
     const { pairs } = store.memory;
-    for (let number = head[Head.start]!; number < end; number++) {
+    head[Head.errorState] = -1;
+    this.#counts.fill(0);
+    let transitions = 0;
+    let freshAt = 0;
+    for (let number = start; number < end; number++) {
       store.load(number, state, 0);
       const first = pairs[2 * number]!;
       const second = pairs[2 * number + 1]!;
       const count = successors.enabled(state, 0, enabled);
-      for (let index = 0; index < this.#onState.length; index++) this.#onState[index]!(number);
+      for (let judge = 0; judge < onState.length; judge++) onState[judge]!(number);
       let moves = false;
-      const edgesBefore = transitions;
+      const before = transitions;
       for (let index = 0; index < count; index++) {
         const rule = enabled[index]!;
-        try {
-          successors.fire(rule, state, 0, next, 0);
-        } catch (error) {
-          if (!isBroken(error)) throw error;
-          head[Head.errorState] = number;
-          head[Head.errorRule] = rule;
-          break;
-        }
+        // What a rule makes of one part, it makes of it beside every other.
+        const madeFirst = steps === null ? -1 : steps.first.get(first, rule);
+        const madeSecond = steps === null || madeFirst >= 0 ? -1 : steps.second.get(second, rule);
+        let one = madeFirst >= 0 ? madeFirst : first;
+        let other = madeSecond >= 0 ? madeSecond : second;
+        const isKnown = madeFirst >= 0 || madeSecond >= 0;
+        let touched: number = Part.both;
+        if (!isKnown) {
+          try {
+            touched = successors.apply(rule, state, 0);
+          } catch {
+            this.#fail(head, number, rule);
+            break;
+          }
+          if (forget !== null) forget(next, 0);
+        } else if (onEdge.length > 0) store.loadParts(one, other, next, 0);
         this.fired[rule]!++;
-        if (this.#forget !== null) this.#forget(next, 0);
-        for (let judge = 0; judge < this.#onEdge.length; judge++) this.#onEdge[judge]!(number, rule);
-        if (!moves) {
-          let word = 0;
-          while (word < words && next[word] === state[word]) word++;
-          moves = word < words;
-        }
-        if (canonical !== null) canonical.apply(next, 0);
-        // Most rules leave one of the parts alone.
-        let word = 0;
-        while (word < split && next[word] === state[word]) word++;
-        let one = word === split ? first : store.first.find(next, 0);
-        word = split;
-        while (word < words && next[word] === state[word]) word++;
-        let other = word === words ? second : store.second.find(next, split);
-        const known = one >= 0 && other >= 0 ? store.find(one, other) : -1;
-        if (known < 0) {
+        for (let judge = 0; judge < onEdge.length; judge++) onEdge[judge]!(number, rule);
+        if (!isKnown) {
+          if (canonical !== null) {
+            moves ||= next.some((word, at) => word !== state[at]);
+            canonical.apply(next, 0);
+          }
+          one = store.first.findUnlike(next, 0, state, first);
+          other = store.second.findUnlike(next, split, state, second);
           if (one < 0) {
             one = -1 - freshAt;
-            for (word = 0; word < split; word++) fresh[freshAt++] = next[word]!;
-          }
+            for (let word = 0; word < split; word++) fresh[freshAt++] = next[word]!;
+          } else if (touched === Part.first) steps?.first.set(first, rule, one);
           if (other < 0) {
             other = -1 - freshAt;
-            for (word = split; word < words; word++) fresh[freshAt++] = next[word]!;
-          }
-          finds[found * FIND_WORDS] = one;
-          finds[found * FIND_WORDS + 1] = other;
-          finds[found * FIND_WORDS + 2] = number;
-          found++;
+            for (let word = split; word < words; word++) fresh[freshAt++] = next[word]!;
+          } else if (touched === Part.second) steps?.second.set(second, rule, other);
         }
-        if (this.#edges) {
-          block.edgeTo[transitions] = known < 0 ? -found : known;
-          block.edgeRule[transitions] = rule;
-        }
-        transitions++;
+        if (canonical === null && (one !== first || other !== second)) moves = true;
+        if (this.#edges) edgeRule[transitions] = rule;
+        firsts[transitions] = one;
+        seconds[transitions++] = other;
       }
-      if (this.#edges) block.edgeCount[number - head[Head.start]!] = transitions - edgesBefore;
+      this.#counts[number - start] = transitions - before;
       if (head[Head.errorState]! >= 0) break;
-      if (!moves) for (let judge = 0; judge < this.#onEnd.length; judge++) this.#onEnd[judge]!(number);
+      if (!moves) for (let judge = 0; judge < onEnd.length; judge++) onEnd[judge]!(number);
     }
-    head[Head.transitions] = transitions;
-    head[Head.finds] = found;
     head[Head.fresh] = freshAt;
+    return transitions;
   }
 
+  /** Writes down which successors the store does not have, and where edges lead. */
+  #propose({ head, finds, edgeTo, edgeCount }: Block): void {
+    const [firsts, seconds, founds] = [this.#firsts, this.#seconds, this.#found];
+    const start = head[Head.start]!;
+    const states = head[Head.end]! - start;
+    let proposed = 0;
+    let at = 0;
+    for (let state = 0; state < states; state++) {
+      const count = this.#counts[state]!;
+      if (this.#edges) edgeCount[state] = count;
+      for (const end = at + count; at < end; at++) {
+        const found = founds[at]!;
+        if (found < 0) {
+          const into = proposed++ * FIND_WORDS;
+          finds[into] = firsts[at]!;
+          finds[into + 1] = seconds[at]!;
+          finds[into + 2] = start + state;
+        }
+        if (this.#edges) edgeTo[at] = found < 0 ? -proposed : found;
+      }
+    }
+    head[Head.finds] = proposed;
+  }
+
+  /** Notes a rule that breaks the world. @throws Error when it does not */
+  #fail(head: Int32Array, number: number, rule: number): void {
+    try {
+      this.successors.fire(rule, this.#state, 0, this.#next, 0);
+    } catch (error) {
+      if (!isBroken(error)) throw error;
+      head[Head.errorState] = number;
+      head[Head.errorRule] = rule;
+      return;
+    }
+    throw new Error(`rule ${rule} fails in state ${number}, and then it does not`);
+  }
   #record(property: number, kind: number, state: number, rule: number): void {
     if (this.#hit[2 * property + kind] === 1) return;
     this.#hit[2 * property + kind] = 1;

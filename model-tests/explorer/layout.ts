@@ -332,10 +332,7 @@ export class Layout {
       `'use strict'; ${named}\nreturn [(to, at) => {${packing.join('\n')}}, (from, at) => {${unpacking.join('\n')}}];`,
     )(columns, this.cells, system.rows, fail, stray, (cell: Cell) => {
       throw unforeseen(cell);
-    }) as [
-      (to: Int32Array, at: number) => void,
-      (from: Int32Array, at: number) => void,
-    ];
+    }) as [(to: Int32Array, at: number) => void, (from: Int32Array, at: number) => void];
   }
 }
 

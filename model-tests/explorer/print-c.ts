@@ -43,7 +43,7 @@ export function toC(program: Program, place: (variable: Variable, row: number) =
   const guards = program.rules.map(({ guard }) => printer.condition(guard));
   const rules = program.rules.map(
     ({ name }, rule) =>
-      `/* ${name.replaceAll('*/', '* /')} */\nstatic const char *rule${rule}(void) {\ntop = 0; failure = 0;\n${printer.rule(rule)}\nreturn failure;\n}`,
+      `/* ${name.replaceAll('*/', '* /')} */\nstatic const char *rule${rule}(void) {\ntop = 0; failure = 0;\n${printer.rule(rule).join('\n')}\nreturn failure;\n}`,
   );
   return {
     guards,

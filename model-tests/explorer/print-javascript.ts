@@ -9,11 +9,15 @@ import type { Cell, Layout } from './layout.ts';
 import { type Dialect, SpecialisedPrinter } from './print-specialised.ts';
 import type { Variable } from './program.ts';
 
+/** The parts of a state, as bits: the words before {@link Layout.split}, and the others. */
+export const Part = { first: 1, second: 2, both: 3 } as const;
+
 /**
  * Prints the program of `layout`, whose states are packed as it says.
  *
- * @returns body of a function of `w` (Int32Array, the scratch words), `q` (Int32Array, the queue) and `failed` (throws); it
- *   returns `{ enabled(from, at, into), fire(rule) }`, of which `fire` changes `w`
+ * @returns body of a function of `given`: `w` (Int32Array, the words of the next state), `q` (Int32Array, the queue) and `failed` (throws); it
+ *   returns `{ enabled(from, at, into), apply(rule, from, at) }`, of which `apply` leaves in `w` what follows, and returns the
+ *   parts that were read or written, as bits of {@link Part}
  */
 export function toJavaScript(layout: Layout): string {
   const { program, reachable } = layout;
@@ -23,8 +27,18 @@ export function toJavaScript(layout: Layout): string {
     if (cell === undefined) throw new Error(`the layout has no ${name} of row ${row}`);
     return cell;
   };
+  /** Which parts of the state some code reads or writes, as bits of {@link Part}. */
+  const partsIn = (code: string): number =>
+    [...code.matchAll(/\bw\[(\d+)\]/g)].reduce(
+      (parts, [, word]) => parts | (Number(word) < layout.split ? Part.first : Part.second),
+      0,
+    );
+  const touch = (code: string): string => {
+    const parts = partsIn(code);
+    return parts === 0 ? code : `touched |= ${parts};\n${code}`;
+  };
   const dialect = (word: (index: number) => string): Dialect => ({
-    define: (name, parameters, body) => `const ${name} = (${parameters.join(', ')}) => {\n${body}\n};`,
+    define: (name, parameters, body) => `const ${name} = (${parameters.join(', ')}) => {\n${touch(body)}\n};`,
     declare: (name, value, changes) => `${changes ? 'let' : 'const'} ${name} = ${value};`,
     read: (variable, row) => {
       const { word: index, shift, mask, base } = cellOf(variable, row);
@@ -56,10 +70,19 @@ export function toJavaScript(layout: Layout): string {
     dialect((index) => `w[${index}]`),
     reachable,
   );
-  const rules = program.rules.map((_, rule) => `const rule${rule} = () => {\n${printer.rule(rule)}\n};`);
+  const rules = program.rules.map((_, rule) => {
+    const [act, ...settle] = printer.rule(rule);
+    const settled = settle.map((code) => {
+      const parts = partsIn(code);
+      return parts === 0 ? '' : `if ((touched & ${parts}) !== 0) ${code}`;
+    });
+    return `const rule${rule} = () => {\n${touch(act!)}\n${settled.join('\n')}\n};`;
+  });
   return [
     `'use strict';`,
-    `let top = 0;`,
+    // Constants: V8 then knows where they are.
+    `const { w, q, failed } = given;`,
+    `let top = 0, touched = 0;`,
     ...guards.functions,
     ...printer.functions,
     ...rules,
@@ -69,12 +92,14 @@ export function toJavaScript(layout: Layout): string {
     ...tests,
     `return n;`,
     `};`,
-    `const fire = (rule) => {`,
-    `top = 0;`,
+    `const apply = (rule, from, at) => {`,
+    `top = touched = 0;`,
+    ...words.map((word) => `w[${word}] = from[at + ${word}];`),
     `switch (rule) {`,
     ...program.rules.map((_, rule) => `case ${rule}: rule${rule}(); break;`),
     `}`,
+    `return touched;`,
     `};`,
-    `return { enabled, fire };`,
+    `return { enabled, apply };`,
   ].join('\n');
 }

@@ -80,9 +80,15 @@ export class SpecialisedPrinter {
     this.#reachable = reachable;
   }
 
-  /** Statements that let a rule happen. */
-  rule(index: number): string {
-    return this.#block(this.#program.rules[index]!.body, nothing, assignedIn(this.#program.rules[index]!.body));
+  /** Statements that let a rule happen, as {@link ProgramRule.body} has them; of loops, each turn by itself. */
+  rule(index: number): readonly string[] {
+    const { body } = this.#program.rules[index]!;
+    const assigned = assignedIn(body);
+    return body.flatMap((statement) =>
+      statement.do === 'for'
+        ? this.#turns(statement, nothing, assigned)
+        : [this.#statement(statement, new Map(), assigned)],
+    );
   }
 
   /** A term over the state alone, as a condition. */
@@ -186,10 +192,7 @@ export class SpecialisedPrinter {
         return `switch (${this.#value(on, environment)}) {\n${cases.join('\n')}\n${otherwise === '' ? '' : `default: ${otherwise}\n`}}`;
       }
       case 'for':
-        return Array.from({ length: statement.count }, (_, index) => {
-          const inner = new Map(environment).set(statement.name, { value: index });
-          return this.#braced(this.#block(statement.body, inner, assigned));
-        }).join('\n');
+        return this.#turns(statement, environment, assigned).join('\n');
       case 'call':
         return this.#call(statement.procedure, statement.args, environment);
       case 'apply':
@@ -205,6 +208,16 @@ export class SpecialisedPrinter {
       case 'fail':
         return this.#fail(statement.reason);
     }
+  }
+
+  #turns(
+    { name, count, body }: Extract<Statement, { do: 'for' }>,
+    environment: Environment,
+    assigned: ReadonlySet<string>,
+  ): readonly string[] {
+    return Array.from({ length: count }, (_, value) =>
+      this.#braced(this.#block(body, new Map(environment).set(name, { value }), assigned)),
+    );
   }
 
   #braced(code: string): string {

@@ -95,7 +95,10 @@ export interface ProgramRule {
   readonly fair: string | null;
   /** Over the state alone. */
   readonly guard: Term;
-  /** What happens: an event of a row is applied, and what nobody can read any more becomes alike. */
+  /**
+   * What happens: first, an event of a row is applied; the other statements make alike what nobody can read any more,
+   * and each changes nothing where what it reads is as it was.
+   */
   readonly body: readonly Statement[];
 }
 

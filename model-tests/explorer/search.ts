@@ -63,7 +63,12 @@ export interface SearchOptions {
 export function* search(task: SearchTask, options: SearchOptions): Generator<Progress, SearchResult> {
   const begun = performance.now();
   const known = new Int32Array(new SharedArrayBuffer(8 * Math.max(1, task.asked.length)));
-  const expander = new Expander(task, ({ words, split }) => StateStore.create(words, split), known, options.prepare);
+  const expander = new Expander(
+    task,
+    (made) => StateStore.create(made.words, made.split, { numbered: task.edges, shared: options.threads > 1 }),
+    known,
+    options.prepare,
+  );
   const { store, layout, successors } = expander;
   const { words } = layout;
   const control = new Int32Array(new SharedArrayBuffer(4 * Control.length));

@@ -9,7 +9,7 @@
 
 import { InvariantError } from '../../machines/index.ts';
 import { type Layout, RangeError32 } from './layout.ts';
-import { toJavaScript } from './print-javascript.ts';
+import { Part, toJavaScript } from './print-javascript.ts';
 import { UnexpectedEffect, type World } from './world.ts';
 
 /** How states follow from each other; made by {@link makeSuccessors}. Not to be shared between threads: make one in each. */
@@ -27,8 +27,17 @@ export interface Successors {
    * @returns how many they are
    */
   enabled(from: Int32Array, at: number, into: Uint16Array): number;
+  /** The state that {@link Successors.apply} has made; its caller's until the next call. */
+  readonly next: Int32Array;
   /**
-   * Lets a rule happen that {@link Successors.enabled} has named for the state behind `from[at]`.
+   * Lets a rule happen that {@link Successors.enabled} has named for the state behind `from[at]`, which is not of `next`.
+   *
+   * @returns the parts of the state that were read or written, as bits of {@link Part}
+   * @throws an error, for which {@link Successors.fire} throws one that is for people
+   */
+  apply(rule: number, from: Int32Array, at: number): number;
+  /**
+   * The same for those who have time.
    *
    * @param to - gets the state that follows, behind `to[toAt]`, unless this throws; may be `from`, without overlap
    * @throws an error for which {@link isBroken} is true, when a machine does not expect an event, a value lies outside
@@ -48,20 +57,27 @@ export function productionSuccessors(world: World, layout: Layout): Successors {
   const start = new Int32Array(words);
   layout.pack(start, 0);
   const rules = world.rules.length;
+  const next = new Int32Array(words);
+  const fire: Successors['fire'] = (rule, from, at, to, toAt) => {
+    layout.unpack(from, at);
+    world.fire(rule);
+    layout.pack(to, toAt);
+  };
   return {
     words,
     rules,
+    next,
+    apply: (rule, from, at) => {
+      fire(rule, from, at, next, 0);
+      return Part.both;
+    },
+    fire,
     initial: (to, at) => to.set(start, at),
     enabled: (from, at, into) => {
       layout.unpack(from, at);
       let count = 0;
       for (let rule = 0; rule < rules; rule++) if (world.enabled(rule)) into[count++] = rule;
       return count;
-    },
-    fire: (rule, from, at, to, toAt) => {
-      layout.unpack(from, at);
-      world.fire(rule);
-      layout.pack(to, toAt);
     },
   };
 }
@@ -79,14 +95,15 @@ export function generatedSuccessors(world: World, layout: Layout): Successors {
   const { words } = layout;
   const production = productionSuccessors(world, layout);
   const source = toJavaScript(layout);
-  const scratch = new Int32Array(words);
-  const { enabled, fire } = new Function('w', 'q', 'failed', source)(
-    scratch,
-    new Int32Array(QUEUE_SIZE),
-    (reason: string): never => {
+  // Views of buffers of their own stay where they are.
+  const next = new Int32Array(new ArrayBuffer(4 * words));
+  const { enabled, apply } = new Function('given', source)({
+    w: next,
+    q: new Int32Array(new ArrayBuffer(4 * QUEUE_SIZE)),
+    failed: (reason: string): never => {
       throw new ProgramFailure(reason);
     },
-  ) as { enabled: Successors['enabled']; fire: (rule: number) => void };
+  }) as Pick<Successors, 'enabled' | 'apply'>;
   /** What production says to it, which is for people. */
   const explain = (error: unknown, rule: number, from: Int32Array, at: number): never => {
     if (!(error instanceof ProgramFailure)) throw error;
@@ -99,14 +116,15 @@ export function generatedSuccessors(world: World, layout: Layout): Successors {
     rules: production.rules,
     initial: production.initial,
     enabled,
+    next,
+    apply,
     fire: (rule, from, at, to, toAt) => {
-      for (let word = 0; word < words; word++) scratch[word] = from[at + word]!;
       try {
-        fire(rule);
+        apply(rule, from, at);
       } catch (error) {
         explain(error, rule, from, at);
       }
-      for (let word = 0; word < words; word++) to[toAt + word] = scratch[word]!;
+      to.set(next, toAt);
     },
   };
 }

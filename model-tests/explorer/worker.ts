@@ -8,7 +8,7 @@ import { claim, Control, type Grown, type WorkerStart } from './workers.ts';
 const { task, number, control, known, memory, version, blocks: shared, fired, port } = workerData as WorkerStart;
 
 function run(): void {
-  const store = new StateStore(memory);
+  const store = new StateStore(memory, { numbered: task.edges, shared: true });
   const expander = new Expander(task, () => store, known);
   const { successors, layout } = expander;
   const counts = new Float64Array(fired);

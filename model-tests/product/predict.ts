@@ -64,12 +64,13 @@ export class Scribe {
     const { start = [], ...rest } = definition;
     this.#definition = definition;
     this.#world = new World(rest);
-    this.#layout = new Layout(this.#world);
     this.#world.onEffect = (effect, row, at) => this.#effect(effect, row, at);
     this.#frames = framesOf((machine) => this.#world.rowsOf(this.#world.names.indexOf(machine)));
     for (const action of socketsFirst(start)) this.#start(action);
     this.#opening = this.#lines;
     this.#opened = this.#memory;
+    // Of what can follow from here.
+    this.#layout = new Layout(this.#world);
     this.#initial = new Int32Array(this.#layout.words);
     this.#layout.pack(this.#initial, 0);
   }
