@@ -10,7 +10,7 @@ import net from 'node:net';
 import type { Adapter, SocketAddress } from './adapter.ts';
 import { IwarpAdapter, type IwarpOptions } from './iwarp.ts';
 import { SimulatedNetwork, type SimulatedNetworkOptions } from './simulated.ts';
-import { VerbsAdapter } from './verbs.ts';
+import { VerbsAdapter, type VerbsDevice } from './verbs.ts';
 import { diagnose, findingText } from './verbs/diagnosis.ts';
 
 /** What every adapter that reaches other processes understands. */
@@ -40,6 +40,12 @@ interface Entry {
    * @throws nothing
    */
   notes?(): readonly string[];
+  /**
+   * What it is made of here, a line each: devices, their addresses and limits.
+   *
+   * @throws nothing
+   */
+  parts?(): readonly string[];
 }
 
 /** An adapter whose hosts all live in one process. */
@@ -61,6 +67,8 @@ export interface NetworkAdapterEntry extends Entry {
    * @returns the port, or in words why not
    */
   probe(local: SocketAddress): number | string;
+  /** An address of this computer by which its own processes reach each other; null when there is none. */
+  home(): string | null;
 }
 
 export type AdapterEntry = ProcessAdapterEntry | NetworkAdapterEntry;
@@ -81,6 +89,28 @@ function probeTcp({ address, port }: SocketAddress): number | string {
   }
 }
 
+/** RDMA devices that have an address; none where the adapter can't be used. */
+function devices(): readonly VerbsDevice[] {
+  const adapter = new VerbsAdapter({ onHint: () => {} });
+  if (adapter.open() !== 0) return [];
+  try {
+    return adapter.devices();
+  } finally {
+    adapter.close();
+  }
+}
+
+/** `rxe0, port 1: RoCE, MTU 1024, at 10.77.0.1; messages to 8388608 bytes, ...` */
+function deviceText({ name, port, transport, isActive, mtu, addresses, limits }: VerbsDevice): string {
+  const { messageSizeMax, sendDepthMax, receiveDepthMax, elementsMax, readElementsMax, readDepthMax } = limits;
+  const depths = sendDepthMax === receiveDepthMax ? `${sendDepthMax}` : `${sendDepthMax} and ${receiveDepthMax}`;
+  return (
+    `${name}, port ${port}: ${transport}, ${isActive ? 'active' : 'down'}, MTU ${mtu}, at ${addresses.join(' and ')}; ` +
+    `messages to ${messageSizeMax} bytes, queues to ${depths} requests, ${elementsMax} elements a request ` +
+    `(${readElementsMax} a read), ${readDepthMax} reads at once`
+  );
+}
+
 /** All of them; the first that reaches the network is the commands' default. */
 export const adapterRegistry: readonly AdapterEntry[] = [
   {
@@ -90,6 +120,7 @@ export const adapterRegistry: readonly AdapterEntry[] = [
     unavailable: () => (net.BoundSocket === undefined ? 'needs Node.js 24.19 or newer' : null),
     create: (options: IwarpOptions = {}) => new IwarpAdapter(options),
     probe: probeTcp,
+    home: () => '127.0.0.1',
   },
   {
     name: 'verbs',
@@ -106,6 +137,8 @@ export const adapterRegistry: readonly AdapterEntry[] = [
     create: () => new VerbsAdapter(),
     // Its ports are a space of their own, of which nothing can be asked; a free one of TCP's is a good guess.
     probe: (local) => (local.port === 0 ? probeTcp(local) : local.port),
+    home: () => devices().flatMap(({ addresses }) => addresses)[0] ?? null,
+    parts: () => devices().map(deviceText),
   },
   {
     name: 'simulated',

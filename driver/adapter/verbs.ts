@@ -70,6 +70,9 @@ const LOOK_EVERY = 256;
 
 /** rdma_cm_event_type */
 const Cm = { connectRequest: 4, deviceRemoval: 11 } as const;
+/** Link layer of a port, as the shim has it; RoCE's is Ethernet. */
+const INFINIBAND = 1;
+
 /** ibv_event_type */
 const Async = { queuePairFatal: 1, requestError: 2, accessError: 3, established: 4, deviceFatal: 8 } as const;
 
@@ -91,6 +94,20 @@ export interface VerbsInventory {
   readonly regions: number;
   readonly connectors: number;
   readonly listeners: number;
+}
+
+/** An RDMA device that has an address here. */
+export interface VerbsDevice {
+  readonly name: string;
+  readonly port: number;
+  readonly transport: 'InfiniBand' | 'RoCE' | 'iWARP';
+  readonly isActive: boolean;
+  /** Bytes of one packet's payload. */
+  readonly mtu: number;
+  /** In text form, at least one. */
+  readonly addresses: readonly string[];
+  /** What the adapter would say if this were its only device. With several it keeps to the least of them. */
+  readonly limits: AdapterCapabilities;
 }
 
 export class VerbsAdapter implements Adapter {
@@ -393,6 +410,23 @@ export class VerbsAdapter implements Adapter {
     if (this.#hasConnectionEvents) this.#takeConnectionEvents();
     for (const device of this.#devices) if (device.hasNews) device.takeNews();
     return this.#events.shift() ?? null;
+  }
+
+  /** The devices that are served. The adapter is open. */
+  devices(): readonly VerbsDevice[] {
+    const served = this.addresses();
+    return this.#devices.map((device) => {
+      const { name, port, isIwarp, linkLayer, mtu } = device.info;
+      return {
+        name,
+        port,
+        transport: isIwarp ? 'iWARP' : linkLayer === INFINIBAND ? 'InfiniBand' : 'RoCE',
+        isActive: !device.isGone && this.#isPortActive(device),
+        mtu,
+        addresses: served.filter((address) => this.#deviceOf(address) === device),
+        limits: capabilitiesOf([device]),
+      };
+    });
   }
 
   inventory(): VerbsInventory {

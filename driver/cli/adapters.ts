@@ -41,7 +41,8 @@ export function adaptersCommand({ write }: Terminal): Command {
         const { name, what, reach } = entry;
         const reason = entry.unavailable();
         const notes = entry.notes?.() ?? [];
-        return { name, usable: reason === null, reach, what, reason, notes, default: name === DEFAULT_ADAPTER };
+        const parts = reason === null ? (entry.parts?.() ?? []) : [];
+        return { name, usable: reason === null, reach, what, reason, notes, parts, default: name === DEFAULT_ADAPTER };
       });
       if (json === true) {
         write(`${JSON.stringify(rows, null, 2)}\n`);
@@ -52,6 +53,6 @@ export function adaptersCommand({ write }: Terminal): Command {
         table.push([name, usable ? 'yes' : 'no', reason === null ? what : `${what} (${reason})`]);
       }
       write(tableText(table));
-      for (const { name, notes } of rows) for (const note of notes) write(`${name}: ${note}\n`);
+      for (const { name, parts, notes } of rows) for (const line of [...parts, ...notes]) write(`${name}: ${line}\n`);
     });
 }

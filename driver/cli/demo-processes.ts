@@ -6,6 +6,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 
 import type { NetworkAdapterEntry } from '../adapter/registry.ts';
+import { endpointText } from '../client/host.ts';
 import { Exit, type Terminal, UserError } from './command.ts';
 import type { DemoPlan, DemoRun } from './demo.ts';
 import { putFile } from './put.ts';
@@ -19,14 +20,16 @@ export async function moveBetweenProcesses(
   terminal: Terminal,
 ): Promise<DemoRun> {
   const { input, receivedFile, chunkBytes, notify, quiet, journals } = plan;
-  const server = new Server(entry.name, plan);
+  const home = plan.address ?? entry.home();
+  if (home === null) throw new UserError(`the ${entry.name} adapter has no address here`);
+  const server = new Server(entry.name, home, plan);
   try {
     const { address, port } = await server.next<{ address: string; port: number }>('listening');
     const options = { adapter: entry.name, journal: journals.client, crc: true, notify };
     const target = { host: address, port };
     let from = '';
     const result = await withRemote(terminal, 'client', target, options, (remote) => {
-      from = `${address}:${port}`;
+      from = endpointText(remote.address);
       return putFile(remote, input, path.basename(receivedFile), chunkBytes, quiet);
     });
     const { result: taken } = await server.next<{ result: TransferResult }>('done');
@@ -48,8 +51,9 @@ class Server {
   readonly #ended: Promise<unknown>;
   #said = '';
 
-  constructor(adapter: string, { receivedFile, journals, notify }: DemoPlan) {
-    const where = ['--listen', '127.0.0.1:0', '--adapter', adapter, '--journal', journals.server];
+  constructor(adapter: string, home: string, { receivedFile, journals, notify }: DemoPlan) {
+    const at = home.includes(':') ? `[${home}]:0` : `${home}:0`;
+    const where = ['--listen', at, '--adapter', adapter, '--journal', journals.server];
     const args = ['serve', path.dirname(receivedFile), '--once', '--json', ...where, ...(notify ? ['--notify'] : [])];
     this.#child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],

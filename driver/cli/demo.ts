@@ -38,6 +38,7 @@ import type { TransferResult } from './transfer-result.ts';
 
 interface Options {
   readonly adapter: string;
+  readonly address?: string;
   readonly seed?: number;
   readonly chunk?: number;
   readonly out?: string;
@@ -55,6 +56,8 @@ export interface DemoPlan {
   readonly notify: boolean;
   readonly quiet: boolean;
   readonly seed: number;
+  /** Where the processes meet; the adapter's choice unless given. */
+  readonly address: string | undefined;
   readonly interrupted: AbortSignal;
 }
 
@@ -82,6 +85,10 @@ export function demoCommand(terminal: Terminal, finish: (exitCode: number) => vo
       '--adapter <name>',
       'as listed by: wsdirect adapters; with simulated both hosts are in one process, and a run can be repeated',
       DEFAULT_ADAPTER,
+    )
+    .option(
+      '--address <address>',
+      'of this computer, where both processes meet (default: 127.0.0.1, or the first that an RDMA device has)',
     )
     .option('--seed <number>', 'seed of the simulation (default: 1)', wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option(
@@ -111,6 +118,9 @@ async function demo(terminal: Terminal, file: string, options: Options): Promise
   if (options.seed !== undefined && entry.reach !== 'process') {
     throw new UserError(`--seed is for a simulation, and the ${entry.name} adapter is none`);
   }
+  if (options.address !== undefined && entry.reach === 'process') {
+    throw new UserError(`--address is for a network, and the ${entry.name} adapter has one of its own`);
+  }
   const input = new InputFile(file);
   try {
     const folder = outputFolder(options.out);
@@ -128,6 +138,7 @@ async function demo(terminal: Terminal, file: string, options: Options): Promise
       notify: notify === true,
       quiet: json === true,
       seed,
+      address: options.address,
       interrupted: terminal.interrupted,
     };
     const how = entry.reach === 'process' ? ` (seed ${seed})` : '';
