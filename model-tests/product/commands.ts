@@ -171,6 +171,30 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'prober/duplicate': ({ socket }) => [`duplicate ${socket}`, 'WSPDuplicateSocket'],
   'prober/enumerate': ({ socket }) => [`enumerate ${socket}`, 'WSPEnumNetworkEvents'],
   'prober/close': close,
+  'socket/spi.eventSelect': ({ row, socket, memory, parameters: [, connect] }) => {
+    select(memory, row, true);
+    return [`select ${socket} ${connect === 1 ? 'connect' : 'accept'}`, 'WSPEventSelect'];
+  },
+  'dialling/connect': ({ socket }) => [`connect ${socket}`, 'WSPConnect'],
+  'dialling/enumerate': ({ socket }) => [`enumerate ${socket}`, 'WSPEnumNetworkEvents'],
+  'dialling/close': close,
+  'accepting/accept': ({ memory }) => {
+    memory.accepting = 'WSPAccept';
+    return ['accept C B asking', 'WSPAccept'];
+  },
+  'accepting/decideAccept': verdict('accept'),
+  'accepting/decideReject': verdict('reject'),
+  'accepting/close': () => ['close C', 'WSPCloseSocket'],
+  'line/arrive': ({ memory, field }) => {
+    if (field('line', 0, 'listening') === 0) return ['network: nobody listens'];
+    memory.arrivals.add(0);
+    return ['arrive p0 C'];
+  },
+  'line/withdraw': ({ memory }) => {
+    memory.withdrawn.add(0);
+    return ['withdraw p0'];
+  },
+  'line/answer': ({ state }) => [state('line', 0) === 'taken' ? 'established A' : `refused A ${WSA.WSAECONNREFUSED}`],
   'host/takeOver': () => ['take A listener asking', 'WSPSocket'],
   'host/accept': ({ memory }) => {
     memory.accepting = 'WSPAccept';

@@ -15,6 +15,7 @@ const inside: Readonly<Record<string, readonly string[]>> = {
   taker: ['asked', 'askedEnded', 'askedCrippled'],
   // One thread: whichever it is inside of.
   host: ['askedForListener', 'deciding', 'asked'],
+  accepting: ['deciding'],
   device: ['closing'],
 };
 

@@ -235,6 +235,7 @@ class Player {
     const { command } = this.#current;
     try {
       this.#execute(words[0]!, words.slice(1));
+      for (const [, peer] of command.matchAll(/\((p\d) gives up\)/g)) this.#adapter.withdraw(this.#connectorOf(peer!));
       for (const [, socket] of command.matchAll(/\((\w) has room\)/g)) {
         for (const [connector, of] of this.#connectors) if (of === socket) this.#adapter.unfill(connector);
       }

@@ -110,6 +110,11 @@ export class Scribe {
     // Who plays the adapter can't see that the network has taken its obstacle away.
     const cleared = full.filter((row) => !this.#isFull(row)).map((row) => ` (${socketName(row)} has room)`);
     this.#line.command += cleared.join('');
+    // Nor that a peer that is a socket of this provider has given up, until it is told.
+    if (this.#world.names.includes('line') && this.#state('line', 0) === 'left' && !this.#memory.withdrawn.has(0)) {
+      this.#memory.withdrawn.add(0);
+      this.#line.command += ' (p0 gives up)';
+    }
     this.#end();
   }
 
@@ -320,6 +325,12 @@ export class Scribe {
         return void see(`adapter reject ${s} reason 0`);
       case 'socket/writeMailbox':
         return void this.#posts.push(`post notice ${s}`);
+      case 'dialling/connected':
+      case 'accepting/connected':
+        return this.#nested(() => {
+          const of = names[machine] === 'dialling' ? 0 : 1;
+          return [`register ${socketName(of)} b${of}`, 'WSPRegisterMemory'];
+        });
       case 'giver/resume':
         return this.#nested(() => callOf(this.#memory, 'send', Who.peer, Request.peerSend, 1));
       case 'socket/acceptConnection':

@@ -26,6 +26,7 @@ import {
   type WorldDefinition,
 } from '../explorer/index.ts';
 import { explorationLimits } from '../../machines/index.ts';
+import { connectorAsSaid } from './lifecycle.ts';
 
 /** Socket states before a connection, with one, and after it; others are within one call. */
 const unconnected = ['unopened', 'opening', 'orphaned', 'created', 'bound', 'listening', 'connecting'] as const;
@@ -40,7 +41,8 @@ const timed = [
 ] as const;
 
 /** What holds of the rows of `definition`. */
-export function frameConditions({ rows, limits = explorationLimits }: WorldDefinition): Property[] {
+export function frameConditions(definition: WorldDefinition): Property[] {
+  const { rows, limits = explorationLimits } = definition;
   const numbers = (machine: string): number[] => Array.from({ length: rows[machine] ?? 0 }, (_, number) => number);
   /** Rows that two machines have in common. */
   const both = (machine: string, other: string): number[] =>
@@ -204,7 +206,7 @@ export function frameConditions({ rows, limits = explorationLimits }: WorldDefin
     ),
   );
   state('a socket has a connector exactly as long as it says', both('link', 'socket'), (number) =>
-    iff(socket(number).field('attached'), not(row('link', number).in('gone'))),
+    connectorAsSaid(definition, number),
   );
   state('S-09: what is broken or closed has told its connector', both('link', 'socket'), (number) =>
     given(socket(number).in('broken', 'closing.draining'), not(row('link', number).in('up', 'severed'))),

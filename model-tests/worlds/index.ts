@@ -11,6 +11,7 @@ import { handOver } from './hand-over.ts';
 import { large } from './large.ts';
 import { listener } from './listener.ts';
 import { remote } from './remote.ts';
+import { sessions } from './session.ts';
 import { startUp } from './starting.ts';
 import { frameConditions } from './frame-conditions.ts';
 import type { CatalogWorld } from './catalog.ts';
@@ -31,6 +32,7 @@ const ofTheProvider: readonly CatalogWorld[] = [
   ...startUp,
   ...remote,
   ...handOver,
+  ...sessions,
   ...large,
 ];
 

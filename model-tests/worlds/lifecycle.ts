@@ -3,8 +3,10 @@
 import {
   all,
   always,
+  any,
   before,
   each,
+  type Formula,
   given,
   iff,
   not,
@@ -50,8 +52,19 @@ const timed = [
 ];
 const maybeTimed = [...timed, 'closing'];
 
+/** The adapter has a connector for socket `number` as long as the socket says so; where one is made, from then on. */
+export function connectorAsSaid({ environment = {} }: WorldDefinition, number: number): Formula {
+  const link = row('link', number);
+  const asSaid = iff(row('socket', number).field('attached'), not(link.in('gone')));
+  const { link: made } = environment;
+  return made !== undefined && 'machine' in made && 'absent' in made.machine.states
+    ? any(link.in('absent', 'early'), asSaid)
+    : asSaid;
+}
+
 /** What holds of the life of every socket of `definition`. */
-export function lifecycle({ rows }: WorldDefinition): Property[] {
+export function lifecycle(definition: WorldDefinition): Property[] {
+  const { rows } = definition;
   const count = rows['socket'] ?? 0;
   const sockets = Array.from({ length: count }, (_, number) => row('socket', number));
   const numbers = (machine: string): number[] =>
@@ -90,7 +103,7 @@ export function lifecycle({ rows }: WorldDefinition): Property[] {
       : [
           always(
             'S-02, S-19: the adapter has a connector for a socket exactly as long as the socket says so',
-            each(links, (number) => iff(sockets[number]!.field('attached'), not(row('link', number).in('gone')))),
+            each(links, (number) => connectorAsSaid(definition, number)),
           ),
         ]),
   ];

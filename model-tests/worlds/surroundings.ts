@@ -80,12 +80,16 @@ export function overlapped(): MachineDefinition {
   return { contract, machine };
 }
 
-/** A switch's hold on one socket: it sends, receives and closes; some requests each way, each once. */
-export function caller(sendsMax: number, receivesMax: number): MachineDefinition {
+/**
+ * A switch's hold on one socket: it sends, receives and closes; some requests each way, each once.
+ *
+ * @param begins - `absent`: only once it hears that the socket is connected
+ */
+export function caller(sendsMax: number, receivesMax: number, begins: 'absent' | 'open' = 'open'): MachineDefinition {
   const call = { place: range(0, 2), request, polled: flag } as const;
   const contract = {
     context: { sends: field(range(0, Math.max(1, sendsMax))), receives: field(range(0, Math.max(1, receivesMax))) },
-    events: { send: call, receive: call, close: {}, ended: {} },
+    events: { send: call, receive: call, close: {}, ended: {}, ...(begins === 'absent' ? { connected: {} } : {}) },
     effects: {
       calling: { request, polled: flag },
       pin: { request },
@@ -106,8 +110,9 @@ export function caller(sendsMax: number, receivesMax: number): MachineDefinition
   const machine = setup(implementations(contract)).createMachine({
     id: 'caller',
     context: initialContext(contract),
-    initial: 'open',
+    initial: begins,
     states: {
+      ...(begins === 'absent' ? { absent: { on: { connected: 'open', ended: 'closed' } } } : {}),
       open: {
         on: {
           send: {
@@ -349,8 +354,12 @@ export function channel(): MachineDefinition {
   return { contract, machine };
 }
 
-/** One end of a connection: the connector of a socket. */
-export function link(): MachineDefinition {
+/**
+ * One end of a connection: the connector of a socket.
+ *
+ * @param begins - `absent`: it is there once it is made
+ */
+export function link(begins: 'absent' | 'up' = 'up'): MachineDefinition {
   const contract = {
     context: {},
     events: {
@@ -361,6 +370,7 @@ export function link(): MachineDefinition {
       arrive: {},
       fail: {},
       notice: {},
+      ...(begins === 'absent' ? { made: {} } : {}),
     },
     effects: {
       send: { request },
@@ -384,8 +394,19 @@ export function link(): MachineDefinition {
   const machine = setup(implementations(contract)).createMachine({
     id: 'link',
     context: initialContext(contract),
-    initial: 'up',
+    initial: begins,
     states: {
+      ...(begins === 'absent'
+        ? {
+            absent: {
+              on: { made: 'up', peerLost: 'early', disconnect: { target: 'absent' }, destroyed: { target: 'absent' } },
+            },
+            // The other end came, and is gone before this one heard of it.
+            early: {
+              on: { made: 'severed', peerLost: { target: 'early' }, disconnect: 'gone', destroyed: 'gone' },
+            },
+          }
+        : {}),
       up: { on: { ...whole, peerLost: 'severed' } },
       // The other end is gone; what it had sent before can still arrive.
       severed: {
