@@ -14,7 +14,7 @@ class Work {
   /** Runs inside the next poll, arming or wait. */
   during: { poll?: () => void; linger?: () => void; arm?: () => void; wait?: () => void } = {};
   expiryMs: number | null = null;
-  #resolve: (() => void) | null = null;
+  #woken: (() => void) | null = null;
   readonly stop = new AbortController();
 
   loop(options: Partial<EventLoopOptions> = {}): EventLoop {
@@ -42,14 +42,11 @@ class Work {
           this.during.arm?.();
           return ready;
         },
-        wait: () => {
+        wait: (woken) => {
           this.waits++;
           this.during.wait?.();
-          return this.todo > 0
-            ? Promise.resolve()
-            : new Promise((resolve) => {
-                this.#resolve = resolve;
-              });
+          if (this.todo > 0) queueMicrotask(woken);
+          else this.#woken = woken;
         },
       },
       clock: { nowMs: () => performance.now(), nextExpiryMs: () => this.expiryMs },
@@ -62,7 +59,7 @@ class Work {
   /** Something comes from outside. */
   come(): void {
     this.todo++;
-    this.#resolve?.();
+    this.#woken?.();
   }
 }
 

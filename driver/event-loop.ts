@@ -1,9 +1,8 @@
 /**
  * Event loop: turns a provider over a real adapter as long as there is something to do, and sleeps otherwise.
  *
- * Theory of operation: a turn is a few polls, as long as they do something. Such a turn is followed by another after
- * Node.js had its turn (`setImmediate`), so that sockets and the application get their share and what came meanwhile is
- * handled together.
+ * Theory of operation: a turn is a few polls, as long as they do something. A turn in which there was more to do than that
+ * is followed by another after Node.js had its turn (`setImmediate`), so that sockets and the application get their share.
  *
  * Over an adapter that can linger, the next busy turn comes as soon as the application has done what its promises and
  * `process.nextTick` want, and Node.js looks at its descriptors and timers after some such turns: its own way round takes
@@ -11,7 +10,7 @@
  * few looks: an answer that comes at once is cheaper to find than to be woken for. Where lingering didn't help, it is
  * tried seldom, so an idle connection or a slow one takes no processor time for it.
  *
- * After a turn in which nothing was to do, the loop goes to sleep in this order:
+ * When nothing is left to do, the loop goes to sleep in this order:
  *
  * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
  * 2. poll once more, for what came between the last poll and the arming;
@@ -19,6 +18,7 @@
  *
  * Nothing runs between 1 and the beginning of 3 but that poll, so what comes later finds the loop armed and no wake-up
  * is lost. Who is woken polls at once, still in the callback that brought the news: one message alone waits for nothing.
+ * News on the heels of a turn came in the same turn of Node.js, where more may follow: those are handled together, after it.
  *
  * The loop sees only what the adapter and the clock bring. An application's call can leave an up-call due or
  * set an earlier timer; who makes calls from outside of up-calls nudges the loop afterwards, and the bound of the sleep
@@ -44,6 +44,8 @@ export interface EventLoopOptions {
 
 /** Polls in one turn. */
 const POLLS_MAX = 3;
+/** News within this time of a turn's end came in the same turn of Node.js. */
+const SAME_TURN_MS = 0.005;
 
 /** Busy turns in a row between two turns of Node.js, over an adapter that can linger. */
 const TURNS_MAX = 32;
@@ -51,33 +53,43 @@ const TURNS_MAX = 32;
 const MISSES_MAX = 4;
 const RETRY_EVERY = 16;
 
-const immediately = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-/** When the application's promises and ticks are done. */
-const afterTicks = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+/** A run that hasn't ended. */
+interface Run {
+  readonly signal: AbortSignal;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class EventLoop {
   readonly #options: Required<EventLoopOptions>;
+  readonly #canLinger: boolean;
+  #run: Run | null = null;
   #nudged = false;
-  #isRunning = false;
-  /** Ends the sleep at hand. */
-  #wake: (() => void) | null = null;
+  #isAsleep = false;
+  #emptyTurns = 0;
+  /** Busy turns since Node.js had its own. */
+  #turns = 0;
   /** Ends a sleep; kept from one to the next, since most are ended by the adapter. */
   #timer: NodeJS.Timeout | null = null;
   /** When the timer ends one, by `performance.now()`. */
   #timerMs = 0;
+  /** When the sleep at hand began, by `performance.now()`; over an adapter that can't linger. */
+  #sleepMs = 0;
   /** A wait of the adapter's that hasn't ended; a sleep that ended otherwise leaves it for the next one. */
   #isWaiting = false;
+  #immediate: NodeJS.Immediate | null = null;
   /** Lingers in vain, those that weren't tried included, since one helped. */
   #misses = 0;
 
   constructor(options: EventLoopOptions) {
     this.#options = { emptyTurnsMax: 0, looksMax: 8, sleepMaxMs: 100, ...options };
+    this.#canLinger = options.wakeUp.linger !== undefined && this.#options.looksMax > 0;
   }
 
   /** Makes the loop look again soon, though the adapter has nothing to tell. Cheap, and harmless at any time. */
   nudge(): void {
     this.#nudged = true;
-    this.#wake?.();
+    this.#wake();
   }
 
   /**
@@ -85,75 +97,98 @@ export class EventLoop {
    *
    * @throws what polling throws: a broken provider; the loop has ended then
    */
-  async run(signal: AbortSignal): Promise<void> {
-    if (this.#isRunning) throw new Error('the event loop is running already');
-    this.#isRunning = true;
-    const wake = (): void => this.#wake?.();
-    signal.addEventListener('abort', wake);
-    const { poll, wakeUp, emptyTurnsMax, looksMax } = this.#options;
-    const turnsMax = wakeUp.linger === undefined || looksMax === 0 ? 1 : TURNS_MAX;
-    let emptyTurns = 0;
-    /** Busy turns since Node.js had its own. */
-    let turns = 0;
+  run(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#run !== null) throw new Error('the event loop is running already');
+      this.#run = { signal, resolve, reject };
+      signal.addEventListener('abort', this.#wake);
+      this.#emptyTurns = 0;
+      this.#turn();
+    });
+  }
+
+  readonly #turn = (): void => {
+    this.#immediate = null;
+    // It has ended meanwhile.
+    if (this.#run === null) return;
     try {
-      while (!signal.aborted) {
-        let isBusy = this.#nudged;
-        this.#nudged = false;
-        // What an up-call started may be over already.
-        for (let polls = 0; polls < POLLS_MAX && poll() > 0; polls++) isBusy = true;
-        if (isBusy) {
-          emptyTurns = 0;
-          if (++turns < turnsMax) {
-            await afterTicks();
-            continue;
-          }
-        } else if (this.#linger()) continue;
-        else if (emptyTurns++ >= emptyTurnsMax && !wakeUp.arm() && poll() === 0 && !signal.aborted && !this.#nudged) {
-          await this.#sleep();
-          turns = 0;
-          // Woken for nothing, it goes back to sleep after one look.
-          continue;
-        }
-        await immediately();
-        turns = 0;
-      }
-    } finally {
-      signal.removeEventListener('abort', wake);
-      if (this.#timer !== null) clearTimeout(this.#timer);
-      this.#timer = null;
-      this.#isRunning = false;
+      this.#work(this.#run.signal);
+    } catch (error) {
+      this.#end({ error });
     }
+  };
+
+  /** One turn, and what comes after it. */
+  #work(signal: AbortSignal): void {
+    const { poll, wakeUp, emptyTurnsMax } = this.#options;
+    for (;;) {
+      if (signal.aborted) return this.#end();
+      let isBusy = this.#nudged;
+      this.#nudged = false;
+      // What an up-call started may be over already.
+      let polls = 0;
+      while (polls < POLLS_MAX && poll() > 0) polls++;
+      isBusy ||= polls > 0;
+      if (isBusy) {
+        this.#emptyTurns = 0;
+        if (this.#canLinger && ++this.#turns < TURNS_MAX) return process.nextTick(this.#afterTicks);
+        if (this.#canLinger || polls === POLLS_MAX || emptyTurnsMax > 0) return this.#again();
+      } else {
+        if (this.#linger()) continue;
+        if (this.#emptyTurns++ < emptyTurnsMax) return this.#again();
+      }
+      if (!wakeUp.arm() && poll() === 0 && !signal.aborted && !this.#nudged) return this.#sleep();
+      return this.#again();
+    }
+  }
+
+  /** Another turn, after the application's promises and ticks. */
+  readonly #afterTicks = (): void => queueMicrotask(this.#turn);
+
+  /** Another turn, after Node.js had its own. */
+  #again(): void {
+    this.#turns = 0;
+    this.#immediate ??= setImmediate(this.#turn);
   }
 
   /** @returns whether something is ready */
   #linger(): boolean {
+    if (!this.#canLinger) return false;
     const { looksMax, wakeUp } = this.#options;
-    if (wakeUp.linger === undefined || looksMax === 0) return false;
     this.#misses++;
     if (this.#misses > MISSES_MAX && this.#misses % RETRY_EVERY !== 0) return false;
-    const found = wakeUp.linger(looksMax);
+    const found = wakeUp.linger!(looksMax);
     if (found) this.#misses = 0;
     return found;
   }
 
-  #sleep(): Promise<void> {
+  readonly #wake = (): void => {
+    if (!this.#isAsleep) return;
+    this.#isAsleep = false;
+    this.#again();
+  };
+
+  #sleep(): void {
     const { clock, sleepMaxMs, wakeUp } = this.#options;
     const expiry = clock.nextExpiryMs();
     const sleepMs = expiry === null ? sleepMaxMs : Math.min(sleepMaxMs, Math.max(0, expiry - clock.nowMs()));
-    return new Promise((resolve, reject) => {
-      this.#wake = () => {
-        this.#wake = null;
-        resolve();
-      };
-      this.#wakeIn(Math.ceil(sleepMs));
-      if (this.#isWaiting) return;
-      this.#isWaiting = true;
-      wakeUp.wait().then(() => {
-        this.#isWaiting = false;
-        this.#wake?.();
-      }, reject);
-    });
+    this.#turns = 0;
+    this.#isAsleep = true;
+    if (!this.#canLinger) this.#sleepMs = performance.now();
+    this.#wakeIn(Math.ceil(sleepMs));
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    wakeUp.wait(this.#woken);
   }
+
+  /** The adapter has news. */
+  readonly #woken = (): void => {
+    this.#isWaiting = false;
+    if (!this.#isAsleep) return;
+    if (!this.#canLinger && performance.now() - this.#sleepMs < SAME_TURN_MS) return this.#wake();
+    this.#isAsleep = false;
+    this.#turn();
+  };
 
   /** Has the sleep end in so many milliseconds, or earlier. */
   #wakeIn(ms: number): void {
@@ -167,7 +202,19 @@ export class EventLoop {
     this.#timerMs = endMs;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      this.#wake?.();
+      this.#wake();
     }, ms);
+  }
+
+  /** @param broken - what was thrown */
+  #end(broken?: { readonly error: unknown }): void {
+    const { signal, resolve, reject } = this.#run!;
+    this.#run = null;
+    this.#isAsleep = false;
+    signal.removeEventListener('abort', this.#wake);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (broken === undefined) resolve();
+    else reject(broken.error);
   }
 }

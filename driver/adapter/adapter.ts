@@ -194,8 +194,11 @@ export interface WakeUp {
    * @returns true when something is ready already: poll instead of sleeping
    */
   arm(): boolean;
-  /** Resolves when something became ready after {@link WakeUp.arm}, or spuriously. Holds no event loop open by itself. */
-  wait(): Promise<void>;
+  /**
+   * Calls `woken` once when something became ready after {@link WakeUp.arm}, or spuriously: in a callback of Node.js, never
+   * inside a call of the adapter's. Holds no event loop open by itself.
+   */
+  wait(woken: () => void): void;
 }
 
 /** Depths of a connector's two queues, in work requests; at most what {@link AdapterCapabilities} says. */

@@ -42,7 +42,7 @@ export class ImmediateAdapter implements Adapter {
   readonly postBatchMax = BATCH_MAX;
   readonly completions: Uint32Array = new Uint32Array(BATCH_MAX * COMPLETION_WORDS);
   readonly pollBatchMax = BATCH_MAX;
-  readonly wakeUp: WakeUp = { arm: () => this.#isReady(), wait: () => Promise.resolve() };
+  readonly wakeUp: WakeUp = { arm: () => this.#isReady(), wait: queueMicrotask };
 
   readonly #addresses: readonly string[];
   #protectionDomainCount = 0;

@@ -480,9 +480,9 @@ test('an address that is taken, foreign or without port is refused at once', asy
 test('waiting ends with the next event, and not waiting is advised when there is one', async () => {
   const { client, server, a } = await pair();
   assert.equal(server.adapter.wakeUp.arm(), false);
-  const woken = server.adapter.wakeUp.wait();
+  const woken = new Promise<void>((resolve) => server.adapter.wakeUp.wait(resolve));
   client.adapter.disconnect(a);
   await woken;
   assert.equal(server.adapter.wakeUp.arm(), true);
-  await server.adapter.wakeUp.wait();
+  await new Promise<void>((resolve) => server.adapter.wakeUp.wait(resolve));
 });

@@ -133,18 +133,15 @@ class OutputMemory {
     this.#buffer = Buffer.allocUnsafeSlow(bufferBytes);
   }
 
-  /** Makes one output. @param send - gets its parts, if there is any; they are its own @returns bytes of this memory */
-  fill(stream: Stream, send: (parts: readonly Uint8Array[]) => void): number {
+  /** Makes one output. @returns its parts, valid until the next one is made; none when there is nothing to send */
+  fill(stream: Stream): readonly Uint8Array[] {
     if (this.#at + this.#room > this.#buffer.byteLength) {
       this.#buffer = Buffer.allocUnsafeSlow(this.#bufferBytes);
       this.#at = 0;
     }
-    const parts = this.#parts;
-    const bytes = stream.produce(this.#buffer, parts, this.#at);
-    this.#at += bytes;
-    if (bytes > 0) send(parts);
-    parts.length = 0;
-    return bytes;
+    this.#parts.length = 0;
+    this.#at += stream.produce(this.#buffer, this.#parts, this.#at);
+    return this.#parts;
   }
 }
 
@@ -159,8 +156,11 @@ class Link implements Shell {
   isKnown: boolean;
   target: { readonly local: SocketAddress; readonly remote: SocketAddress } | null = null;
   readonly #adapter: IwarpAdapter;
+  /** It has something to send, and is among those that will be asked. */
+  isDirty = false;
   #timer: unknown = null;
-  #inFlight = 0;
+  /** Bytes of each output that TCP holds. */
+  readonly #inFlight: number[] = [];
   #pumping = false;
   #blocked = false;
   #ending = false;
@@ -222,7 +222,7 @@ class Link implements Shell {
     return {
       buffer,
       callback: (count) => {
-        if (this.socket === socket()) this.connection.bytesArrived(buffer.subarray(0, count));
+        if (this.socket === socket()) this.#adapter.heard(this, count);
         return true;
       },
     };
@@ -251,39 +251,42 @@ class Link implements Shell {
     const { socket } = this;
     const { stream } = this.connection;
     if (socket !== null && stream !== null && !this.#closing) {
-      while (this.#inFlight < OUTPUTS_MAX && stream.hasOutput) {
-        const bytes = this.#adapter.output.fill(stream, (parts) => this.#send(socket, stream, parts));
-        if (bytes === 0) break;
+      let hasOutput = stream.hasOutput;
+      while (hasOutput && this.#inFlight.length < OUTPUTS_MAX) {
+        const parts = this.#adapter.output.fill(stream);
+        if (parts.length > 0) this.#send(socket, parts);
+        hasOutput = parts.length > 0 && stream.hasOutput;
       }
-      if (this.#inFlight >= OUTPUTS_MAX && stream.hasOutput && !this.#blocked) this.#setBlocked(true);
+      if (hasOutput && !this.#blocked) this.#setBlocked(true);
       if (this.#ending && !stream.hasOutput && !socket.writableEnded) socket.end();
     }
     this.#pumping = false;
   }
 
   /** Hands one output to TCP, in one write. */
-  #send(socket: net.Socket, stream: Stream, parts: readonly Uint8Array[]): void {
+  #send(socket: net.Socket, parts: readonly Uint8Array[]): void {
     let bytes = 0;
     for (const part of parts) bytes += part.byteLength;
-    this.#inFlight++;
+    this.#inFlight.push(bytes);
     this.#adapter.outputBytes += bytes;
-    const taken = (): void => {
-      this.#inFlight--;
-      this.#adapter.outputBytes -= bytes;
-      stream.outputTaken();
-      if (this.socket !== socket) return;
-      if (this.#blocked) this.#setBlocked(false);
-      this.pump();
-    };
     if (parts.length === 1) {
-      socket.write(parts[0]!, taken);
+      socket.write(parts[0]!, this.#taken);
       return;
     }
     socket.cork();
     for (let index = 0; index < parts.length - 1; index++) socket.write(parts[index]!);
-    socket.write(parts.at(-1)!, taken);
+    socket.write(parts.at(-1)!, this.#taken);
     socket.uncork();
   }
+
+  /** TCP has the oldest output, or has ended. Only one socket of a link ever gets any. */
+  readonly #taken = (): void => {
+    this.#adapter.outputBytes -= this.#inFlight.shift()!;
+    this.connection.stream!.outputTaken();
+    if (this.socket === null) return;
+    if (this.#blocked) this.#setBlocked(false);
+    this.pump();
+  };
 
   #setBlocked(isBlocked: boolean): void {
     this.#blocked = isBlocked;
@@ -372,11 +375,17 @@ export class IwarpAdapter implements Adapter {
   readonly #links = new Map<number, Link>();
   readonly #listeners = new Map<number, Listener>();
   readonly #ring = new CompletionRing();
-  readonly #dirty = new Set<Link>();
+  #dirty: Link[] = [];
   /** Incoming connections that have not asked yet. */
   readonly #startups = new Set<Link>();
   #events: ConnectionEvent[] = [];
   #sleepers: (() => void)[] = [];
+  /** Memory for those that go to sleep while others are told. */
+  #told: (() => void)[] = [];
+  /** Bytes of TCP are being taken. */
+  #isHearing = false;
+  /** Those that sleep will be told. */
+  #isTelling = false;
   #isOpen = false;
   #nextConnector = 0;
   #nextListener = 0;
@@ -408,12 +417,10 @@ export class IwarpAdapter implements Adapter {
     };
     this.wakeUp = {
       arm: () => this.#isReady(),
-      wait: () =>
-        this.#isReady()
-          ? Promise.resolve()
-          : new Promise((resolve) => {
-              this.#sleepers.push(resolve);
-            }),
+      wait: (woken) => {
+        this.#sleepers.push(woken);
+        if (this.#isReady()) this.#wake();
+      },
     };
   }
 
@@ -555,11 +562,16 @@ export class IwarpAdapter implements Adapter {
       if (stream === null) throw new Error(`connector ${link.connection.id}: posted to before prepareAccept`);
       const opcode = words[base + WorkRequestField.opcode]!;
       if (!stream.post(words, base, opcode)) break;
-      if (opcode !== Opcode.receive) this.#dirty.add(link);
+      if (opcode === Opcode.receive || link.isDirty) continue;
+      link.isDirty = true;
+      this.#dirty.push(link);
     }
     // A burst leaves in as few writes as it fits in.
-    for (const link of this.#dirty) link.pump();
-    this.#dirty.clear();
+    for (const link of this.#dirty) {
+      link.isDirty = false;
+      link.pump();
+    }
+    this.#dirty.length = 0;
     return taken;
   }
 
@@ -580,7 +592,7 @@ export class IwarpAdapter implements Adapter {
   }
 
   pollConnectionEvent(): ConnectionEvent | null {
-    return this.#events.shift() ?? null;
+    return this.#events.length === 0 ? null : this.#events.shift()!;
   }
 
   inventory(): IwarpInventory {
@@ -610,6 +622,14 @@ export class IwarpAdapter implements Adapter {
   ): void {
     this.#ring.push(connector, context, status, bytes, opcode, vendorStatus);
     this.#wake();
+  }
+
+  /** TCP brought `count` bytes to `link`. */
+  heard(link: Link, count: number): void {
+    this.#isHearing = true;
+    link.connection.bytesArrived(this.input, count);
+    this.#isHearing = false;
+    if (this.#isTelling) this.#tell();
   }
 
   /** A connection has asked, and its listener is told. */
@@ -655,7 +675,6 @@ export class IwarpAdapter implements Adapter {
     connection.disconnect();
     // From now on the memory is its owner's, so what TCP hasn't taken of it can't go out.
     if (connection.stream?.refersToMemory === true) link.socket?.destroy();
-    this.#dirty.delete(link);
     // No event names it afterwards.
     this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== connection.id);
     if (link.socket === null) connection.release();
@@ -665,9 +684,21 @@ export class IwarpAdapter implements Adapter {
     return this.#ring.count > 0 || this.#events.length > 0;
   }
 
+  /** Tells those that sleep: at the end of the callback that brings the news, or else soon. */
   #wake(): void {
-    if (this.#sleepers.length === 0) return;
-    for (const resolve of this.#sleepers.splice(0)) resolve();
+    if (this.#sleepers.length === 0 || this.#isTelling) return;
+    this.#isTelling = true;
+    if (!this.#isHearing) queueMicrotask(() => this.#tell());
+  }
+
+  #tell(): void {
+    this.#isTelling = false;
+    const sleepers = this.#sleepers;
+    // Whoever is told can go to sleep again at once.
+    this.#sleepers = this.#told;
+    for (const woken of sleepers) woken();
+    sleepers.length = 0;
+    this.#told = sleepers;
   }
 }
 

@@ -157,10 +157,9 @@ export class VerbsAdapter implements Adapter {
     this.wakeUp = {
       linger: (looks) => this.#linger(looks),
       arm: () => this.#arm(),
-      wait: () =>
-        new Promise((resolve) => {
-          this.#sleepers.push(resolve);
-        }),
+      wait: (woken) => {
+        this.#sleepers.push(woken);
+      },
     };
   }
 
@@ -691,7 +690,7 @@ export class VerbsAdapter implements Adapter {
 
   #wake(): void {
     if (this.#sleepers.length === 0) return;
-    for (const resolve of this.#sleepers.splice(0)) resolve();
+    for (const woken of this.#sleepers.splice(0)) queueMicrotask(woken);
   }
 
   #hint(hint: string): void {

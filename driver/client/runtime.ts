@@ -71,6 +71,8 @@ export class Runtime {
       const end = (): void => {
         this.#waiters.delete(turn);
         this.#failures.delete(fail);
+        // Whoever waited goes on now, and may make calls.
+        this.#loop.nudge();
       };
       const fail = (error: unknown): void => {
         end();

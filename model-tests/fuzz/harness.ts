@@ -462,7 +462,7 @@ class Harness implements Shell {
       assert.ok(count <= buffer.byteLength && ++turns < TURNS_MAX, 'it makes output for ever');
       this.#outputIsStream = true;
       const bytes = this.#refers ? Buffer.concat(parts) : buffer.subarray(0, count);
-      this.#output.take(bytes, (found) => this.#wellFormed(found));
+      this.#output.take(bytes, (all, at, length) => this.#wellFormed(all.subarray(at, at + length)));
       if (this.#refers) this.#untaken++;
     }
     assert.equal(this.#output.heldBytes, 0, 'whole FPDUs leave');

@@ -16,6 +16,7 @@ import {
   sealFpdu,
   UNTAGGED_BYTES,
 } from '../../driver/adapter/iwarp/wire.ts';
+import { eachFpdu } from '../../driver/adapter/iwarp/test-end.ts';
 import { Party, settle, Wire } from './party.ts';
 
 const flags = [false, true] as const;
@@ -141,11 +142,14 @@ describe('two ends', () => {
       assert.deepEqual([request.frame.crc, reply.frame.crc], [near, far]);
       assert.equal(request.frame.enhanced !== null, revision === 2);
       for (const { rest } of [request, reply]) {
-        new FpduReader().take(rest, (fpdu) => {
-          if (near || far) assert.ok(fpduIsIntact(fpdu));
-          else assert.equal(fpdu.readUInt32LE(fpdu.byteLength - 4), 0);
-          return true;
-        });
+        new FpduReader().take(
+          rest,
+          eachFpdu((fpdu) => {
+            if (near || far) assert.ok(fpduIsIntact(fpdu));
+            else assert.equal(fpdu.readUInt32LE(fpdu.byteLength - 4), 0);
+            return true;
+          }),
+        );
       }
     },
   );
@@ -316,11 +320,14 @@ describe('an initiator', () => {
         const { party, wire } = initiatorWith(frame('reply', { enhanced: data, crc }), { crc: false });
         const { rest } = frameIn(wire.sent[0], 'request');
         const found: Buffer[] = [];
-        new FpduReader().take(rest, (fpdu) => {
-          if (crc) assert.ok(fpduIsIntact(fpdu));
-          found.push(Buffer.from(fpdu.subarray(2 + UNTAGGED_BYTES, 2 + fpdu.readUInt16BE(0))));
-          return true;
-        });
+        new FpduReader().take(
+          rest,
+          eachFpdu((fpdu) => {
+            if (crc) assert.ok(fpduIsIntact(fpdu));
+            found.push(Buffer.from(fpdu.subarray(2 + UNTAGGED_BYTES, 2 + fpdu.readUInt16BE(0))));
+            return true;
+          }),
+        );
         const { layer, type, code } = reason;
         const nothing = { ddpHeader: new Uint8Array(0), segmentLength: 0, readRequest: new Uint8Array(0) };
         assert.deepEqual(found.map(decodeTerminate), [{ layer, type, code, ...nothing }]);
@@ -334,10 +341,13 @@ describe('an initiator', () => {
     const before = wire.sent[0].byteLength;
     for (const context of [1, 2, 3, 4]) party.post(Opcode.rdmaRead, context, party.register(new Uint8Array(4)));
     let requests = 0;
-    new FpduReader().take(wire.sent[0].subarray(before), (fpdu) => {
-      if ((fpdu[3]! & 15) === 1) requests++;
-      return true;
-    });
+    new FpduReader().take(
+      wire.sent[0].subarray(before),
+      eachFpdu((fpdu) => {
+        if ((fpdu[3]! & 15) === 1) requests++;
+        return true;
+      }),
+    );
     assert.equal(requests, Math.min(2, allowed));
     // Without any, a read can't be.
     assert.deepEqual(party.done, allowed === 0 ? ['1 remoteOperation', '2 flushed', '3 flushed', '4 flushed'] : []);

@@ -61,7 +61,7 @@ export class ScriptedAdapter implements Adapter {
   readonly postBatchMax = BATCH_MAX;
   readonly completions = new Uint32Array(BATCH_MAX * COMPLETION_WORDS);
   readonly pollBatchMax = BATCH_MAX;
-  readonly wakeUp = { arm: () => false, wait: () => Promise.resolve() };
+  readonly wakeUp = { arm: () => false, wait: queueMicrotask };
   readonly #listener: AdapterListener;
   readonly #regions = new Map<number, { readonly memory: Uint8Array; readonly address: number }>();
   readonly #domains = new Set<number>();

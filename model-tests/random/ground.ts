@@ -256,7 +256,8 @@ export class LiveGround implements Ground {
     }
     const quiet = Promise.withResolvers<void>();
     const timer = setTimeout(quiet.resolve, this.#options.quietMs);
-    await Promise.race([quiet.promise, ...open.map(({ wakeUp }) => wakeUp.wait())]);
+    for (const { wakeUp } of open) wakeUp.wait(quiet.resolve);
+    await quiet.promise;
     clearTimeout(timer);
     // On a busy host the timer may be served before what has come meanwhile.
     await new Promise((resolve) => setImmediate(resolve));

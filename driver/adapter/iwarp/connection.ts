@@ -225,14 +225,14 @@ export class Connection {
     else this.#startupEvent('clock.expired');
   }
 
-  /** @param chunk - not kept */
-  bytesArrived(chunk: Buffer): void {
+  /** @param chunk - not kept @param end - of what arrived in it */
+  bytesArrived(chunk: Buffer, end: number = chunk.byteLength): void {
     let at = 0;
-    while (at < chunk.byteLength) {
+    while (at < end) {
       switch (this.startupState) {
         case 'awaitingRequest':
         case 'awaitingReply': {
-          const { frame, taken } = this.#reader!.take(chunk, at);
+          const { frame, taken } = this.#reader!.take(chunk, at, end);
           at += taken;
           if (frame === null) return;
           if (frame === 'malformed') return this.#startupEvent('peer.malformed');
@@ -244,7 +244,7 @@ export class Connection {
           return this.#startupEvent('peer.malformed');
         case 'accepted':
         case 'operating':
-          this.#stream?.receive(at === 0 ? chunk : chunk.subarray(at));
+          this.#stream?.receive(chunk, at, end);
           // Answers may have to go out.
           this.#shell.pump();
           return;

@@ -12,7 +12,8 @@ import { AdapterStatus, MemoryAccess } from '../adapter.ts';
 /** Why memory can't be reached. */
 export type Refusal = 'unknownKey' | 'otherDomain' | 'access' | 'bounds';
 
-interface Region extends MemoryRegion {
+/** A registered region, and what it is. */
+export interface Region extends MemoryRegion {
   readonly protectionDomain: number;
   readonly memory: Uint8Array;
   readonly access: number;
@@ -101,19 +102,19 @@ export class MemoryTable {
     return null;
   }
 
-  /** Bytes that an element of a work request names, or why not. */
-  local(protectionDomain: number, key: number, address: number, length: number, access: number): Uint8Array | Refusal {
+  /** The region with the bytes that an element of a work request names, or why not. */
+  local(protectionDomain: number, key: number, address: number, length: number, access: number): Region | Refusal {
     const region = this.#byKey.get(key);
     if (region === undefined || region.localKey !== key) return 'unknownKey';
-    return find(region, protectionDomain, address, length, access);
+    return refusalOf(region, protectionDomain, address, length, access) ?? region;
   }
 
-  /** Bytes that a peer names, or why not. */
-  remote(protectionDomain: number, key: number, address: number, length: number, access: number): Uint8Array | Refusal {
+  /** The region with the bytes that a peer names, or why not. */
+  remote(protectionDomain: number, key: number, address: number, length: number, access: number): Region | Refusal {
     const region = this.#byKey.get(key);
     // A local key is none for the peer: knowing it gives no right.
     if (region === undefined || region.remoteKey !== key) return 'unknownKey';
-    return find(region, protectionDomain, address, length, access);
+    return refusalOf(region, protectionDomain, address, length, access) ?? region;
   }
 
   #addressOf(memory: Uint8Array): number {
@@ -128,16 +129,17 @@ export class MemoryTable {
   }
 }
 
-function find(
+/** Why `length` bytes at `address` can't be had of `region`; null when they can. */
+function refusalOf(
   region: Region,
   protectionDomain: number,
   address: number,
   length: number,
   access: number,
-): Uint8Array | Refusal {
+): Refusal | null {
   if (region.protectionDomain !== protectionDomain) return 'otherDomain';
   if ((region.access & access) !== access) return 'access';
   const start = address - region.address;
   if (start < 0 || start + length > region.memory.byteLength) return 'bounds';
-  return region.memory.subarray(start, start + length);
+  return null;
 }

@@ -94,8 +94,9 @@ class WorkRequests {
 
   push(words: Uint32Array, base: number): boolean {
     if (this.posted - this.reported >= this.#depth) return false;
-    this.words.set(words.subarray(base, base + WORK_REQUEST_WORDS), this.baseOf(this.posted));
-    this.posted++;
+    const place = this.baseOf(this.posted++);
+    const end = WorkRequestField.elements + 4 * words[base + WorkRequestField.elementCount]!;
+    for (let word = 0; word < end; word++) this.words[place + word] = words[base + word]!;
     return true;
   }
 
@@ -131,7 +132,19 @@ interface IncomingRead extends ReadRequest {
   done: number;
 }
 
+/** What is done with a part of a request's memory, `bytes` long from `start` on, and `buffer` from `at` on. */
+type ElementUse = (memory: Uint8Array, start: number, bytes: number, buffer: Uint8Array, at: number) => void;
+
+function copy(from: Uint8Array, start: number, bytes: number, into: Uint8Array, at: number): void {
+  into.set(start === 0 && bytes === from.byteLength ? from : from.subarray(start, start + bytes), at);
+}
+const copyOut: ElementUse = (memory, start, bytes, buffer, at) => copy(memory, start, bytes, buffer, at);
+const copyIn: ElementUse = (memory, start, bytes, buffer, at) => copy(buffer, at, bytes, memory, start);
+const look: ElementUse = () => {};
+
 const EMPTY = new Uint8Array(0);
+/** An output that refers to no memory. */
+const NONE = -1;
 const NOTHING: Buffer = Buffer.alloc(0);
 const REFERRED_BYTES_MIN = 4096;
 /** Payload in one output that isn't copied, but for the last segment's. */
@@ -170,12 +183,17 @@ export class Stream {
   #sendMessage = 1;
   #readMessage = 1;
   /**
-   * For each output that was made of parts and isn't taken yet, the oldest work request whose memory it refers to;
-   * Infinity when it refers to none. In the order of making.
+   * For each output that was made of parts and isn't taken yet, the oldest work request whose memory it refers to, or
+   * {@link NONE}. In the order of making, and so of work requests.
    */
   readonly #outputs: number[] = [];
+  /** The same of the output that is being made. */
+  #making = NONE;
   /** Payload of the segment at hand that is sent from where it is. */
   readonly #referred: Uint8Array[] = [];
+  readonly #refer: ElementUse = (memory, start, bytes) => {
+    this.#referred.push(memory.subarray(start, start + bytes));
+  };
   /** The work request that couldn't be sent, and how it ends. */
   #failed: { readonly request: number; readonly status: Status } | null = null;
   readonly #reads: OutgoingRead[] = [];
@@ -189,8 +207,10 @@ export class Stream {
   #receiveMessage = 1;
   #receivePosition = 0;
   #readRequestMessage = 1;
-  /** The segment at hand, for Terminate. */
-  #ulpdu: Buffer = NOTHING;
+  /** The segment at hand, for Terminate: where it is, and its length. */
+  #bytes: Buffer = NOTHING;
+  #ulpduAt = 0;
+  #ulpduBytes = 0;
 
   constructor(owner: StreamOwner, memory: MemoryTable, protectionDomain: number, settings: StreamSettings) {
     this.#owner = owner;
@@ -277,18 +297,19 @@ export class Stream {
   /** Puts a Terminate in front of whatever was to be sent, about the segment at hand. */
   terminate(code: TerminateCode): void {
     this.#endStatus = vendorStatusOf(code);
-    const header = decodeHeader(this.#ulpdu);
+    const ulpdu = this.#bytes.subarray(this.#ulpduAt, this.#ulpduAt + this.#ulpduBytes);
+    const header = decodeHeader(ulpdu);
     const headers = reasonOf(code)?.headers ?? 'none';
     const headerBytes = header === null || headers === 'none' ? 0 : header.tagged ? TAGGED_BYTES : UNTAGGED_BYTES;
     const isReadRequest =
       headers === 'rdmap' &&
       header?.opcode === RdmapOpcode.readRequest &&
-      this.#ulpdu.byteLength >= UNTAGGED_BYTES + READ_REQUEST_BYTES;
+      ulpdu.byteLength >= UNTAGGED_BYTES + READ_REQUEST_BYTES;
     this.#terminate = encodeTerminate({
       ...code,
-      ddpHeader: this.#ulpdu.subarray(0, headerBytes),
-      segmentLength: this.#ulpdu.byteLength,
-      readRequest: isReadRequest ? this.#ulpdu.subarray(UNTAGGED_BYTES, UNTAGGED_BYTES + READ_REQUEST_BYTES) : EMPTY,
+      ddpHeader: ulpdu.subarray(0, headerBytes),
+      segmentLength: ulpdu.byteLength,
+      readRequest: isReadRequest ? ulpdu.subarray(UNTAGGED_BYTES, UNTAGGED_BYTES + READ_REQUEST_BYTES) : EMPTY,
     });
   }
 
@@ -309,8 +330,6 @@ export class Stream {
     /** The first byte that isn't in `parts` yet. */
     let partBegin = from;
     let referredBytes = 0;
-    let oldest = Infinity;
-    if (parts !== undefined) this.#outputs.push(oldest);
     while (at + room <= into.byteLength && referredBytes < REFERRED_BYTES_MAX) {
       const request = this.#launched;
       const ulpdu = this.#segment(into, at + 2, parts !== undefined);
@@ -327,21 +346,19 @@ export class Stream {
       partBegin = at + before;
       at = partBegin + after;
       referredBytes += bytes;
-      if (oldest === Infinity) {
-        oldest = request;
-        this.#outputs[this.#outputs.length - 1] = request;
-      }
+      if (this.#making === NONE) this.#making = request;
     }
-    if (parts !== undefined) {
+    if (parts !== undefined && at > from) {
       if (at > partBegin) parts.push(into.subarray(partBegin, at));
-      if (at === from) this.#outputs.pop();
+      this.#outputs.push(this.#making);
+      this.#making = NONE;
     }
     return at - from;
   }
 
   /** The oldest output that was made of parts is no longer needed: TCP has it, or has ended. */
   outputTaken(): void {
-    if (this.#outputs.shift() === Infinity) return;
+    if (this.#outputs.shift() === NONE) return;
     if (this.#isDead) this.#flushQueue(this.#sends);
     else this.#completeSends();
   }
@@ -397,13 +414,13 @@ export class Stream {
     if (length > 0) {
       const offset = offsetOf(answer.sourceOffsetHigh, answer.sourceOffsetLow) + answer.done;
       const access = MemoryAccess.remoteRead;
-      const bytes = this.#memory.remote(this.#protectionDomain, answer.sourceStag, offset, length, access);
+      const source = this.#memory.remote(this.#protectionDomain, answer.sourceStag, offset, length, access);
       // Taken back while the answer was under way.
-      if (typeof bytes === 'string') {
-        this.#owner.faulted(readRefusal(bytes));
+      if (typeof source === 'string') {
+        this.#owner.faulted(readRefusal(source));
         return this.#segment(into, at, mayRefer);
       }
-      into.set(bytes, at + TAGGED_BYTES);
+      copy(source.memory, offset - source.address, length, into, at + TAGGED_BYTES);
     }
     const { sinkStag, sinkOffsetHigh, sinkOffsetLow, done } = answer;
     putTagged(into, at, last, RdmapOpcode.readResponse, sinkStag, sinkOffsetHigh, sinkOffsetLow, done);
@@ -424,10 +441,8 @@ export class Stream {
     const total = this.#sends.byteCount(request);
     const length = Math.min(total - this.#position, this.#settings.ulpduMax - header);
     const refers = mayRefer && length >= (this.#settings.referredBytesMin ?? REFERRED_BYTES_MIN);
-    const isThere = refers
-      ? this.#eachElement(request, this.#position, length, 0, (bytes) => this.#referred.push(bytes))
-      : this.#gather(request, this.#position, length, into, at + header);
-    if (!isThere) {
+    const use = refers ? this.#refer : copyOut;
+    if (!this.#eachElement(this.#sends, request, this.#position, length, 0, use, into, at + header)) {
       this.#referred.length = 0;
       return this.#failLocally(CompletionStatus.localProtection, into, at, mayRefer);
     }
@@ -458,7 +473,7 @@ export class Stream {
     const request = this.#launched;
     const length = this.#sends.byteCount(request);
     if (this.#readsMax === 0) return this.#failLocally(CompletionStatus.remoteOperation, into, at, mayRefer);
-    if (!this.#eachElement(request, 0, length, MemoryAccess.localWrite, () => {})) {
+    if (!this.#eachElement(this.#sends, request, 0, length, MemoryAccess.localWrite, look, into, at)) {
       return this.#failLocally(CompletionStatus.localProtection, into, at, mayRefer);
     }
     const read = { request, stag: this.#memory.newKey(), length, done: 0 };
@@ -487,27 +502,21 @@ export class Stream {
   #failLocally(status: Status, into: Buffer, at: number, mayRefer: boolean): number {
     this.#endStatus = vendorStatusOf(Terminate.localCatastrophic);
     this.#failed = { request: this.#launched, status };
-    this.#ulpdu = NOTHING;
+    this.#forgetUlpdu();
     this.#owner.faulted(Terminate.localCatastrophic);
     return this.#segment(into, at, mayRefer);
   }
 
-  /** Copies a part of a request's elements. @returns false when they aren't all there */
-  #gather(request: number, from: number, length: number, into: Buffer, at: number): boolean {
-    let place = at;
-    return this.#eachElement(request, from, length, 0, (bytes) => {
-      into.set(bytes, place);
-      place += bytes.byteLength;
-    });
-  }
-
+  /** Goes through the memory of `length` bytes of a request from `from` on. @returns false when it isn't all there */
   #eachElement(
+    queue: WorkRequests,
     request: number,
     from: number,
     length: number,
     access: number,
-    use: (bytes: Uint8Array) => void,
-    queue: WorkRequests = this.#sends,
+    use: ElementUse,
+    buffer: Uint8Array,
+    bufferAt: number,
   ): boolean {
     const base = queue.baseOf(request) + WorkRequestField.elements;
     const count = queue.field(request, WorkRequestField.elementCount);
@@ -522,9 +531,9 @@ export class Stream {
       }
       const step = Math.min(size - skip, left);
       const address = queue.words[at + 2]! + queue.words[at + 3]! * 2 ** 32 + skip;
-      const bytes = this.#memory.local(this.#protectionDomain, queue.words[at]!, address, step, access);
-      if (typeof bytes === 'string') return false;
-      use(bytes);
+      const region = this.#memory.local(this.#protectionDomain, queue.words[at]!, address, step, access);
+      if (typeof region === 'string') return false;
+      use(region.memory, address - region.address, step, buffer, bufferAt + length - left);
       left -= step;
       skip = 0;
     }
@@ -533,62 +542,79 @@ export class Stream {
 
   // ---------------------------------------------------------------- receiving
 
-  /** Takes bytes from TCP, in any portions. */
-  receive(chunk: Buffer): void {
-    if (this.#isDead) return;
-    this.#reader.take(chunk, (fpdu) => {
-      this.#ulpdu = fpdu.subarray(2, 2 + fpdu.readUInt16BE(0));
-      if (this.#crc && !fpduIsIntact(fpdu)) {
-        this.#ulpdu = NOTHING;
-        this.#owner.faulted(Terminate.crc);
-      } else {
-        this.#owner.fpduArrived();
-        const fault = this.#isDead ? null : this.#place(this.#ulpdu);
-        if (fault !== null) this.#owner.faulted(fault);
-      }
-      this.#ulpdu = NOTHING;
-      return !this.#isDead;
-    });
+  /** Takes bytes from TCP, in any portions: those of `chunk` from `from` to `end`. */
+  receive(chunk: Buffer, from = 0, end: number = chunk.byteLength): void {
+    if (!this.#isDead) this.#reader.take(chunk, this.#takeFpdu, from, end);
   }
 
-  #place(ulpdu: Buffer): TerminateCode | null {
+  readonly #takeFpdu = (bytes: Buffer, at: number, length: number): boolean => {
+    this.#bytes = bytes;
+    this.#ulpduAt = at + 2;
+    this.#ulpduBytes = bytes.readUInt16BE(at);
+    if (this.#crc && !fpduIsIntact(bytes, at, length)) {
+      this.#forgetUlpdu();
+      this.#owner.faulted(Terminate.crc);
+    } else {
+      this.#owner.fpduArrived();
+      const fault = this.#isDead ? null : this.#place(bytes, this.#ulpduAt, this.#ulpduBytes);
+      if (fault !== null) this.#owner.faulted(fault);
+    }
+    this.#forgetUlpdu();
+    return !this.#isDead;
+  };
+
+  #forgetUlpdu(): void {
+    this.#bytes = NOTHING;
+    this.#ulpduBytes = 0;
+  }
+
+  #place(bytes: Buffer, at: number, length: number): TerminateCode | null {
     // One of the ways of being ready to receive.
-    if (ulpdu.byteLength === 0) return null;
-    const header = decodeHeader(ulpdu);
+    if (length === 0) return null;
+    const header = decodeHeader(bytes, at, length);
     if (header === null) return Terminate.ddpCatastrophic;
     if (header.ddpVersion !== 1) return header.tagged ? Terminate.taggedVersion : Terminate.untaggedVersion;
     if (header.rdmapVersion !== 1) return Terminate.rdmapVersion;
     return header.tagged
-      ? this.#placeTagged(header, ulpdu.subarray(TAGGED_BYTES))
-      : this.#placeUntagged(header, ulpdu.subarray(UNTAGGED_BYTES));
+      ? this.#placeTagged(header, bytes, at + TAGGED_BYTES, length - TAGGED_BYTES)
+      : this.#placeUntagged(header, bytes, at + UNTAGGED_BYTES, length - UNTAGGED_BYTES);
   }
 
-  #placeTagged(header: SegmentHeader & { tagged: true }, payload: Buffer): TerminateCode | null {
+  // A payload is `length` bytes of `bytes` from `at` on.
+
+  #placeTagged(
+    header: SegmentHeader & { tagged: true },
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ): TerminateCode | null {
     const offset = offsetOf(header.offsetHigh, header.offsetLow);
-    if (header.opcode === RdmapOpcode.readResponse) return this.#placeAnswer(header, offset, payload);
+    if (header.opcode === RdmapOpcode.readResponse) return this.#placeAnswer(header, offset, bytes, at, length);
     if (header.opcode !== RdmapOpcode.rdmaWrite) return Terminate.unexpectedOpcode;
     // A write of nothing needs no permission: it is how a peer says that it is there.
-    if (payload.byteLength === 0) return null;
-    if (wraps(header.offsetHigh, header.offsetLow, payload.byteLength)) return Terminate.taggedOffsetWrap;
+    if (length === 0) return null;
+    if (wraps(header.offsetHigh, header.offsetLow, length)) return Terminate.taggedOffsetWrap;
     const access = MemoryAccess.remoteWrite;
-    const target = this.#memory.remote(this.#protectionDomain, header.stag, offset, payload.byteLength, access);
+    const target = this.#memory.remote(this.#protectionDomain, header.stag, offset, length, access);
     if (typeof target === 'string') return writeRefusal(target);
-    target.set(payload);
+    copy(bytes, at, length, target.memory, offset - target.address);
     return null;
   }
 
-  #placeAnswer(header: SegmentHeader & { tagged: true }, offset: number, payload: Buffer): TerminateCode | null {
+  #placeAnswer(
+    header: SegmentHeader & { tagged: true },
+    offset: number,
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ): TerminateCode | null {
     const read = this.#reads[0];
     if (read === undefined || read.stag !== header.stag) return Terminate.taggedInvalidStag;
-    const end = read.done + payload.byteLength;
+    const end = read.done + length;
     if (offset !== read.done || end > read.length) return Terminate.taggedBounds;
     if (header.last !== (end === read.length)) return Terminate.unspecified;
-    let from = 0;
-    const placed = this.#eachElement(read.request, offset, payload.byteLength, MemoryAccess.localWrite, (bytes) => {
-      bytes.set(payload.subarray(from, from + bytes.byteLength));
-      from += bytes.byteLength;
-    });
-    if (!placed) {
+    const access = MemoryAccess.localWrite;
+    if (!this.#eachElement(this.#sends, read.request, offset, length, access, copyIn, bytes, at)) {
       // What was sent before it has arrived; only its completion waited.
       if (this.#sends.completed === read.request) {
         this.#complete(this.#sends, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.taggedInvalidStag));
@@ -603,7 +629,12 @@ export class Stream {
     return null;
   }
 
-  #placeUntagged(header: SegmentHeader & { tagged: false }, payload: Buffer): TerminateCode | null {
+  #placeUntagged(
+    header: SegmentHeader & { tagged: false },
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ): TerminateCode | null {
     const { opcode, queue } = header;
     if (queue > QueueNumber.terminate) return Terminate.untaggedQueue;
     switch (opcode) {
@@ -611,12 +642,14 @@ export class Stream {
       case RdmapOpcode.sendSolicited:
       case RdmapOpcode.sendInvalidate:
       case RdmapOpcode.sendSolicitedInvalidate:
-        return queue === QueueNumber.send ? this.#placeSend(header, payload) : Terminate.unexpectedOpcode;
+        return queue === QueueNumber.send ? this.#placeSend(header, bytes, at, length) : Terminate.unexpectedOpcode;
       case RdmapOpcode.readRequest:
-        return queue === QueueNumber.readRequest ? this.#takeRead(header, payload) : Terminate.unexpectedOpcode;
+        return queue === QueueNumber.readRequest
+          ? this.#takeRead(header, bytes, at, length)
+          : Terminate.unexpectedOpcode;
       case RdmapOpcode.terminate: {
         if (queue !== QueueNumber.terminate) return Terminate.unexpectedOpcode;
-        const message = decodeTerminate(payload);
+        const message = decodeTerminate(bytes.subarray(at, at + length));
         if (message === null) return Terminate.unspecified;
         this.#owner.terminated(message);
         return null;
@@ -626,24 +659,24 @@ export class Stream {
     }
   }
 
-  #placeSend(header: SegmentHeader & { tagged: false }, payload: Buffer): TerminateCode | null {
+  #placeSend(
+    header: SegmentHeader & { tagged: false },
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ): TerminateCode | null {
     const receives = this.#receives;
     if (header.message !== this.#receiveMessage) return Terminate.untaggedMessageNumber;
     if (receives.completed === receives.posted) return Terminate.untaggedNoBuffer;
     if (header.offset !== this.#receivePosition) return Terminate.untaggedOffset;
     const request = receives.completed;
-    const end = header.offset + payload.byteLength;
+    const end = header.offset + length;
     if (end > receives.byteCount(request)) {
       this.#complete(receives, CompletionStatus.localLength, 0, vendorStatusOf(Terminate.untaggedTooLong));
       return Terminate.untaggedTooLong;
     }
-    let from = 0;
-    const use = (bytes: Uint8Array): void => {
-      bytes.set(payload.subarray(from, from + bytes.byteLength));
-      from += bytes.byteLength;
-    };
     const access = MemoryAccess.localWrite;
-    if (!this.#eachElement(request, header.offset, payload.byteLength, access, use, receives)) {
+    if (!this.#eachElement(receives, request, header.offset, length, access, copyIn, bytes, at)) {
       this.#complete(receives, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.streamCatastrophic));
       return Terminate.streamCatastrophic;
     }
@@ -661,13 +694,18 @@ export class Stream {
     return null;
   }
 
-  #takeRead(header: SegmentHeader & { tagged: false }, payload: Buffer): TerminateCode | null {
+  #takeRead(
+    header: SegmentHeader & { tagged: false },
+    bytes: Buffer,
+    at: number,
+    payloadBytes: number,
+  ): TerminateCode | null {
     if (header.message !== this.#readRequestMessage) return Terminate.untaggedMessageNumber;
     if (header.offset !== 0) return Terminate.untaggedOffset;
-    if (payload.byteLength > READ_REQUEST_BYTES) return Terminate.untaggedTooLong;
-    if (payload.byteLength < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
+    if (payloadBytes > READ_REQUEST_BYTES) return Terminate.untaggedTooLong;
+    if (payloadBytes < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
     if (this.#answers.length >= this.#settings.incomingReadsMax) return Terminate.untaggedNoBuffer;
-    const read = decodeReadRequest(payload);
+    const read = decodeReadRequest(bytes, at);
     const { length, sinkOffsetHigh, sinkOffsetLow, sourceStag, sourceOffsetHigh, sourceOffsetLow } = read;
     if (wraps(sourceOffsetHigh, sourceOffsetLow, length) || wraps(sinkOffsetHigh, sinkOffsetLow, length)) {
       return Terminate.readOffsetWrap;
@@ -704,9 +742,8 @@ export class Stream {
 
   /** The oldest work request whose memory TCP still refers to, or Infinity. */
   #referredFrom(): number {
-    let oldest = Infinity;
-    for (const request of this.#outputs) oldest = Math.min(oldest, request);
-    return oldest;
+    for (const request of this.#outputs) if (request !== NONE) return request;
+    return this.#making === NONE ? Infinity : this.#making;
   }
 
   /** Completes what is left, but nothing whose memory TCP refers to, nor what comes after that. */

@@ -10,6 +10,7 @@ import {
   encodeHeader,
   encodeReadRequest,
   FPDU_MAX,
+  type FpduUse,
   RdmapOpcode,
   READ_REQUEST_BYTES,
   type ReadRequest,
@@ -106,6 +107,12 @@ export class End {
     }
   }
 }
+
+/** A reader's use of whole FPDUs as views. */
+export const eachFpdu =
+  (use: (fpdu: Buffer) => boolean): FpduUse =>
+  (bytes, at, length) =>
+    use(bytes.subarray(at, at + length));
 
 export function fpdu(header: SegmentHeader | null, payload: Uint8Array = new Uint8Array(0), raw?: Uint8Array): Buffer {
   const into = Buffer.alloc(FPDU_MAX);

@@ -23,6 +23,7 @@ import {
   TAGGED_BYTES,
   UNTAGGED_BYTES,
 } from './wire.ts';
+import { eachFpdu } from './test-end.ts';
 
 /** Records with the prototype that literals have, so that they compare as equal. */
 const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
@@ -189,11 +190,14 @@ describe('an FPDU [RFC 5044 4.1] [RFC 5044 4.4]', () => {
           const reader = new FpduReader();
           const found: string[] = [];
           for (const portion of portions(stream, cuts)) {
-            reader.take(portion, (fpdu) => {
-              assert.ok(fpduIsIntact(fpdu));
-              found.push(fpdu.toString('hex', 2, 2 + fpdu.readUInt16BE(0)));
-              return true;
-            });
+            reader.take(
+              portion,
+              eachFpdu((fpdu) => {
+                assert.ok(fpduIsIntact(fpdu));
+                found.push(fpdu.toString('hex', 2, 2 + fpdu.readUInt16BE(0)));
+                return true;
+              }),
+            );
           }
           assert.equal(reader.heldBytes, 0);
           assert.deepEqual(

@@ -101,16 +101,20 @@ export class StartupReader {
   }
 
   /**
-   * Takes bytes of `chunk` from `at` on, up to the end of the frame.
+   * Takes bytes of `chunk` from `at` to `end`, up to the end of the frame.
    *
    * @returns the frame and how many bytes were taken; frame null while it is incomplete, 'malformed' when it can't be one
    */
-  take(chunk: Uint8Array, at = 0): { readonly frame: StartupFrame | 'malformed' | null; readonly taken: number } {
+  take(
+    chunk: Uint8Array,
+    at = 0,
+    end: number = chunk.byteLength,
+  ): { readonly frame: StartupFrame | 'malformed' | null; readonly taken: number } {
     let taken = 0;
     for (;;) {
       const wanted = this.#wanted();
       if (wanted < 0) return { frame: 'malformed', taken };
-      const step = Math.min(wanted - this.#count, chunk.byteLength - at - taken);
+      const step = Math.min(wanted - this.#count, end - at - taken);
       this.#bytes.set(chunk.subarray(at + taken, at + taken + step), this.#count);
       this.#count += step;
       taken += step;
@@ -214,11 +218,14 @@ export function sealFpduAround(
   return { before, after };
 }
 
-/** Whether the checksum of a whole FPDU is right. */
-export function fpduIsIntact(fpdu: Buffer): boolean {
-  const end = fpdu.byteLength - 4;
-  return crc32c(fpdu.subarray(0, end)) === fpdu.readUInt32LE(end);
+/** Whether the checksum of the whole FPDU in `bytes` is right that begins at `at`. */
+export function fpduIsIntact(bytes: Buffer, at = 0, length = bytes.byteLength - at): boolean {
+  const end = at + length - 4;
+  return crc32c(bytes.subarray(at, end)) === bytes.readUInt32LE(end);
 }
+
+/** Gets a whole FPDU: `length` bytes of `bytes` from `at` on, valid during the call. @returns false to stop and forget the rest */
+export type FpduUse = (bytes: Buffer, at: number, length: number) => boolean;
 
 /**
  * Cuts a TCP stream into FPDUs. What comes whole in one portion isn't copied; of the rest at most one FPDU is held.
@@ -237,30 +244,30 @@ export class FpduReader {
     return this.#held.byteLength;
   }
 
-  /** @param use - gets each whole FPDU, valid during the call; returns false to stop and forget the rest */
-  take(chunk: Buffer, use: (fpdu: Buffer) => boolean): void {
-    let at = 0;
-    while (at < chunk.byteLength) {
+  /** Takes the bytes of `chunk` from `from` to `end`. @param use - gets each whole FPDU */
+  take(chunk: Buffer, use: FpduUse, from = 0, end = chunk.byteLength): void {
+    let at = from;
+    while (at < end) {
       if (this.#count === 0) {
-        const left = chunk.byteLength - at;
+        const left = end - at;
         const length = left < 2 ? 0 : fpduBytes(chunk.readUInt16BE(at));
         if (length > 0 && length <= left) {
-          if (!use(chunk.subarray(at, at + length))) return;
+          if (!use(chunk, at, length)) return;
           at += length;
           continue;
         }
       }
-      at += this.#hold(chunk, at);
+      at += this.#hold(chunk, at, end);
       if (this.#count < 2) return;
       const length = fpduBytes(this.#held.readUInt16BE(0));
       if (this.#count < length) continue;
       this.#count = 0;
-      if (!use(this.#held.subarray(0, length))) return;
+      if (!use(this.#held, 0, length)) return;
     }
   }
 
   /** Copies towards a whole FPDU. @returns bytes copied */
-  #hold(chunk: Buffer, at: number): number {
+  #hold(chunk: Buffer, at: number, end: number): number {
     const wanted = this.#count < 2 ? 2 : fpduBytes(this.#held.readUInt16BE(0));
     if (this.#held.byteLength < wanted) {
       // Enough for any FPDU of this size class, so that a stream of equal ones allocates once.
@@ -268,7 +275,7 @@ export class FpduReader {
       this.#held.copy(grown, 0, 0, this.#count);
       this.#held = grown;
     }
-    const step = Math.min(wanted - this.#count, chunk.byteLength - at);
+    const step = Math.min(wanted - this.#count, end - at);
     chunk.copy(this.#held, this.#count, at, at + step);
     this.#count += step;
     return step;
@@ -392,10 +399,10 @@ export function putUntagged(
   into.writeUInt32BE(offset, at + 14);
 }
 
-/** @returns the header at the beginning of `ulpdu`, or null when `ulpdu` is too short for it */
-export function decodeHeader(ulpdu: Buffer): SegmentHeader | null {
-  if (ulpdu.byteLength < TAGGED_BYTES) return null;
-  const control = ulpdu.readUInt16BE(0);
+/** @returns the header at the beginning of the ULPDU of `length` bytes at `at`, or null when that is too short for it */
+export function decodeHeader(bytes: Buffer, at = 0, length = bytes.byteLength - at): SegmentHeader | null {
+  if (length < TAGGED_BYTES) return null;
+  const control = bytes.readUInt16BE(at);
   const last = (control & 0x4000) !== 0;
   const ddpVersion = (control >> 8) & 3;
   const rdmapVersion = (control >> 6) & 3;
@@ -407,22 +414,22 @@ export function decodeHeader(ulpdu: Buffer): SegmentHeader | null {
       ddpVersion,
       rdmapVersion,
       opcode,
-      stag: ulpdu.readUInt32BE(2),
-      offsetHigh: ulpdu.readUInt32BE(6),
-      offsetLow: ulpdu.readUInt32BE(10),
+      stag: bytes.readUInt32BE(at + 2),
+      offsetHigh: bytes.readUInt32BE(at + 6),
+      offsetLow: bytes.readUInt32BE(at + 10),
     };
   }
-  if (ulpdu.byteLength < UNTAGGED_BYTES) return null;
+  if (length < UNTAGGED_BYTES) return null;
   return {
     tagged: false,
     last,
     ddpVersion,
     rdmapVersion,
     opcode,
-    invalidates: ulpdu.readUInt32BE(2),
-    queue: ulpdu.readUInt32BE(6),
-    message: ulpdu.readUInt32BE(10),
-    offset: ulpdu.readUInt32BE(14),
+    invalidates: bytes.readUInt32BE(at + 2),
+    queue: bytes.readUInt32BE(at + 6),
+    message: bytes.readUInt32BE(at + 10),
+    offset: bytes.readUInt32BE(at + 14),
   };
 }
 
@@ -450,15 +457,15 @@ export function encodeReadRequest(request: ReadRequest, into: Buffer, at: number
   into.writeUInt32BE(request.sourceOffsetLow, at + 24);
 }
 
-/** @param payload - {@link READ_REQUEST_BYTES} bytes */
-export function decodeReadRequest(payload: Buffer): ReadRequest {
+/** Reads the 28 bytes of a read request at `at`. */
+export function decodeReadRequest(bytes: Buffer, at = 0): ReadRequest {
   return {
-    sinkStag: payload.readUInt32BE(0),
-    sinkOffsetHigh: payload.readUInt32BE(4),
-    sinkOffsetLow: payload.readUInt32BE(8),
-    length: payload.readUInt32BE(12),
-    sourceStag: payload.readUInt32BE(16),
-    sourceOffsetHigh: payload.readUInt32BE(20),
-    sourceOffsetLow: payload.readUInt32BE(24),
+    sinkStag: bytes.readUInt32BE(at),
+    sinkOffsetHigh: bytes.readUInt32BE(at + 4),
+    sinkOffsetLow: bytes.readUInt32BE(at + 8),
+    length: bytes.readUInt32BE(at + 12),
+    sourceStag: bytes.readUInt32BE(at + 16),
+    sourceOffsetHigh: bytes.readUInt32BE(at + 20),
+    sourceOffsetLow: bytes.readUInt32BE(at + 24),
   };
 }

@@ -110,7 +110,7 @@ export class SimulatedAdapter implements Adapter {
         this.#complete(connector, context, status, bytes, opcode),
       raise: (event) => this.#raise(event),
     };
-    this.wakeUp = { arm: () => this.#isReady(), wait: () => this.#wait() };
+    this.wakeUp = { arm: () => this.#isReady(), wait: (woken) => this.#wait(woken) };
   }
 
   open(): number {
@@ -414,19 +414,17 @@ export class SimulatedAdapter implements Adapter {
     return this.#ring.count > 0 || this.#events.length > 0;
   }
 
-  #wait(): Promise<void> {
-    if (this.#isReady() || this.clock.hasExpired) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#sleepers.push(resolve);
-      this.#network.pump();
-    });
+  #wait(woken: () => void): void {
+    if (this.#isReady() || this.clock.hasExpired) return queueMicrotask(woken);
+    this.#sleepers.push(woken);
+    this.#network.pump();
   }
 
   #wake(): void {
     if (this.#sleepers.length === 0) return;
     const sleepers = this.#sleepers;
     this.#sleepers = [];
-    for (const wake of sleepers) wake();
+    for (const woken of sleepers) queueMicrotask(woken);
   }
 }
 

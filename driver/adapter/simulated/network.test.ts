@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, test } from 'vitest';
 import type { FaultPlan } from './faults.ts';
 import { Random } from './random.ts';
-import { connectedHosts, endpoint, PORT, remote, SERVER_ADDRESS, twoHosts } from './test-host.ts';
+import { connectedHosts, endpoint, PORT, remote, SERVER_ADDRESS, type TestHost, twoHosts } from './test-host.ts';
 
 const MANY_FAULTS: Partial<FaultPlan> = {
   connectionDelayNsMax: 100_000,
@@ -170,16 +170,18 @@ describe('time', () => {
   });
 });
 
+const untilWoken = ({ adapter }: TestHost): Promise<void> => new Promise((resolve) => adapter.wakeUp.wait(resolve));
+
 describe('sleeping', () => {
   test('time passes while everybody sleeps, until something is ready', async () => {
     const { client, server, near, far } = connectedHosts();
     assert.equal(server.adapter.wakeUp.arm(), false);
-    const wakened = Promise.all([server.adapter.wakeUp.wait(), client.adapter.wakeUp.wait()]);
+    const wakened = Promise.all([untilWoken(server), untilWoken(client)]);
     server.receive(far, { context: 1, parts: [] });
     client.send(near, { context: 2, parts: [] });
     await wakened;
     assert.equal(server.adapter.wakeUp.arm(), true);
-    await server.adapter.wakeUp.wait();
+    await untilWoken(server);
     server.drain();
     assert.deepEqual(server.takeCompletions(), ['receive 1 success 0']);
   });
@@ -187,7 +189,7 @@ describe('sleeping', () => {
   test('a timer wakes its host', async () => {
     const { client } = twoHosts();
     client.adapter.clock.setTimer(0, 60_000);
-    await client.adapter.wakeUp.wait();
+    await untilWoken(client);
     assert.equal(client.adapter.clock.takeExpired(), 0);
     assert.equal(client.adapter.clock.nowMs(), 60_000);
   });

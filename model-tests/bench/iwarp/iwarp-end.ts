@@ -101,7 +101,7 @@ export class IwarpEnd implements End {
       poll: () => {
         const done = provider.poll();
         // The switch looks at events outside of the provider.
-        for (const tell of events.splice(0)) tell();
+        while (events.length > 0) events.shift()!();
         return done;
       },
       wakeUp: adapter.wakeUp,

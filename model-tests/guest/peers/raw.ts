@@ -152,7 +152,7 @@ export class Raw {
       this.#poll();
       const found = take();
       if (found !== undefined) return found;
-      if (!this.adapter.wakeUp.arm()) await this.adapter.wakeUp.wait();
+      if (!this.adapter.wakeUp.arm()) await new Promise<void>((woken) => this.adapter.wakeUp.wait(woken));
     }
   }
 
