@@ -84,7 +84,8 @@ const systemTimers: Timers = {
 const defaults = {
   revision: 2,
   crc: true,
-  ulpduMax: 16_384,
+  // 60 KiB of payload: whole pages, and few checksums.
+  ulpduMax: 61_458,
   readDepth: 16,
   startupMs: 5_000,
   closeMs: 2_000,

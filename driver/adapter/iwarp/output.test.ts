@@ -77,7 +77,7 @@ describe('output in parts', () => {
   });
 
   test('a message in several outputs is complete with the last', () => {
-    const end = posted([1_500_000], false);
+    const end = posted([200_000], false);
     parts(end);
     assert.ok(end.stream.hasOutput);
     parts(end);

@@ -147,8 +147,8 @@ const EMPTY = new Uint8Array(0);
 const NONE = -1;
 const NOTHING: Buffer = Buffer.alloc(0);
 const REFERRED_BYTES_MIN = 4096;
-/** Payload in one output that isn't copied, but for the last segment's. */
-const REFERRED_BYTES_MAX = 1_048_576;
+/** Payload in one output that isn't copied, but for the last segment's: what its checksum read, TCP copies from the cache. */
+const REFERRED_BYTES_MAX = 131_072;
 
 /** Bytes that `produce` needs room for to make progress with any setting. */
 export const roomFor = (ulpduMax: number): number => fpduBytes(ulpduMax);
