@@ -30,7 +30,7 @@ export class End {
   terminated: TerminateMessage | null = null;
   readonly stream: Stream;
 
-  constructor(settings: { ulpduMax?: number; crc?: boolean; reads?: number } = {}) {
+  constructor(settings: { ulpduMax?: number; crc?: boolean; reads?: number; referredBytesMin?: number } = {}) {
     this.stream = new Stream(
       {
         fpduArrived: () => {},
@@ -55,6 +55,7 @@ export class End {
         depths: { send: 16, receive: 16 },
         ulpduMax: settings.ulpduMax ?? 1024,
         incomingReadsMax: settings.reads ?? 2,
+        ...(settings.referredBytesMin === undefined ? {} : { referredBytesMin: settings.referredBytesMin }),
       },
     );
     this.stream.open(settings.crc ?? true, settings.reads ?? 2);
