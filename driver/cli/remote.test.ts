@@ -1,78 +1,24 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { afterAll, afterEach, describe, test } from 'vitest';
+import { describe, test } from 'vitest';
 
-const program = path.join(import.meta.dirname, 'wsdirect.js');
-const folder = mkdtempSync(path.join(tmpdir(), 'wsdirect-remote-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+import { killAfterEach, Running, type Start, testFolder } from './test-running.ts';
 
-/** A command that runs; killed after the test if it still does. */
-class Running {
-  readonly child: ChildProcess;
-  out = '';
-  err = '';
-  readonly #ended: Promise<unknown>;
+const folder = testFolder();
 
-  constructor(args: readonly string[], shellFirst = '') {
-    const command = `${shellFirst}exec "$0" "$@"`;
-    this.child = spawn('sh', ['-c', command, process.execPath, program, ...args], { cwd: folder });
-    this.child.stdout!.setEncoding('utf8').on('data', (text) => {
-      this.out += text;
-    });
-    this.child.stderr!.setEncoding('utf8').on('data', (text) => {
-      this.err += text;
-    });
-    this.#ended = once(this.child, 'close');
-    running.add(this);
-  }
+killAfterEach();
 
-  /** Waits for a line on standard output that fits. */
-  async says(pattern: RegExp): Promise<RegExpMatchArray> {
-    const end = Date.now() + 60_000;
-    for (;;) {
-      const match = this.out.match(pattern);
-      if (match !== null) return match;
-      assert.ok(Date.now() < end && this.child.exitCode === null, `no ${pattern} in: ${this.out}${this.err}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-
-  async end(signal?: NodeJS.Signals): Promise<{ code: number | null; out: string; err: string }> {
-    if (signal !== undefined) this.child.kill(signal);
-    await this.#ended;
-    running.delete(this);
-    assert.doesNotMatch(this.err, /\n\s+at /, 'no stack for users');
-    return { code: this.child.exitCode, out: this.out, err: this.err };
-  }
-}
-const running = new Set<Running>();
-afterEach(() => {
-  for (const { child } of running) child.kill('SIGKILL');
-  running.clear();
-});
-
-const wsdirect = (...args: string[]) => new Running(args).end();
+const wsdirect = (...args: string[]) => new Running(folder, args).end();
 
 /** Serves a new folder of that name. */
-async function serve(name: string, args: readonly string[] = [], shellFirst = '') {
+async function serve(name: string, args: readonly string[] = [], start: Start = {}) {
   mkdirSync(path.join(folder, name), { recursive: true });
-  const server = new Running(['serve', name, '--listen', '127.0.0.1:0', ...args], shellFirst);
+  const server = new Running(folder, ['serve', name, '--listen', '127.0.0.1:0', ...args], start);
   const [, url] = await server.says(/ at (wsd:\S+) over iwarp/);
   return { server, url: url!, port: new URL(url!).port };
 }
@@ -110,7 +56,7 @@ describe('files between processes', () => {
   test('over IPv6, by name and number', async () => {
     mkdirSync(inFolder('six'));
     writeFileSync(inFolder('six/file'), 'six');
-    const server = new Running(['serve', 'six', '--listen', '[::1]:0']);
+    const server = new Running(folder, ['serve', 'six', '--listen', '[::1]:0']);
     const [, port] = await server.says(/wsd:\/\/\[::1\]:(\d+)\//);
     const get = await wsdirect('get', `wsd://[::1]:${port}/file`, 'from-six');
     assert.equal(get.code, 0, get.err);
@@ -123,7 +69,7 @@ describe('files between processes', () => {
   test('several clients at once, more than the limit are refused', async () => {
     const { server, url, port } = await serve('many', ['--max-clients', '3']);
     writeFileSync(inFolder('many/big'), pattern(20_000_000));
-    const waiting = [1, 2, 3].map(() => new Running(['ping', `127.0.0.1:${port}`, '-c', '1000', '-i', '50']));
+    const waiting = [1, 2, 3].map(() => new Running(folder, ['ping', `127.0.0.1:${port}`, '-c', '1000', '-i', '50']));
     await Promise.all(waiting.map((ping) => ping.says(/round 2/)));
     await assertRefused(['get', `${url}big`, 'nothing'], /takes no more clients now/);
     for (const ping of waiting) assert.equal((await ping.end('SIGINT')).code, 130);
@@ -183,7 +129,7 @@ describe('what a server does not give or take', () => {
     await assertRefused(['put', 'large', `${small.url}new`], /refuses: files of more than 1024000 bytes/);
     await small.server.end('SIGINT');
     // In blocks of 512 bytes: the file system refuses in the middle of the file.
-    const full = await serve('full', [], 'ulimit -f 2000; ');
+    const full = await serve('full', [], { shellFirst: 'ulimit -f 2000; ' });
     writeFileSync(inFolder('full/new'), 'old');
     await assertRefused(['put', 'large', `${full.url}new`], /refuses: the file is too large for its disk/);
     assert.deepEqual(readdirSync(inFolder('full')), ['new']);
@@ -195,7 +141,7 @@ describe('what a server does not give or take', () => {
   test('the same at the taking end', async () => {
     const { server, url } = await serve('source');
     writeFileSync(inFolder('source/large'), pattern(2_000_000));
-    const get = await new Running(['get', `${url}large`, 'limited'], 'ulimit -f 2000; ').end();
+    const get = await new Running(folder, ['get', `${url}large`, 'limited'], { shellFirst: 'ulimit -f 2000; ' }).end();
     assert.match(get.err, /^wsdirect: cannot write .*limited: /);
     assert.equal(get.code, 2);
     assert.ok(!existsSync(inFolder('limited')));
@@ -243,14 +189,14 @@ describe('what can go wrong', () => {
     const { server, url } = await serve('cut', ['--journal', 'cut-server.wsdj']);
     const source = inFolder('cut-source');
     writeFileSync(source, new Uint8Array(400_000_000));
-    const first = new Running(['put', source, `${url}new`, '--journal', 'cut-put.wsdj']);
+    const first = new Running(folder, ['put', source, `${url}new`, '--journal', 'cut-put.wsdj']);
     await until(() => readdirSync(inFolder('cut')).some((name) => name.endsWith('.part')));
     const put = await first.end('SIGINT');
     assert.deepEqual([put.code, put.err], [130, 'wsdirect: interrupted\n']);
     await server.says(/the connection is lost/);
     assert.deepEqual(readdirSync(inFolder('cut')), []);
 
-    const second = new Running(['put', source, `${url}new`]);
+    const second = new Running(folder, ['put', source, `${url}new`]);
     await until(() => readdirSync(inFolder('cut')).some((name) => name.endsWith('.part')));
     const ended = await server.end('SIGTERM');
     assert.deepEqual([ended.code, ended.err], [143, 'wsdirect: terminated\n']);
