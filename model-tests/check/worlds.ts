@@ -22,7 +22,6 @@ import {
 import { describePath } from '../explorer/report.ts';
 import { type CatalogWorld, worlds } from '../worlds/index.ts';
 import { engineText, runEngines, type EngineAnswer } from './engines.ts';
-import { mutationText } from './mutation.ts';
 import { pathFile, readPath, record } from './violation.ts';
 
 /** What came of one world. */
@@ -105,9 +104,12 @@ export async function checkWorlds(
   options: CheckOptions,
   catalogue: readonly CatalogWorld[] = worlds,
 ): Promise<number> {
+  if (options.mutate === true) {
+    const { checkMutants } = await import('./mutation.ts');
+    return await checkMutants(terminal, names, options);
+  }
   const chosen = selectWorlds(names, options, catalogue);
   if (options.replay !== undefined) return replayFile(terminal, chosen, options.replay);
-  if (options.mutate === true) return await mutationText(terminal);
   const { write } = terminal;
   const results: WorldResult[] = [];
   let asked = 0;

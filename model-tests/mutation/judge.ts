@@ -1,11 +1,12 @@
 /**
- * Judges mutants: what finds them, in the order in which it is asked.
+ * Judges mutants: what finds them, in the order in which it is asked, the cheap first.
  *
  * 1. the compiler and its contracts refuse it;
- * 2. nothing that the machine can be asked, alone in its environment, is answered otherwise: it is equivalent;
- * 3. properties of the worlds in which something is answered otherwise, the small worlds first;
- * 4. scripts made from the product graphs of those worlds, played on the driver with the mutated tables;
- * 5. the driver's runs through every transition, with all that they check.
+ * 2. nothing that the machine can be asked, alone in its environment or in a world, is answered otherwise: it is equivalent;
+ * 3. properties of its steps (`model-tests/steps/`), on what is answered otherwise and how to get there;
+ * 4. properties of the worlds in which something is answered otherwise, the small worlds first;
+ * 5. scripts made from the product graphs of those worlds, played on the driver with the mutated tables;
+ * 6. the driver's runs through every transition, with all that they check.
  *
  * What is left survives: either no world and no run comes to the place, or they do and don't mind.
  */
@@ -17,6 +18,7 @@ import {
   compileMachines,
   explorationLimits,
   type Limits,
+  type MachineName,
   machineNames,
   type Routes,
 } from '../../machines/index.ts';
@@ -32,12 +34,24 @@ import {
 } from '../product/index.ts';
 import type { Run } from '../random/action.ts';
 import { carryOut, randomLimits } from '../random/world.ts';
-import { environments, isPossible } from '../support/environment.ts';
-import { decidingValues } from '../support/machine-paths.ts';
-import { eventInstances } from '../support/reference.ts';
+import { type Input, inputsAlone, inRange, type Step, Stepper, stepProperties } from '../steps/index.ts';
 import { type CatalogWorld, worlds } from '../worlds/index.ts';
-import { differs as isOther, effectsOf, Inputs, inputsAlone, watchInputs } from './inputs.ts';
+import { compare, type Difference } from './answers.ts';
+import { Inputs, watchInputs } from './inputs.ts';
 import type { Mutant } from './mutants.ts';
+
+/** What became of a mutant, in the order in which it is asked. */
+export const outcomes = [
+  'compiler',
+  'equivalent',
+  'steps',
+  'worlds',
+  'scripts',
+  'runs',
+  'survived',
+  'unreached',
+] as const;
+export type Outcome = (typeof outcomes)[number];
 
 /** What became of a mutant. */
 export interface Verdict {
@@ -45,80 +59,87 @@ export interface Verdict {
   readonly operator: string;
   readonly machine: string;
   /** `unreached`: no world and no run asks anything that it answers otherwise. */
-  readonly by: 'compiler' | 'equivalent' | 'properties' | 'scripts' | 'runs' | 'survived' | 'unreached';
-  /** World and property, or script, or run, that finds it; or worlds that don't mind. */
+  readonly by: Outcome;
+  /** Property and world, or script, or run, that finds it; why it is equivalent; or worlds that don't mind. */
   readonly what: string;
+  /** The smallest world in which something is answered otherwise; empty where there is none. */
+  readonly world: string;
 }
 
 export interface JudgeOptions {
-  /** Worlds to judge in; default all of the catalogue. */
+  /** Worlds to judge in; default all of the catalogue that have at most {@link WORLD_EDGES}. */
   readonly worlds?: readonly CatalogWorld[];
   /** Edges of each world that scripts take; default {@link SCRIPT_EDGES}. */
   readonly scriptEdges?: number;
   /** Whether to ask the driver's runs; default true. */
   readonly runs?: boolean;
+  /** Whether to ask the properties of steps; default true. */
+  readonly steps?: boolean;
 }
 
+/** Larger worlds find little that those don't, and take long. */
+export const WORLD_EDGES = 100_000;
 /** Scripts of a world beyond these edges would take longer than they find. */
 export const SCRIPT_EDGES = 20_000;
-
-/** Transitions of worlds that are searched to their ends at once, and of those that are searched to their ends at all. */
+/** Transitions of worlds that are searched to their ends at once. */
 const SMALL = 10_000;
-const LARGE = 300_000;
+
+/** Worlds of at most `edges`, the small first. */
+export const worldsUpTo = (edges: number): readonly CatalogWorld[] =>
+  worlds
+    .filter(({ size }) => (size?.transitions ?? Number.POSITIVE_INFINITY) <= edges)
+    .toSorted((left, right) => left.size!.transitions - right.size!.transitions);
 
 interface Watched {
   readonly world: CatalogWorld;
   readonly limits: Limits;
   readonly inputs: readonly Inputs[];
+  /** Effects that each machine asks for there. */
   readonly effects: readonly ReadonlySet<string>[];
   tests: ProductTests | null;
   scripts: Script[] | null;
   graph: ProductGraph | null;
 }
 
+interface WatchedRun {
+  readonly run: Run;
+  readonly inputs: readonly Inputs[];
+}
+
 /** Judges one mutant after the other; what it has to know of the originals it finds out once. */
 export class Judge {
   readonly #options: Required<JudgeOptions>;
-  readonly #worlds: readonly Watched[];
-  readonly #alone: readonly Inputs[];
-  readonly #runs: { readonly run: Run; readonly inputs: readonly Inputs[] }[] = [];
+  #watched: readonly Watched[] | null = null;
+  #runs: readonly WatchedRun[] | null = null;
 
   constructor(options: JudgeOptions = {}) {
-    this.#options = { worlds, scriptEdges: SCRIPT_EDGES, runs: true, ...options };
-    this.#worlds = this.#options.worlds
-      .toSorted((left, right) => (left.size?.transitions ?? 1e9) - (right.size?.transitions ?? 1e9))
-      .map((world) => this.#watch(world));
-    this.#alone = compileMachines(explorationLimits).map((machine, number) => {
-      const name = machineNames[number]!;
-      const events = eventInstances(machine, decidingValues);
-      const names = machine.fields.map((field) => field.name);
-      return inputsAlone(machine, events, (configuration, memory, event) =>
-        isPossible(
-          environments[name],
-          machine.configurations[configuration]!,
-          Object.fromEntries(names.map((field, at) => [field, memory[at]!])),
-          events[event]!,
-        ),
-      );
-    });
-    if (!this.#options.runs) return;
-    const runs = JSON.parse(readFileSync(new URL('../driver-paths.json', import.meta.url), 'utf8')) as readonly Run[];
-    for (const run of runs) {
-      const inputs = machineNames.map(() => new Inputs());
-      carryOut(run, { party: ({ provider }) => watchInputs(provider.system, inputs) });
-      this.#runs.push({ run, inputs });
-    }
+    this.#options = {
+      worlds: worldsUpTo(WORLD_EDGES),
+      scriptEdges: SCRIPT_EDGES,
+      runs: true,
+      steps: true,
+      ...options,
+    };
   }
 
-  #watch(world: CatalogWorld): Watched {
-    const limits = world.definition.limits ?? explorationLimits;
-    const inputs = machineNames.map(() => new Inputs());
-    explore(world.definition, [], { prepare: ({ system }) => watchInputs(system, inputs) });
-    const machines = compileMachines(limits);
-    const effects = inputs.map(({ list }, machine) => effectsOf(machines[machine]!, list));
-    // Compiled once, not for each mutant.
-    const definition = portable(world.definition);
-    return { world: { ...world, definition }, limits, inputs, effects, tests: null, scripts: null, graph: null };
+  /** The worlds, with what their machines are asked. */
+  get #worlds(): readonly Watched[] {
+    this.#watched ??= this.#options.worlds.map(watch);
+    return this.#watched;
+  }
+
+  get #watchedRuns(): readonly WatchedRun[] {
+    if (this.#runs === null) {
+      const runs = this.#options.runs
+        ? (JSON.parse(readFileSync(new URL('../driver-paths.json', import.meta.url), 'utf8')) as readonly Run[])
+        : [];
+      this.#runs = runs.map((run) => {
+        const inputs = machineNames.map(() => new Inputs());
+        carryOut(run, { party: ({ provider }) => watchInputs(provider.system, inputs) });
+        return { run, inputs };
+      });
+    }
+    return this.#runs;
   }
 
   /**
@@ -128,79 +149,73 @@ export class Judge {
    */
   reaches(mutant: Mutant): boolean {
     try {
-      return this.#relevant(mutant, new Tables(mutant)).length > 0;
+      return this.#relevant(mutant, new Tables(mutant)).next().done !== true;
     } catch (error) {
       if (error instanceof CompileError) return false;
       throw error;
     }
   }
 
-  /** Whether `other` answers all that the machine alone can be asked as a mutant does, or neither is a machine. */
-  isSameAlone(mutant: Mutant, other: (limits: Limits) => CompiledMachine | null): boolean {
-    const made = (make: (limits: Limits) => CompiledMachine | null): CompiledMachine | null => {
-      try {
-        return make(explorationLimits);
-      } catch (error) {
-        if (error instanceof CompileError) return null;
-        throw error;
-      }
-    };
-    const [left, right] = [made((limits) => mutant.compile(limits)), made(other)];
-    if (left === null || right === null) return left === right;
-    return !isOther(left, right, this.#alone[machineNames.indexOf(mutant.machine)]!.list, true);
-  }
-
-  #relevant(mutant: Mutant, tables: Tables): readonly Watched[] {
+  /** Worlds that ask something that the mutant answers otherwise, the small first. */
+  *#relevant(mutant: Mutant, tables: Tables): Generator<Watched> {
     const effect = effectOfRoute(mutant);
-    return this.#worlds.filter(({ limits, inputs, effects }) =>
-      effect === undefined ? tables.differs(limits, inputs) : effects[tables.number]!.has(effect),
-    );
+    for (const watched of this.#worlds) {
+      const { limits, inputs, effects } = watched;
+      const asks =
+        effect === undefined
+          ? tables.differs(limits, inputs[tables.number]!.list)
+          : effects[tables.number]!.has(effect);
+      if (asks) yield watched;
+    }
   }
 
   /** @throws what no mutant can be to blame for */
   judge(mutant: Mutant): Verdict {
-    const verdict = (by: Verdict['by'], what: string): Verdict => ({
+    const tables = new Tables(mutant);
+    const isRoute = effectOfRoute(mutant) !== undefined;
+    let relevant: readonly Watched[] = [];
+    let smallest: Watched | undefined;
+    const verdict = (by: Outcome, what: string): Verdict => ({
       mutant: mutant.name,
       operator: mutant.operator,
       machine: mutant.machine,
       by,
       what,
+      world: smallest?.world.name ?? '',
     });
-    const tables = new Tables(mutant);
-    let relevant: readonly Watched[];
+    let alone: Difference = 'real';
     try {
-      if (effectOfRoute(mutant) === undefined && !tables.differs(explorationLimits, this.#alone)) {
-        return verdict('equivalent', '');
+      // A machine that is none is found here at the latest.
+      tables.machines(explorationLimits);
+      smallest = this.#relevant(mutant, tables).next().value as Watched | undefined;
+      if (!isRoute) {
+        const found = this.#options.steps ? tables.brokenStep() : null;
+        if (found !== null) return verdict('steps', found);
+        alone = tables.difference(explorationLimits, inputsAlone(mutant.machine));
+        if (alone === 'none' && smallest === undefined) {
+          return verdict('equivalent', 'every question has the same answer');
+        }
       }
-      relevant = this.#relevant(mutant, tables);
+      relevant = [...this.#relevant(mutant, tables)];
+      if (!isRoute) {
+        const everywhere = relevant.map(({ limits, inputs }) => tables.difference(limits, inputs[tables.number]!.list));
+        if (alone !== 'real' && everywhere.every((difference) => difference !== 'real')) {
+          return verdict('equivalent', 'only the order of effects differs that have nothing to do with each other');
+        }
+      }
     } catch (error) {
       if (error instanceof CompileError) return verdict('compiler', error.message);
       throw error;
     }
-    // Small worlds to their ends at once; the others to the first violation, and then those that are not too large again.
-    const sized = (low: number, high: number) =>
-      relevant.filter(({ world: { size } }) => {
-        const { transitions = Number.POSITIVE_INFINITY } = size ?? {};
-        return transitions > low && transitions <= high;
-      });
-    for (const [worldsOfSize, thorough] of [
-      [sized(0, SMALL), true],
-      [sized(SMALL, Number.POSITIVE_INFINITY), false],
-      [sized(SMALL, LARGE), true],
-    ] as const) {
-      for (const watched of worldsOfSize) {
-        const found = byProperties(watched, tables.machines(watched.limits), mutant.routes, thorough);
-        if (found !== null) return verdict('properties', found);
-      }
-    }
+    const inWorld = byWorlds(relevant, tables, mutant.routes);
+    if (inWorld !== null) return verdict('worlds', inWorld);
     for (const watched of relevant) {
       const found = this.#byScripts(watched, { machines: tables.machines(watched.limits), routes: mutant.routes });
       if (found !== null) return verdict('scripts', found);
     }
-    const effect = effectOfRoute(mutant);
     let isRun = false;
-    for (const [at, { run, inputs }] of this.#runs.entries()) {
-      if (effect === undefined && !tables.differs(randomLimits, inputs)) continue;
+    for (const [at, { run, inputs }] of this.#watchedRuns.entries()) {
+      if (!isRoute && !tables.differs(randomLimits, inputs[tables.number]!.list)) continue;
       isRun = true;
       try {
         carryOut(run, { tables: { machines: tables.machines(randomLimits), routes: mutant.routes } });
@@ -209,10 +224,9 @@ export class Judge {
       }
     }
     if (relevant.length === 0 && !isRun) return verdict('unreached', '');
-    // The same effects in another order, and every world has the same states and edges: nothing can tell them apart.
     if (
       relevant.length > 0 &&
-      !tables.differs(explorationLimits, this.#alone, false) &&
+      mutant.operator === 'actions swapped' &&
       relevant.every((watched) => hasSameGraph(watched, tables.machines(watched.limits)))
     ) {
       return verdict('equivalent', 'the order of its effects changes no graph');
@@ -235,6 +249,19 @@ export class Judge {
   }
 }
 
+function watch(world: CatalogWorld): Watched {
+  const limits = world.definition.limits ?? explorationLimits;
+  const inputs = machineNames.map(() => new Inputs());
+  explore(world.definition, [], { prepare: ({ system }) => watchInputs(system, inputs) });
+  const effects = inputs.map(({ list }, number) => {
+    const stepper = new Stepper(compileMachines(limits)[number]!);
+    return new Set(list.flatMap((input) => stepper.step(input.configuration, input).effects.map(({ name }) => name)));
+  });
+  // Compiled once, not for each mutant.
+  const definition = portable(world.definition);
+  return { world: { ...world, definition }, limits, inputs, effects, tests: null, scripts: null, graph: null };
+}
+
 /** Whether a world has the same states and edges, one for one, with other machines. */
 function hasSameGraph(watched: Watched, machines: readonly CompiledMachine[]): boolean {
   const { definition } = watched.world;
@@ -252,6 +279,40 @@ function hasSameGraph(watched: Watched, machines: readonly CompiledMachine[]): b
 /** Effect whose route a mutant drops. */
 const effectOfRoute = ({ name, operator }: Mutant): string | undefined =>
   operator === 'route dropped' ? name.split(/[ :]/)[1] : undefined;
+
+/** Inputs of one event in one configuration, by their places in the list, with what the original does. */
+interface Group {
+  readonly configuration: number;
+  readonly state: string;
+  readonly event: string;
+  readonly places: number[];
+  readonly steps: Step[];
+}
+
+/** A list of inputs by event and configuration; made once for each list. */
+const grouped = new WeakMap<readonly Input[], readonly Group[]>();
+
+function groupsOf(right: CompiledMachine, inputs: readonly Input[]): readonly Group[] {
+  const known = grouped.get(inputs);
+  if (known !== undefined) return known;
+  const groups = new Map<number, Group>();
+  const stepper = new Stepper(right);
+  for (const [place, input] of inputs.entries()) {
+    const { configuration } = input;
+    const key = configuration * right.events.length + input.event;
+    let group = groups.get(key);
+    if (group === undefined) {
+      const [state, event] = [right.configurations[configuration]!, right.events[input.event]!.name];
+      group = { configuration, state, event, places: [], steps: [] };
+      groups.set(key, group);
+    }
+    group.places.push(place);
+    group.steps.push(stepper.step(configuration, input));
+  }
+  const list = [...groups.values()];
+  grouped.set(inputs, list);
+  return list;
+}
 
 /** A mutant's tables, made once for each limits. */
 class Tables {
@@ -276,12 +337,99 @@ class Tables {
     return mutated === null ? compileMachines(limits) : compileMachines(limits).with(this.number, mutated);
   }
 
-  /** Whether some of the machine's `inputs` is answered otherwise, be it only by another order of the effects. */
-  differs(limits: Limits, inputs: readonly Inputs[], ordered = true): boolean {
+  /** Inputs that the mutant does not answer as the original does, with its answers. */
+  *#different(
+    limits: Limits,
+    inputs: readonly Input[],
+  ): Generator<{ readonly at: number; readonly step: Step; readonly difference: Difference }> {
+    const right = compileMachines(limits)[this.number]!;
+    const touched = groupsOf(right, inputs).filter(({ state, event }) => this.#mutant.touches(state, event));
+    if (touched.length === 0) return;
     const mutated = this.#compiled(limits);
-    if (mutated === null) return false;
-    return isOther(compileMachines(limits)[this.number]!, mutated, inputs[this.number]!.list, ordered);
+    if (mutated === null) return;
+    const stepper = new Stepper(mutated);
+    for (const { configuration, state, places, steps } of touched) {
+      const here =
+        mutated.configurations[configuration] === state ? configuration : mutated.configurations.indexOf(state);
+      // The mutant never comes there, so what leads there is different.
+      if (here < 0) continue;
+      for (const [index, at] of places.entries()) {
+        const step = stepper.step(here, inputs[at]!);
+        const difference = compare(right, steps[index]!, step);
+        if (difference !== 'none') yield { at, step, difference };
+      }
+    }
   }
+
+  /** The greatest difference in what it answers to `inputs`. */
+  difference(limits: Limits, inputs: readonly Input[]): Difference {
+    let found: Difference = 'none';
+    for (const { difference } of this.#different(limits, inputs)) {
+      if (difference === 'real') return 'real';
+      found = 'order';
+    }
+    return found;
+  }
+
+  /** Whether it answers some of `inputs` otherwise, be it only in another order. */
+  differs(limits: Limits, inputs: readonly Input[]): boolean {
+    return this.#different(limits, inputs).next().done !== true;
+  }
+
+  /** A property that a step of the machine alone breaks, which the mutant comes to; null when there is none. */
+  brokenStep(): string | null {
+    const name: MachineName = this.#mutant.machine;
+    const inputs = inputsAlone(name);
+    const mutated = this.#compiled(explorationLimits);
+    if (mutated === null) return null;
+    const properties = stepProperties.filter(({ machine }) => machine === name);
+    for (const { at, step } of this.#different(explorationLimits, inputs)) {
+      const broken =
+        !step.refused && !inRange(mutated, step)
+          ? 'every value is in its range'
+          : properties.find((property) => property.holds(step) === false)?.name;
+      if (broken !== undefined && comesTo(mutated, inputs, at)) return broken;
+    }
+    return null;
+  }
+}
+
+/** Whether `machine` gets to where input `at` is asked, by the questions on the original's way there. */
+function comesTo(machine: CompiledMachine, inputs: readonly Input[], at: number): boolean {
+  const right = compileMachines(explorationLimits)[machineNames.indexOf(machine.name as MachineName)]!;
+  const way: Input[] = [];
+  for (let before = inputs[at]!.parent; before >= 0; before = inputs[before]!.parent) way.unshift(inputs[before]!);
+  const stepper = new Stepper(machine);
+  let place = { configuration: 0, memory: machine.fields.map((field) => field.initial) as readonly number[] };
+  for (const { event, parameters } of way) {
+    if (stepper.step(place.configuration, { memory: place.memory, event, parameters }).refused) return false;
+    place = stepper.place;
+  }
+  const { configuration, memory } = inputs[at]!;
+  return (
+    machine.configurations[place.configuration] === right.configurations[configuration] &&
+    place.memory.every((value, field) => value === memory[field])
+  );
+}
+
+/**
+ * The property of a world that a mutant breaks: first those of small worlds, then to the first violation in the others, and
+ * then to their ends.
+ */
+function byWorlds(relevant: readonly Watched[], tables: Tables, routes: Routes): string | null {
+  const small = relevant.filter(({ world }) => world.size!.transitions <= SMALL);
+  const large = relevant.filter(({ world }) => world.size!.transitions > SMALL);
+  for (const [list, thorough] of [
+    [small, true],
+    [large, false],
+    [large, true],
+  ] as const) {
+    for (const watched of list) {
+      const found = byProperties(watched, tables.machines(watched.limits), routes, thorough);
+      if (found !== null) return found;
+    }
+  }
+  return null;
 }
 
 /**

@@ -1,46 +1,28 @@
 /**
- * Judges mutants in pieces, and can be stopped at any time.
+ * Judges every mutant of the machines and writes results.json, for the report. Can be stopped, and goes on where it was.
  *
- *     node model-tests/mutation/main.ts judge FILE [PART/PARTS [EDGES]]
- *                                                judges what FILE has no verdict on, in worlds of at most so many edges
- *     node model-tests/mutation/main.ts sum EDGES FILE...   writes results.json from such files
+ *     node model-tests/mutation/main.ts [WORKERS]
  */
 
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { explorationLimits } from '../../machines/index.ts';
-import { worlds } from '../worlds/index.ts';
-import { Judge, type Verdict } from './judge.ts';
+import { WORLD_EDGES, worldsUpTo } from './judge.ts';
 import { allMutants } from './mutants.ts';
 import { describeResults, resultsOf, writeResults } from './results.ts';
+import { judgeMutants } from './run.ts';
 
-const [task, ...rest] = process.argv.slice(2);
-const verdictsIn = (file: string): Verdict[] =>
-  existsSync(file)
-    ? readFileSync(file, 'utf8')
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => JSON.parse(line) as Verdict)
-    : [];
-
-const worldsUpTo = (edges: number) =>
-  worlds.filter(({ size }) => (size?.transitions ?? Number.POSITIVE_INFINITY) <= edges);
-
-if (task === 'judge') {
-  const [file = '', part = '0/1', edges = 'Infinity'] = rest;
-  const [number = 0, parts = 1] = part.split('/').map(Number);
-  const known = new Set(verdictsIn(file).map(({ mutant }) => mutant));
-  const judge = new Judge({ worlds: worldsUpTo(Number(edges)) });
-  for (const [index, mutant] of allMutants(explorationLimits).entries()) {
-    if (index % parts !== number || known.has(mutant.name)) continue;
-    appendFileSync(file, `${JSON.stringify(judge.judge(mutant))}\n`);
-  }
-} else if (task === 'sum') {
-  const [edges = 'Infinity', ...files] = rest;
-  const asked = worldsUpTo(Number(edges)).map(({ name }) => name);
-  const results = resultsOf(files.flatMap(verdictsIn), asked, allMutants(explorationLimits).length);
-  writeResults(results);
-  console.log(describeResults(results));
-} else {
-  console.error('node model-tests/mutation/main.ts judge FILE [PART/PARTS [EDGES]] | sum EDGES FILE...');
-  process.exitCode = 2;
-}
+let toldMs = 0;
+const verdicts = await judgeMutants({
+  workers: Number(process.argv[2] ?? 1),
+  onVerdict: (_verdict, done, total) => {
+    if (performance.now() - toldMs < 10_000) return;
+    toldMs = performance.now();
+    console.log(`${done} of ${total} mutants`);
+  },
+});
+const results = resultsOf(
+  verdicts,
+  worldsUpTo(WORLD_EDGES).map(({ name }) => name),
+  allMutants(explorationLimits).length,
+);
+writeResults(results);
+console.log(describeResults(results));

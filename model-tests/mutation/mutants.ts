@@ -56,6 +56,8 @@ export interface Mutant {
    * @throws CompileError when it is no machine
    */
   compile(limits: Limits, whole?: boolean): CompiledMachine | null;
+  /** Whether it can change what `event` does in `configuration`; elsewhere it is the original. */
+  touches(configuration: string, event: string): boolean;
   /** Instead of production's. */
   readonly routes: Routes;
 }
@@ -119,6 +121,8 @@ function mutantsOf(machine: MachineName, definition: MachineDefinition): Mutant[
       machine,
       operator,
       routes,
+      touches: (configuration, event) =>
+        where === null || (event === where.event && isInside(configuration, where.state)),
       compile: (limits, whole = false) => {
         const { config: written, contract, changes } = chartOf(limits, machine);
         // Places and operators are the same for all limits; what an expression says may not be.
@@ -127,16 +131,17 @@ function mutantsOf(machine: MachineName, definition: MachineDefinition): Mutant[
         (change?.apply ?? apply)(config);
         const made = setup(implementations(contract)).createMachine(config as never) as unknown as AnyStateMachine;
         if (where === null || whole) return compile(made, contract);
-        const { state, event } = where;
-        const inside = (name: string): boolean => state === '(root)' || name === state || name.startsWith(`${state}.`);
         return compile(made, contract, {
           tables: compileMachines(limits)[machineNames.indexOf(machine)]!,
-          isChanged: (configuration, type) => type === event && inside(configuration),
+          isChanged: (configuration, type) => type === where.event && isInside(configuration, where.state),
         });
       },
     };
   });
 }
+
+const isInside = (configuration: string, state: string): boolean =>
+  state === '(root)' || configuration === state || configuration.startsWith(`${state}.`);
 
 interface Chart {
   readonly config: Node;
@@ -311,6 +316,7 @@ function mutantsOfRoutes(): Mutant[] {
           machine,
           operator: 'route dropped',
           compile: () => null,
+          touches: () => false,
           routes: { ...routes, [machine]: { ...routes[machine], [effect]: list.toSpliced(index, 1) } },
         };
       }),

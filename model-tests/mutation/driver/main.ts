@@ -1,0 +1,80 @@
+/**
+ * Judges mutants of the driver's own code by Stryker, and keeps the score of each file in results.json.
+ *
+ *     node model-tests/mutation/driver/main.ts [--every K] [FILE...]     by default all files that .config/stryker.json names
+ *
+ * `--every 5` looks at one line of five: always the same ones, chosen by a hash of file and line. What is mutated then are
+ * the mutants that lie on one of these lines.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type DriverRecord, describeDriver, readDriver, writeDriver } from './results.ts';
+
+const top = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** What Stryker's JSON reporter writes, as far as it is read here. */
+interface StrykerReport {
+  readonly files: Readonly<
+    Record<
+      string,
+      {
+        readonly mutants: readonly {
+          readonly mutatorName: string;
+          readonly replacement?: string;
+          readonly status: string;
+          readonly location: { readonly start: { readonly line: number } };
+        }[];
+      }
+    >
+  >;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { every: { type: 'string', default: '1' } },
+});
+const every = Number(values.every);
+if (!Number.isInteger(every) || every < 1) throw new RangeError('--every takes a whole number from 1 on');
+const config = JSON.parse(readFileSync(`${top}.config/stryker.json`, 'utf8')) as { readonly mutate: readonly string[] };
+const files = positionals.length > 0 ? positionals : config.mutate;
+
+/** Ranges of `file` that are looked at. */
+function rangesOf(file: string): string[] {
+  if (every === 1) return [file];
+  const lines = readFileSync(top + file, 'utf8').split('\n').length;
+  return Array.from({ length: lines }, (_, index) => index + 1)
+    .filter((line) => createHash('sha256').update(`${file}:${line}`).digest().readUInt32LE() % every === 0)
+    .map((line) => `${file}:${line}-${line}`);
+}
+
+for (const file of files) {
+  if (!existsSync(top + file)) throw new Error(`there is no ${file}`);
+}
+const ranges = files.flatMap(rangesOf);
+const { status } = spawnSync(
+  process.execPath,
+  [`${top}node_modules/@stryker-mutator/core/bin/stryker.js`, 'run', '.config/stryker.json', '--mutate', ranges.join()],
+  { cwd: top, stdio: 'inherit' },
+);
+if (status !== 0) throw new Error(`Stryker ended with ${status}`);
+
+const report = JSON.parse(readFileSync(`${top}.stryker-tmp/mutants.json`, 'utf8')) as StrykerReport;
+const records: DriverRecord[] = Object.entries(report.files).map(([file, { mutants }]) => {
+  const of = (...statuses: readonly string[]) => mutants.filter((mutant) => statuses.includes(mutant.status));
+  return {
+    file,
+    every,
+    detected: of('Killed', 'Timeout').length,
+    survived: of('Survived').length,
+    uncovered: of('NoCoverage').length,
+    // What is made once, when a file is loaded, can't be switched by a test.
+    ignored: of('Ignored').length,
+  };
+});
+const others = readDriver().filter(({ file }) => !records.some((record) => record.file === file));
+writeDriver([...others, ...records].sort((left, right) => (left.file < right.file ? -1 : 1)));
+console.log(describeDriver());
