@@ -23,7 +23,7 @@ export function readDriver(): readonly DriverRecord[] {
 }
 
 export function writeDriver(records: readonly DriverRecord[]): void {
-  writeFileSync(file, `${JSON.stringify(records, null, 1)}\n`);
+  writeFileSync(file, `${JSON.stringify(records, null, 2)}\n`);
 }
 
 /** Rows of a table: file, mutants, detected, score in percent, lines looked at. */
