@@ -75,7 +75,10 @@ describe('a world', () => {
 
   test('that is none is refused, with the names of those that are', async () => {
     await assert.rejects(check(worlds, ['nowhere']), /no world 'nowhere': one of\n[\s\S]* {2}data, depth 1\n/);
-    await assert.rejects(check(worlds, ['data, depth 1'], { property: 'S-77' }), /nothing is asked under 'S-77'/);
+    await assert.rejects(
+      check(worlds, ['data, depth 1'], { property: 'S-77' }),
+      /nothing is asked under 'S-77' in these worlds; there is .*S-03, S-04/,
+    );
   });
 
   test('as JSON', async () => {
@@ -97,6 +100,9 @@ describe('a violation', () => {
     const file = again[1]!;
     const { path: names } = JSON.parse(readFileSync(file, 'utf8'));
     for (const name of names) assert.ok(out.includes(name));
+    // The call, with what came of it.
+    assert.match(out, /events: .*socket 0 spi\.send polled 1 pieces 1/);
+    assert.match(out, /overlapped 0: idle → pending/);
     const replayed = await check([broken], ['data, depth 1'], { replay: file });
     assert.equal(replayed.code, 1);
     assert.match(replayed.out, /replay: as it was/);

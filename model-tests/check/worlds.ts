@@ -20,7 +20,7 @@ import {
   type WorldDefinition,
 } from '../explorer/index.ts';
 import { describePath } from '../explorer/report.ts';
-import { type CatalogWorld, worlds } from '../worlds/index.ts';
+import { type CatalogWorld, statementsOf, worlds } from '../worlds/index.ts';
 import { engineText, runEngines, type EngineAnswer } from './engines.ts';
 import { pathFile, readPath, record } from './violation.ts';
 
@@ -128,7 +128,10 @@ export async function checkWorlds(
       if (hashed.violation !== null) report(terminal, world.definition, found, hashed.violation, options);
     }
   }
-  if (asked === 0) throw new UserError(`nothing is asked under '${options.property}' in these worlds`);
+  if (asked === 0) {
+    const ids = [...new Set(chosen.flatMap(({ properties }) => properties.flatMap(statementsOf)))].sort();
+    throw new UserError(`nothing is asked under '${options.property}' in these worlds; there is ${ids.join(', ')}`);
+  }
   const code = exitCodeOf(results);
   if (options.json === true) write(`${JSON.stringify({ exitCode: code, worlds: results.map(resultData) }, null, 2)}\n`);
   else {

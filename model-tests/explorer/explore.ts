@@ -7,7 +7,7 @@
  * a graph without exchanged rows, since fairness tells the rows apart.
  */
 
-import { compile } from '../../machines/index.ts';
+import { compile, machineNames } from '../../machines/index.ts';
 import type { Reductions, SearchTask } from './expander.ts';
 import { findLasso, type Graph } from './fairness.ts';
 import { Layout, StateView } from './layout.ts';
@@ -144,22 +144,41 @@ export function replay(definition: WorldDefinition, rules: readonly number[]): S
   const words = new Int32Array(layout.words);
   layout.pack(words, 0);
   let before = layout.describe(words, 0);
+  let events: string[] = [];
+  tellEvents(world, (event) => events.push(event));
   return rules.map((index) => {
     const rule = world.rules[index]!;
+    events = [];
     try {
       if (!world.enabled(index)) throw new Error(`'${rule.name}' cannot happen here`);
       world.fire(index);
       layout.pack(words, 0);
     } catch (error) {
-      return { rule, changes: [], error: (error as Error).message };
+      return { rule, events, changes: [], error: (error as Error).message };
     }
     const after = layout.describe(words, 0);
     const changes = layout.cells
       .filter((cell) => before.get(cell) !== after.get(cell))
       .map((cell) => ({ cell, from: before.get(cell)!, to: after.get(cell)! }));
     before = after;
-    return { rule, changes };
+    return { rule, events, changes };
   });
+}
+
+/** Has `tell` hear of each event that the provider's machines get from outside, before it is applied. */
+function tellEvents({ names, system }: World, tell: (event: string) => void): void {
+  const apply = system.apply.bind(system);
+  system.apply = (event, row, ...values) => {
+    const machine = system.machineOfEvent(event);
+    if (machine < machineNames.length) {
+      const { name, parameters } = system.machines[machine]!.events[event - system.eventBase[machine]!]!;
+      const said = parameters.flatMap((parameter, index) =>
+        (values[index] ?? 0) === 0 ? [] : [` ${parameter.name} ${values[index]}`],
+      );
+      tell(`${names[machine]} ${row} ${name}${said.join('')}`);
+    }
+    apply(event, row, ...values);
+  };
 }
 
 /** `definition` with its machines compiled: data that can be sent to another thread. */
