@@ -27,7 +27,7 @@ export interface Successors {
    * @returns how many they are
    */
   enabled(from: Int32Array, at: number, into: Uint16Array): number;
-  /** The state that {@link Successors.apply} has made; its caller's until the next call. */
+  /** The state that {@link Successors.apply} has made; its caller's until the next call to any of the same world. */
   readonly next: Int32Array;
   /**
    * Lets a rule happen that {@link Successors.enabled} has named for the state behind `from[at]`, which is not of `next`.
@@ -90,20 +90,39 @@ class ProgramFailure extends Error {
 /** Numbers in the queue of performances; a rule that needs more is a fault of the world. */
 const QUEUE_SIZE = 1 << 14;
 
+type Kernel = Pick<Successors, 'enabled' | 'apply' | 'next'>;
+
+/** Worlds that stay translated, and what is known of running them. */
+const KERNELS_MAX = 4;
+const kernels = new Map<string, Kernel>();
+
+/** Compiles `source`, which {@link toJavaScript} has printed for states of `words` words; once, if it is asked for again. */
+function compiled(source: string, words: number): Kernel {
+  let kernel = kernels.get(source);
+  kernels.delete(source);
+  if (kernel === undefined) {
+    // Views of buffers of their own stay where they are.
+    const next = new Int32Array(new ArrayBuffer(4 * words));
+    const made = new Function('given', source)({
+      w: next,
+      q: new Int32Array(new ArrayBuffer(4 * QUEUE_SIZE)),
+      failed: (reason: string): never => {
+        throw new ProgramFailure(reason);
+      },
+    }) as Pick<Successors, 'enabled' | 'apply'>;
+    kernel = { ...made, next };
+  }
+  kernels.set(source, kernel);
+  const [oldest] = kernels.keys();
+  if (kernels.size > KERNELS_MAX) kernels.delete(oldest!);
+  return kernel;
+}
+
 /** Successors by the world's program, translated to JavaScript. They leave `world.system` alone, but for failures. */
 export function generatedSuccessors(world: World, layout: Layout): Successors {
   const { words } = layout;
   const production = productionSuccessors(world, layout);
-  const source = toJavaScript(layout);
-  // Views of buffers of their own stay where they are.
-  const next = new Int32Array(new ArrayBuffer(4 * words));
-  const { enabled, apply } = new Function('given', source)({
-    w: next,
-    q: new Int32Array(new ArrayBuffer(4 * QUEUE_SIZE)),
-    failed: (reason: string): never => {
-      throw new ProgramFailure(reason);
-    },
-  }) as Pick<Successors, 'enabled' | 'apply'>;
+  const { enabled, apply, next } = compiled(toJavaScript(layout), words);
   /** What production says to it, which is for people. */
   const explain = (error: unknown, rule: number, from: Int32Array, at: number): never => {
     if (!(error instanceof ProgramFailure)) throw error;
