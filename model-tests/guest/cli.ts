@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { platformPackage } from '../../driver/adapter/verbs/library.ts';
 import { checkPair, checkTrace } from '../../driver/check/trace.ts';
 import { readJournal } from '../../driver/journal/reader.ts';
 import type { GuestCase } from './guest.ts';
@@ -78,6 +79,53 @@ export const adaptersCase: GuestCase = {
     assert.match(verbs.parts.join('\n'), /^siw0, port 1: iWARP, active, .* at 10\.78\.0\.1 .*\(1 a read\)/m);
   },
 };
+
+/** Where something is missing; what is hidden or put there is the guest's alone. */
+export const missingCases: readonly GuestCase[] = [
+  {
+    name: 'without librdmacm and libibverbs the other adapters work, and one line says what to install',
+    async run() {
+      const hidden = (await run(['ldconfig', '-p'])).matchAll(/=> (\S*lib(?:rdmacm|ibverbs)\.so\S*)$/gm);
+      const mounts = [...hidden].map(([, file]) => `mount --bind /dev/null ${file}`);
+      assert.ok(mounts.length > 0);
+      const hiding = (...args: readonly string[]): Promise<string> =>
+        run([
+          'unshare',
+          '--mount',
+          'sh',
+          '-ec',
+          [...mounts, 'exec "$@"'].join('\n'),
+          'sh',
+          process.execPath,
+          main,
+          ...args,
+        ]);
+      const adapters = JSON.parse(await hiding('adapters', '--json')) as { name: string; reason: string | null }[];
+      assert.match(
+        adapters.find(({ name }) => name === 'verbs')!.reason!,
+        /^lib(rdmacm|ibverbs)\.so\.1 is missing: apt-get install libibverbs1 ibverbs-providers librdmacm1$/,
+      );
+      assert.match(await hiding('demo', '--adapter', 'simulated'), /^sha256 equal\nreplay: equal$/m);
+    },
+  },
+  {
+    name: "the platform package's library moves a file where there is no compiler",
+    timeoutMs: 180_000,
+    async run() {
+      const folder = fileURLToPath(new URL(`../../node_modules/${platformPackage()}`, import.meta.url));
+      await run([process.execPath, fileURLToPath(new URL('../../native/pack.mjs', import.meta.url)), folder]);
+      const build = fileURLToPath(new URL('../../native/build', import.meta.url));
+      const script = 'mount -t tmpfs none "$1"; shift; PATH=/nonexistent exec "$@"';
+      const command = [process.execPath, main, 'demo', '--adapter', 'verbs'];
+      try {
+        const text = await run(['unshare', '--mount', 'sh', '-ec', script, 'sh', build, ...command]);
+        assert.match(text, /^sha256 equal\nreplay: equal$/m);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+  },
+];
 
 /** A server on h1, and clients on h2. */
 export const remoteCases = (device: string, address: string): readonly GuestCase[] => [

@@ -5,9 +5,11 @@ import { fileURLToPath } from 'node:url';
 
 import { answer, ask, until } from '../../driver/adapter/iwarp/test-peer.ts';
 import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
+import { memorySink, readJournal, replayJournal } from '../../driver/index.ts';
 import { type Socket, tcpProtocolInfo } from '../../driver/spi.ts';
 import { AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, WSA_FLAG_OVERLAPPED } from '../../machines/index.ts';
 import type { GuestCase } from './guest.ts';
+import { note } from './note.ts';
 import { endpointAt, VerbsPeer } from './peers/verbs-peer.ts';
 import { run } from './programs.ts';
 
@@ -111,14 +113,20 @@ const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
 ];
 
 /** Connections at once, and how often; both larger by hand. */
-const connectionCount = Number(process.env['WSD_CONNECTIONS'] ?? 40);
-const rounds = Number(process.env['WSD_ROUNDS'] ?? 2);
+export const connectionCount = Number(process.env['WSD_CONNECTIONS'] ?? 40);
+export const rounds = Number(process.env['WSD_ROUNDS'] ?? 2);
+/** Bound of all of them, ms; a device takes some 30 ms for one, on a quiet computer. */
+export const connectionsMs = 60_000 + 200 * connectionCount * rounds;
 
 const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
   name: `${what}: many connections, opened and closed again and again`,
-  timeoutMs: 900_000,
+  timeoutMs: connectionsMs,
   run: keepingNothing(async () => {
-    const [near, far] = [new VerbsPeer(), new VerbsPeer()];
+    const sinks = [memorySink(), memorySink()] as const;
+    const [near, far] = [
+      new VerbsPeer({ mode: 'file', sink: sinks[0] }),
+      new VerbsPeer({ mode: 'file', sink: sinks[1] }),
+    ];
     const address = addresses[what];
     const at = endpointAt(address, nextPort++);
     const listener = far.host.listen(at);
@@ -139,6 +147,14 @@ const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
       await until(() => [near, far].every(({ adapter }) => adapter.inventory().connectors === 0));
     }
     await stopped(near, far);
+    let events = 0;
+    for (const [index, { host }] of [near, far].entries()) {
+      host.provider.closeJournal();
+      const { verdict, steps } = replayJournal(readJournal(sinks[index]!.bytes()));
+      assert.deepEqual(verdict, { type: 'equal' });
+      events += steps;
+    }
+    note(`${what}: ${rounds} times ${connectionCount} connections; both journals, ${events} events, replay equal`);
   }),
 });
 

@@ -37,12 +37,11 @@ export function findLibrary(build = true): Found {
   if (process.platform !== 'linux') return { reason: `RDMA devices are reached on Linux only` };
   const builder = path.join(packageFolder(), 'native', 'build.mjs');
   const built = spawnSync(process.execPath, [builder, ...(build ? [] : ['--check'])], { encoding: 'utf8' });
-  if (built.status === 0) {
-    known = { file: built.stdout.trim() };
+  const file = built.status === 0 ? built.stdout.trim() : prebuiltLibrary();
+  if (file !== null) {
+    known = { file };
     return known;
   }
-  const prebuilt = prebuiltLibrary();
-  if (prebuilt !== null) return { file: prebuilt };
   if (built.status === 4) return { reason: 'the native part is not built: node native/build.mjs' };
   const [line] = built.stderr.trim().split('\n');
   return { reason: `the native part can't be built: ${line}` };

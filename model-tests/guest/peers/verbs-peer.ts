@@ -9,6 +9,7 @@ import { Endpoint } from '../../../driver/client/endpoint.ts';
 import { Host } from '../../../driver/client/host.ts';
 import { SystemClock } from '../../../driver/clock.ts';
 import { EventLoop } from '../../../driver/event-loop.ts';
+import type { ProviderJournal } from '../../../driver/index.ts';
 import type { Socket } from '../../../driver/spi.ts';
 
 export const endpointAt = (address: string, port: number): SocketAddress => ({
@@ -23,9 +24,14 @@ export class VerbsPeer {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor() {
+  constructor(journal: ProviderJournal | null = null) {
     const clock = new SystemClock();
-    this.host = new Host({ adapter: this.adapter, clock, config: { loopback: true, connectMs: 30_000 } });
+    this.host = new Host({
+      adapter: this.adapter,
+      clock,
+      config: { loopback: true, connectMs: 30_000 },
+      ...(journal === null ? {} : { journal }),
+    });
     this.host.start();
     const { wakeUp } = this.adapter;
     this.#running = new EventLoop({ poll: () => this.host.poll(), wakeUp, clock }).run(this.#stop.signal);
