@@ -15,6 +15,8 @@ import {
   FD_CONNECT_BIT,
   INVALID_SOCKET,
   M,
+  receiveQueueOf,
+  sendQueueOf,
   TimerKind,
   WSA,
   WSS_OPERATION_IN_PROGRESS,
@@ -59,6 +61,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     mailboxFailed: dispatcher.event('socket', 'adapter.mailboxFailed'),
     registered: dispatcher.event('registeredBuffer', 'adapter.registered'),
     registerFailed: dispatcher.event('registeredBuffer', 'adapter.registerFailed'),
+    limited: dispatcher.event('requestQueue', 'adapter.limited'),
     copied: dispatcher.event('overlappedRequest', 'firstMessage.copied'),
     fault: dispatcher.event('socket', 'adapter.fault'),
     eventReset: dispatcher.event('networkEvents', 'upcall.eventReset'),
@@ -83,13 +86,31 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     }
   };
 
+  /** Work requests that a request is split into at most. */
+  const piecesMax = (): number => {
+    const { elementsMax, readElementsMax = elementsMax } = adapter.capabilities;
+    return Math.ceil(limits.rdmaElementsMax / readElementsMax);
+  };
+
   const depths = (): QueueDepths => {
-    const { sendDepthMax, receiveDepthMax, elementsMax, readElementsMax = elementsMax } = adapter.capabilities;
-    const pieces = Math.ceil(limits.rdmaElementsMax / readElementsMax);
+    const { sendDepthMax, receiveDepthMax } = adapter.capabilities;
     return {
-      send: Math.min(sendDepthMax, context.queueDepth * pieces + 1),
+      send: Math.min(sendDepthMax, context.queueDepth * piecesMax() + 1),
       receive: Math.min(receiveDepthMax, context.queueDepth + 1),
     };
+  };
+
+  /** Makes `connector` the one of `record`, and tells the queues if it has room for fewer requests than they would post. */
+  const attach = (record: SocketRecord, connector: number): void => {
+    record.connector = connector;
+    context.byConnector.set(connector, record);
+    const { send, receive } = depths();
+    // Each has one work request of the provider's own: the mailbox write, the private first receive.
+    tellPlaces(sendQueueOf(record.row), Math.floor((send - 1) / piecesMax()));
+    tellPlaces(receiveQueueOf(record.row), receive - 1);
+  };
+  const tellPlaces = (queue: number, places: number): void => {
+    if (places < context.queueDepth) dispatcher.apply(event.limited, queue, Math.max(1, places));
   };
 
   const releaseConnector = (record: SocketRecord): void => {
@@ -185,8 +206,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     if (prepared < 0) return prepared;
     const connector = adapter.createConnector(record.protectionDomain, depths());
     if (connector < 0) return connector;
-    record.connector = connector;
-    context.byConnector.set(connector, record);
+    attach(record, connector);
     // A socket that was taken over may be sent to before its switch has posted anything (7.5).
     if (reattach && !work.postFirstReceive(record)) return -1;
     return adapter.connect(connector, local, remote, handshake(record, reattach));
@@ -320,8 +340,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       if (prepared < 0) return fail(prepared);
       const given = adapter.prepareAccept(arrival.connector, record.protectionDomain, depths());
       if (given < 0) return fail(given);
-      record.connector = arrival.connector;
-      context.byConnector.set(record.connector, record);
+      attach(record, arrival.connector);
       if (!work.postFirstReceive(record)) return fail(-1);
       const status = adapter.accept(record.connector, handshake(record, false));
       if (status < 0) return fail(status);
@@ -339,9 +358,8 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
         dispatcher.apply(event.reattachFailed, row);
         return;
       }
-      record.connector = connector;
+      attach(record, connector);
       record.returned = true;
-      context.byConnector.set(connector, record);
       reattached = connector;
       // The held receives are posted before the peer is told that it may send.
       dispatcher.apply(event.reattached, row);

@@ -2,10 +2,11 @@
  * Request queue: the pending requests of one direction of a socket (receives, or sends, writes and reads together).
  *
  * Theory of operation: the queue decides whether one more request may be pending, and whether it goes to the adapter at
- * once or waits (`held`) for a place there, so that the order of the calls is kept. A place is free again when the
- * adapter gives a request back, earlier than the request itself is over: that is when it has been reported. While the
- * connection moves to another process the queue is `paused`: it admits and posts nothing. After the connection it is
- * `halted` and waits until every request is over; then it is `drained`, and the socket may be freed.
+ * once or waits (`held`) for a place there, so that the order of the calls is kept. There are as many places as the
+ * provider posts at most, or fewer when the connection's adapter has room for fewer (`adapter.limited`). A place is free
+ * again when the adapter gives a request back, earlier than the request itself is over: that is when it has been
+ * reported. While the connection moves to another process the queue is `paused`: it admits and posts nothing. After the
+ * connection it is `halted` and waits until every request is over; then it is `drained`, and the socket may be freed.
  *
  * The first receive of an accepted socket isn't posted; it is paired with the private first receive (first-message.ts).
  *
@@ -33,8 +34,12 @@ const contract = (limits: Limits) => {
       pending: field(range(0, pendingMax(limits))),
       /** The next request is paired with the private first receive. */
       first: field(flag),
+      /** Requests that the adapter has room for. */
+      places: field(range(1, limits.queueDepth), limits.queueDepth),
     },
     events: {
+      /** The adapter has room for this many requests of the connection, which are fewer than would be posted. */
+      'adapter.limited': { places: range(1, limits.queueDepth) },
       'socket.opened': { first: flag },
       'socket.attaching': { first: flag },
       'socket.suspended': {},
@@ -91,6 +96,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
   const ignored = { actions: effect('ignored', {}) };
   const freed = { target: 'freed', actions: effect('ignored', {}) };
   const retire = { actions: update({ pending: subtract(c.pending, 1) }) };
+  const limited = { actions: update({ places: event('places') }) };
   const giveBack = { actions: update({ posted: subtract(c.posted, 1) }) };
 
   const machine = setup(implementations(definition)).createMachine({
@@ -100,6 +106,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
     states: {
       unopened: {
         on: {
+          'adapter.limited': limited,
           'socket.opened': { target: 'open', actions: update({ first: event('first') }) },
           'socket.attaching': { target: 'paused', actions: update({ first: event('first') }) },
           // The socket had nothing pending and was freed while it was halted; the rest of its leave-taking comes after.
@@ -113,7 +120,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
             refuse,
             pair,
             {
-              guard: when(all(equal(c.held, 0), less(c.posted, limits.queueDepth))),
+              guard: when(all(equal(c.held, 0), less(c.posted, c.places))),
               actions: [
                 update({ posted: add(c.posted, 1), pending: add(c.pending, 1) }),
                 effect('startRequest', request),
@@ -132,7 +139,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
           ],
           'queue.pump': [
             {
-              guard: when(all(unequal(c.held, 0), less(c.posted, limits.queueDepth))),
+              guard: when(all(unequal(c.held, 0), less(c.posted, c.places))),
               actions: [postOne, effect('postOldestHeld', {}), effect('pump', {})],
             },
             ignored,
@@ -147,6 +154,7 @@ export const createRequestQueueMachine = (limits: Limits) => {
       },
       paused: {
         on: {
+          'adapter.limited': limited,
           'queue.admit': [refuse, pair, hold],
           'request.creditReturned': giveBack,
           'request.retired': retire,

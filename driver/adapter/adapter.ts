@@ -46,9 +46,9 @@ export interface AdapterCapabilities {
   readonly messageSizeMax: number;
   /** Largest RDMA read or write, in bytes; at most 0x7fffffff. */
   readonly rdmaSizeMax: number;
-  /** Work requests that one connector's send queue holds. */
+  /** Work requests that one connector's send queue holds; at least one more than 8 elements of RDMA are split into. */
   readonly sendDepthMax: number;
-  /** Work requests that one connector's receive queue holds. */
+  /** Work requests that one connector's receive queue holds; at least 2. */
   readonly receiveDepthMax: number;
   /** Scatter/gather elements of one work request, 1 to {@link SGE_MAX}. */
   readonly elementsMax: number;

@@ -69,6 +69,8 @@ export interface Setup {
   readonly privateDataPadded: boolean;
   /** Elements of one work request: below 4, RDMA requests are split. */
   readonly elementsMax: number;
+  /** The adapters have room for one request of each direction of a connection, fewer than providers would post. */
+  readonly isShallow?: boolean;
   readonly pureSan: boolean;
   /** Connections that are there from the beginning. */
   readonly pairs: number;

@@ -69,6 +69,7 @@ export const setupArbitrary: fc.Arbitrary<Setup> = fc.record({
   receiverNotReady: fc.constantFrom('wait', 'wait', 'fail'),
   privateDataPadded: fc.boolean(),
   elementsMax: fc.constantFrom(4, 4, 4, 4, 1, 2),
+  isShallow: fc.constantFrom(false, false, false, true),
   pureSan: fc.boolean(),
   pairs: fc.constantFrom(1, 0, 2),
   stage: fc.constantFrom(2, 0, 1, 3),

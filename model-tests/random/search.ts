@@ -121,6 +121,7 @@ const plain: readonly Partial<Setup>[] = [
   { faults: [{}, {}] },
   { pairs: 0 },
   { elementsMax: 4 },
+  { isShallow: false },
   { jitterNs: 0 },
   { latencyNs: 2000 },
   { pureSan: false },

@@ -320,6 +320,9 @@ export class World {
     const party = (index: HostIndex): Party => {
       const footing = this.network.footing(index, {
         elementsMax: setup.elementsMax,
+        ...(setup.isShallow === true
+          ? { sendDepthMax: randomLimits.piecesMax / setup.elementsMax + 1, receiveDepthMax: 2 }
+          : {}),
         messageSizeMax: MESSAGE_MAX,
         rdmaSizeMax: 1024,
         readDepthMax: 2,

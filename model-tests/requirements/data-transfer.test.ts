@@ -702,6 +702,51 @@ describe('without a connection, and with full queues', () => {
     closeEverything(hosts);
   });
 
+  test('WSD-165: what an adapter with shorter queues has no room for waits, and all is carried out in order', () => {
+    const capabilities = { sendDepthMax: 9, receiveDepthMax: 4 };
+    const hosts = pastFirstMessage(
+      connectedHosts({ client: { adapter: { capabilities } }, server: { adapter: { capabilities } } }),
+    );
+    const { client, server, near, far, nearMemory, farMemory, run } = hosts;
+    fill(nearMemory);
+    const most = productionLimits.queueDepth + productionLimits.overflowMax;
+    const received = Array.from({ length: most }, (_, index) =>
+      server.recv(far, farMemory.subarray(index * 2, index * 2 + 2)),
+    );
+    const sent = Array.from({ length: most }, (_, index) =>
+      client.send(near, nearMemory.subarray(index * 2, index * 2 + 2)),
+    );
+    for (const { result } of [...received, ...sent]) assert.equal(result.error, 'WSA_IO_PENDING');
+    assert.equal(client.send(near, nearMemory.subarray(0, 2)).result.error, 'WSAENOBUFS');
+    // A place is for two work requests, RDMA's; and one work request is the provider's own.
+    assert.equal(client.adapter.inventory().postedSends, 4);
+    run();
+    for (const request of sent) assert.equal(ending(client, near, request), '2 bytes');
+    for (const request of received) assert.equal(ending(server, far, request), '2 bytes');
+    assert.deepEqual(farMemory.subarray(0, 2 * most), nearMemory.subarray(0, 2 * most));
+    closeEverything(hosts);
+  });
+
+  test('WSD-165: a request that is split waits until there is room for all of it', () => {
+    const capabilities = { elementsMax: 1, sendDepthMax: 17 };
+    const hosts = connectedHosts({ client: { adapter: { capabilities } } });
+    const { client, server, near, far, nearMemory, farMemory, nearHandle: handle, run } = hosts;
+    const { descriptor } = server.registerRdma(far, farMemory);
+    fill(nearMemory);
+    const spans = Array.from({ length: 8 }, (_, index) => [index, index + 1] as const);
+    const buffers = list(nearMemory, ...spans).map((each) => ({ ...each, handle }));
+    const writes = Array.from({ length: 5 }, (_, index) =>
+      transfer(client, near, { kind: 'write', buffers, descriptor, offset: index * 8 }),
+    );
+    for (const { result } of writes) assert.equal(result.error, 'WSA_IO_PENDING');
+    run();
+    for (const request of writes) assert.equal(ending(client, near, request), '8 bytes');
+    for (let index = 0; index < writes.length; index++) {
+      assert.deepEqual(farMemory.subarray(index * 8, index * 8 + 8), nearMemory.subarray(0, 8));
+    }
+    closeEverything(hosts);
+  });
+
   test('WSD-165: an adapter that refuses a request that waited costs that connection, and no other', () => {
     // Both connections have 33 sends; the work request that is refused is the first that had waited.
     const faults = { outOfResources: { post: { at: [66] } } };
