@@ -55,6 +55,8 @@ export interface Watcher {
   before(machine: number, row: number, event: number, p0: number, p1: number, p2: number, p3: number, p4: number): void;
   /** When the row has made it; what follows from it is to come. */
   after(machine: number, row: number): void;
+  /** A value that the step is about to put into a field, numbered as in the tables; it may throw. */
+  store?(machine: number, row: number, field: number, value: number): void;
 }
 
 type Factory = (routed: Routed, watcher: Watcher | null) => RoutedStep;
@@ -134,6 +136,12 @@ export function routerSource(
         namesFor(machine, start, (field) => `c${index}_${field}`),
         {
           effect: () => '',
+          ...(watched
+            ? {
+                store: (field: number, value: string) =>
+                  `(watcher.store?.(${index}, row, ${field}, ${value}), ${value})`,
+              }
+            : {}),
           accept: (configuration, emitted) =>
             [
               `s${index}[row] = ${configuration};`,

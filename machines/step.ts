@@ -184,6 +184,8 @@ export interface Emission {
   /** The event is accepted; `emitted` are the effects on the way there, as {@link Emission.effect} was told of them. */
   accept(configuration: number, emitted: readonly Emitted[]): string;
   readonly reject: string;
+  /** What is stored in `field` when its value is to be `value`; that itself when this is absent. */
+  store?(field: number, value: string): string;
 }
 
 /** An effect on the way of a program, with the names of its arguments. */
@@ -222,7 +224,10 @@ export function programSource(
         }
         case Op.update: {
           const update: Update = machine.updates[machine.code[pc + 1]!]!;
-          const stored = update.map(({ field, value }) => `${names.field(field)} = ${kept(toSource(value, names))};`);
+          const stored = update.map(({ field, value }) => {
+            const source = kept(toSource(value, names));
+            return `${names.field(field)} = ${emission.store?.(field, source) ?? source};`;
+          });
           lines.push(stored.join(' '));
           pc += 2;
           break;

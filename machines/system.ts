@@ -347,10 +347,11 @@ export class System<Name extends string = MachineName> {
     this.steps++;
   }
 
-  /** From now on `watcher` is told of every step, and of what is only asked. For tests: that costs more than to step. */
+  /** From now on `watcher`, with those before it, is told of every step, and of what is only asked. For tests: that costs more than to step. */
   watch(watcher: Watcher): void {
-    this.#watcher = watcher;
-    this.#apply = routedStep(this.machines, [...this.#numbers.keys()], this.#routes, this.#routed, watcher);
+    const watching = this.#watcher === null ? watcher : together(this.#watcher, watcher);
+    this.#watcher = watching;
+    this.#apply = routedStep(this.machines, [...this.#numbers.keys()], this.#routes, this.#routed, watching);
   }
 
   /** Whether `event` would be accepted by the row that it is for; what it would cause elsewhere isn't looked at. */
@@ -382,4 +383,22 @@ function grow(sink: EffectSink, more: number): void {
   const larger = new Float64Array(Math.max(sink.top + more, sink.buffer.length * 2));
   larger.set(sink.buffer);
   sink.buffer = larger;
+}
+
+/** One who looks on for two. */
+function together(first: Watcher, second: Watcher): Watcher {
+  return {
+    before: (...told) => {
+      first.before(...told);
+      second.before(...told);
+    },
+    after: (...told) => {
+      first.after(...told);
+      second.after(...told);
+    },
+    store: (...told) => {
+      first.store?.(...told);
+      second.store?.(...told);
+    },
+  };
 }

@@ -6,7 +6,7 @@
  * that a rule, a route or a performance sends, for each effect with routes, for each effect that a driver performs; made
  * when first asked for, so that there is none that nobody calls.
  *
- * The program is stricter in one thing: a value outside its range fails when it is stored, not when the state is packed.
+ * A value outside its range fails when it is stored, as in a system that is watched ({@link productionSuccessors}).
  */
 
 import {

@@ -4,7 +4,18 @@
 
 import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
-import { defineMachines, routes } from '../../machines/index.ts';
+import { setup } from 'xstate';
+import {
+  add,
+  defineMachines,
+  field,
+  implementations,
+  initialContext,
+  language,
+  range,
+  routes,
+  subtract,
+} from '../../machines/index.ts';
 import { brokenMachines } from '../worlds/broken-tables.ts';
 import { worlds } from '../worlds/index.ts';
 import { connectedPair, type PairOptions, type PairRequest, pairLimits } from '../worlds/connected-pair.ts';
@@ -112,6 +123,36 @@ describe("generated successors are production's", () => {
     });
     assert.deepEqual(size, { states: 1859, transitions: 4716, errors: [] });
     assert.ok(compared.steps >= 46_525);
+  });
+
+  test.each([
+    ['within a step', true],
+    ['within a rule', false],
+  ] as const)('when a value is out of its range %s, and back again', (_, within) => {
+    const contract = {
+      context: { n: field(range(0, 1)) },
+      events: { go: {}, back: {} },
+      effects: { away: {} },
+    } as const;
+    const { context: c, update, effect } = language(contract);
+    const [away, back] = [update({ n: add(c.n, 2) }), update({ n: subtract(c.n, 2) })];
+    const machine = setup(implementations(contract)).createMachine({
+      id: 'excursion',
+      context: initialContext(contract),
+      initial: 'here',
+      states: {
+        here: { on: { go: { actions: within ? [away, back] : [away, effect('away', {})] }, back: { actions: back } } },
+      },
+    });
+    const found = compare({
+      name: 'excursion',
+      environment: { excursion: { contract, machine } },
+      rows: { excursion: 1 },
+      performs: { 'excursion/away': [{ send: 'excursion/back', to: 0 }] },
+      drops: [],
+      rules: [{ name: 'goes', send: 'excursion/go', row: 0, class: 'test' }],
+    });
+    assert.deepEqual(found, { states: 1, transitions: 0, errors: ['excursion 0: n is 2, outside its range'] });
   });
 
   test('in broken worlds too', () => {

@@ -7,7 +7,7 @@
  * world's program, printed as JavaScript that works on the packed words. A test has both in every state of small worlds.
  */
 
-import { InvariantError } from '../../machines/index.ts';
+import { InvariantError, type Watcher } from '../../machines/index.ts';
 import { type Layout, RangeError32 } from './layout.ts';
 import { Part, toJavaScript } from './print-javascript.ts';
 import { UnexpectedEffect, type World } from './world.ts';
@@ -56,6 +56,7 @@ export function productionSuccessors(world: World, layout: Layout): Successors {
   const { words } = layout;
   const start = new Int32Array(words);
   layout.pack(start, 0);
+  world.system.watch(rangeKeeper(world, layout));
   const rules = world.rules.length;
   const next = new Int32Array(words);
   const fire: Successors['fire'] = (rule, from, at, to, toAt) => {
@@ -78,6 +79,29 @@ export function productionSuccessors(world: World, layout: Layout): Successors {
       let count = 0;
       for (let rule = 0; rule < rules; rule++) if (world.enabled(rule)) into[count++] = rule;
       return count;
+    },
+  };
+}
+
+/**
+ * Refuses a value outside its field's range when it is stored, though it may be back by the end of the step.
+ *
+ * A column is as wide as the range, so production would have another value by then: what comes between, a guard, an
+ * effect's argument, would not be XState's any more.
+ */
+function rangeKeeper({ names, system }: World, layout: Layout): Watcher {
+  const cells = system.machines.map(({ fields }, machine) =>
+    fields.map(({ name }) => (layout.rows.get(names[machine]!) ?? []).map((row) => row.fields.get(name))),
+  );
+  return {
+    before: () => {},
+    after: () => {},
+    store: (machine, row, field, value) => {
+      const cell = cells[machine]![field]![row];
+      const fits =
+        cell === undefined ||
+        (cell.values === null ? value >= cell.low && value <= cell.high : cell.values.includes(value));
+      if (!fits) throw new RangeError32(`${cell.of}: ${cell.name} is ${value}, outside its range`);
     },
   };
 }
