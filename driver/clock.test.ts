@@ -51,8 +51,24 @@ describe('a clock', () => {
     assert.ok(clock.nowMs() >= firstMs);
   });
 
+  test('is not read in a turn without timers: an idle turn costs nothing', () => {
+    let reads = 0;
+    const clock = new SystemClock(() => ++reads);
+    assert.equal(clock.takeExpired(), -1);
+    assert.equal(reads, 0);
+    clock.setTimer(0, 100);
+    assert.equal(clock.takeExpired(), -1);
+    assert.equal(reads, 2);
+    clock.cancelTimer(0);
+    assert.equal(clock.takeExpired(), -1);
+    assert.equal(reads, 2);
+  });
+
   test('a timer is a small integer', () => {
-    assert.throws(() => new SystemClock().setTimer(-1, 0), RangeError);
+    assert.throws(() => new SystemClock().setTimer(-1, 0), {
+      name: 'RangeError',
+      message: 'timer -1: not a small integer',
+    });
     assert.throws(() => new SystemClock().setTimer(0.5, 0), RangeError);
   });
 });

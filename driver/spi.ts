@@ -241,20 +241,21 @@ function ipv4Bytes(text: string): Uint8Array | null {
 function ipv6Bytes(text: string): Uint8Array | null {
   const halves = text.split('::');
   if (halves.length > 2) return null;
-  const groups = (half: string | undefined): number[] | null => {
+  // An IPv4 address may be the end of it, and nothing else.
+  const groups = (half: string | undefined, isEnd: boolean): number[] | null => {
     if (half === undefined || half === '') return [];
     const found: number[] = [];
     const parts = half.split(':');
     for (const [index, part] of parts.entries()) {
-      const v4 = index === parts.length - 1 && part.includes('.') ? ipv4Bytes(part) : null;
+      const v4 = isEnd && index === parts.length - 1 && part.includes('.') ? ipv4Bytes(part) : null;
       if (v4 !== null) found.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!);
       else if (/^[0-9a-f]{1,4}$/i.test(part)) found.push(Number.parseInt(part, 16));
       else return null;
     }
     return found;
   };
-  const left = groups(halves[0]);
-  const right = groups(halves[1]);
+  const left = groups(halves[0], halves.length === 1);
+  const right = groups(halves[1], true);
   if (left === null || right === null) return null;
   const gap = 8 - left.length - right.length;
   if (halves.length === 1 ? gap !== 0 : gap < 1) return null;
