@@ -1,8 +1,9 @@
 /**
  * The provider over the iWARP adapter against `node:net` on loopback, each end a process of its own.
  *
- * Theory of operation: all processes live through the whole measurement, and short turns of each transport alternate, so
- * that whatever else the computer does meets both sides of a ratio. A figure is the median of its turns.
+ * Theory of operation: all processes live through the whole measurement. Both transports warm up until their code is
+ * compiled, which takes seconds; then short turns alternate, so that whatever else the computer does meets both sides of a
+ * ratio. A figure is that of the pair of turns with the median ratio.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -12,7 +13,9 @@ import { type Measured, messageBytes, type Order, type Scenario, type Transport 
 import type { Figure } from './measure.ts';
 
 const program = fileURLToPath(new URL('./iwarp/end.ts', import.meta.url));
-const TURNS = 5;
+const TURNS = 9;
+const TURN_MS = 500;
+const WARM_UP_MS = 4000;
 const CONNECTIONS = 1000;
 
 /** A process, with what it answers. */
@@ -81,14 +84,16 @@ class Pair {
   }
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+/** The one in the middle, by `of`. */
+function median<T>(values: readonly T[], of: (value: T) => number): T {
+  return values.toSorted((left, right) => of(left) - of(right))[values.length >> 1]!;
+}
 
 interface Comparison {
   readonly what: string;
   readonly scenario: Scenario;
   readonly transport: Transport;
   readonly connections: number;
-  readonly ms: number;
   /** What one turn costs; less is better. */
   cost(measured: Measured): number;
   readonly unit: string;
@@ -96,7 +101,7 @@ interface Comparison {
 }
 
 const usPerMiB = ({ count, seconds }: Measured): number => (seconds * 1e6) / count;
-const perMiB = { connections: 1, ms: 1000, cost: usPerMiB, unit: 'us/MiB' } as const;
+const perMiB = { connections: 1, cost: usPerMiB, unit: 'us/MiB' } as const;
 
 const comparisons: readonly Comparison[] = [
   {
@@ -104,7 +109,6 @@ const comparisons: readonly Comparison[] = [
     scenario: 'roundTrip',
     transport: 'iwarp-crc',
     connections: 1,
-    ms: 1000,
     cost: ({ p50Us }) => p50Us,
     unit: 'us',
     bound: 1.25,
@@ -118,7 +122,6 @@ const comparisons: readonly Comparison[] = [
     scenario: 'echoes',
     transport: 'iwarp-crc',
     connections: CONNECTIONS,
-    ms: 1000,
     cost: ({ count, seconds }) => (seconds * 1e6) / count,
     unit: 'us/echo',
     bound: 1 / 0.8,
@@ -136,41 +139,32 @@ export async function iwarpFigures(
   const pairs = new Map([...transports].map((transport) => [transport, new Pair(transport, nodeArgs)]));
   const figures: Figure[] = [];
   try {
-    for (const { what, scenario, transport, connections, ms, cost, unit, bound } of wanted) {
-      const here: number[] = [];
-      const there: number[] = [];
-      const cpu = { here: [] as number[], there: [] as number[] };
-      const memory = { here: 0, there: 0 };
-      for (let turn = 0; turn <= TURNS; turn++) {
-        const [peer, own] = [pairs.get('net')!, pairs.get(transport)!];
-        const [theirs, ours] = [await peer.run(scenario, connections, ms), await own.run(scenario, connections, ms)];
-        if (turn === 0) {
-          // The first turn warms both up; memory is what it takes to begin.
-          memory.here = ours.serverBytes / connections;
-          memory.there = theirs.serverBytes / connections;
-          continue;
-        }
-        here.push(cost(ours));
-        there.push(cost(theirs));
-        cpu.here.push(ours.cpuUs);
-        cpu.there.push(theirs.cpuUs);
-      }
-      const [value, peerValue] = [median(here), median(there)];
+    for (const { what, scenario, transport, connections, cost, unit, bound } of wanted) {
+      const both = async (ms: number) => ({
+        there: await pairs.get('net')!.run(scenario, connections, ms),
+        here: await pairs.get(transport)!.run(scenario, connections, ms),
+      });
+      // Memory is what it takes to begin.
+      const first = await both(WARM_UP_MS);
+      const turns: Awaited<ReturnType<typeof both>>[] = [];
+      while (turns.length < TURNS) turns.push(await both(TURN_MS));
+      const { here, there } = median(turns, (turn) => cost(turn.here) / cost(turn.there));
+      const [value, peerValue] = [cost(here), cost(there)];
       figures.push({ what: `iWARP: ${what}`, value, unit, peer: 'node:net', peerValue, bound });
-      const [used, theirs] = [median(cpu.here), median(cpu.there)];
+      const used = median(turns, (turn) => turn.here.cpuUs / turn.there.cpuUs);
       report(
-        `iWARP: ${what}: ${used.toFixed(1)} us of processor time for each at both ends, node:net ${theirs.toFixed(1)},` +
-          ` ratio ${(used / theirs).toFixed(2)}`,
+        `iWARP: ${what}: ${used.here.cpuUs.toFixed(1)} us of processor time for each at both ends,` +
+          ` node:net ${used.there.cpuUs.toFixed(1)}, ratio ${(used.here.cpuUs / used.there.cpuUs).toFixed(2)}`,
       );
       if (unit === 'us/MiB') {
         const rate = (us: number): string => `${((messageBytes[scenario] / us) * 1e-3).toFixed(2)} GB/s`;
         report(`iWARP: ${what}: ${rate(value)}, node:net ${rate(peerValue)}`);
       }
       if (connections > 1) {
-        const kib = (bytes: number): string => (bytes / 1024).toFixed(1);
+        const kib = ({ serverBytes }: Turn): string => (serverBytes / 1024 / connections).toFixed(1);
         report(
           `iWARP: ${what}: ${Math.round(1e6 / value)} echoes/s, node:net ${Math.round(1e6 / peerValue)};` +
-            ` ${kib(memory.here)} KiB resident for each accepted connection, node:net ${kib(memory.there)} KiB`,
+            ` ${kib(first.here)} KiB resident for each accepted connection, node:net ${kib(first.there)} KiB`,
         );
       }
     }

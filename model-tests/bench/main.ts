@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: what things cost, as ratios to a peer in the same process. Not a test: machines are shared and noisy.
  * Exit code 1 when a ratio misses its bound. `npm run bench -- NAME...` makes some of the comparisons only;
- * `npm run bench -- hostile` shows what peers cost that mean no good.
+ * `npm run bench -- hostile` shows what peers cost that mean no good, `npm run bench -- crc` what libraries of CRC32C cost.
  *
  * Each comparison has a process of its own, both sides of it: what the compiler has learnt from one adapter or one set of
  * machines would be measured with the next.
@@ -9,6 +9,7 @@
 
 import { fork } from 'node:child_process';
 import Table from 'cli-table3';
+import { crcBench } from './crc.ts';
 import { explorerFigures } from './explorer.ts';
 import { hostileBench } from './hostile.ts';
 import { iwarpFigures } from './iwarp.ts';
@@ -66,9 +67,10 @@ function print(figures: readonly Figure[]): void {
 
 const names = process.argv.slice(2);
 if (names[0] === 'hostile') await hostileBench();
+if (names[0] === 'crc') await crcBench();
 const unknown = names.filter((name) => !Object.hasOwn(comparisons, name));
 if (unknown.length > 0) {
-  console.error(`no comparison '${unknown[0]}': one of ${Object.keys(comparisons).join(', ')}, or hostile`);
+  console.error(`no comparison '${unknown[0]}': one of ${Object.keys(comparisons).join(', ')}, crc or hostile`);
   process.exit(2);
 }
 if (process.send === undefined) {

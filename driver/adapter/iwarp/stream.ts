@@ -78,22 +78,28 @@ export interface StreamSettings {
   readonly referredBytesMin?: number;
 }
 
-/** Descriptors in posting order. All counters only grow. */
+/**
+ * Descriptors in posting order. All counters only grow, and so does the memory, to the most that were ever posted at once:
+ * what many connections use of it stays in the processor's cache.
+ */
 class WorkRequests {
   posted = 0;
   completed = 0;
   /** Completions that were polled: only then is the place free again. */
   reported = 0;
-  readonly words: Uint32Array;
+  words = new Uint32Array(WORK_REQUEST_WORDS);
+  /** Descriptors that there is memory for. */
+  #places = 1;
   readonly #depth: number;
 
   constructor(depth: number) {
     this.#depth = Math.max(1, depth);
-    this.words = new Uint32Array(this.#depth * WORK_REQUEST_WORDS);
   }
 
   push(words: Uint32Array, base: number): boolean {
-    if (this.posted - this.reported >= this.#depth) return false;
+    const held = this.posted - this.reported;
+    if (held >= this.#depth) return false;
+    if (held === this.#places) this.#grow();
     const place = this.baseOf(this.posted++);
     const end = WorkRequestField.elements + 4 * words[base + WorkRequestField.elementCount]!;
     for (let word = 0; word < end; word++) this.words[place + word] = words[base + word]!;
@@ -101,7 +107,18 @@ class WorkRequests {
   }
 
   baseOf(request: number): number {
-    return (request % this.#depth) * WORK_REQUEST_WORDS;
+    return (request % this.#places) * WORK_REQUEST_WORDS;
+  }
+
+  #grow(): void {
+    const { words } = this;
+    const from = this.#places;
+    this.#places = Math.min(2 * from, this.#depth);
+    this.words = new Uint32Array(this.#places * WORK_REQUEST_WORDS);
+    for (let request = this.reported; request < this.posted; request++) {
+      const old = (request % from) * WORK_REQUEST_WORDS;
+      this.words.set(words.subarray(old, old + WORK_REQUEST_WORDS), this.baseOf(request));
+    }
   }
 
   field(request: number, field: number): number {
