@@ -7,7 +7,7 @@
  * Source: RFC 5040 (RDMAP), RFC 5041 (DDP), RFC 5044 (MPA), RFC 6581 (enhanced connection set-up).
  */
 
-import { crc32c as checksum } from '@node-rs/crc32';
+import { crc32c } from './crc32c.ts';
 
 // ---------------------------------------------------------------- MPA start-up
 
@@ -172,9 +172,6 @@ export class StartupReader {
 /** Length of the ULPDU that an FPDU can say. */
 export const ULPDU_MAX = 0xffff;
 export const FPDU_MAX = 2 + ULPDU_MAX + 3 + 4;
-
-/** CRC32C, as MPA and iSCSI use it. @param before - of the bytes in front of these, when they are checked in parts */
-export const crc32c = (bytes: Uint8Array, before = 0): number => checksum(bytes as Buffer, before);
 
 /** Bytes of the FPDU around a ULPDU: length, padding to a multiple of four, checksum. */
 export const fpduBytes = (ulpduBytes: number): number => ((2 + ulpduBytes + 3) & ~3) + 4;
