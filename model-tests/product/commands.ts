@@ -277,10 +277,12 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'link/arrive': ({ socket }) => [`network: ${socket} learns of the loss`],
   'link/fail': ({ socket }) => [`network: the link of ${socket} fails`],
   'link/notice': ({ socket }) => [`disconnected ${socket}`],
-  'work/complete': ({ row, work, field }) => {
+  'work/complete': ({ row, work, field, state }) => {
     const message = field('work', row, 'message');
-    return [`complete ${work(row)}${message === 0 ? '' : ` message ${message}`}`];
+    const long = work(row).startsWith('first ') && state('text', 0) === 'long' ? ' long' : '';
+    return [`complete ${work(row)}${message === 0 ? '' : ` message ${message}${long}`}`];
   },
+  'text/lengthen': () => ['network: the first message is longer than the first receive'],
   'work/flush': ({ row, work }) => [`flush ${work(row)}`],
   'firstMessage/adapter.firstFlushed': ({ socket }) => [`flush first ${socket}`],
   'notifier/notify': ({ socket }) => [`notify ${socket}`],

@@ -386,10 +386,12 @@ class Player {
         });
       }
       case 'fail':
-        return this.#end(a === 'notice' ? `notice ${b}` : a, CompletionStatus.localProtection);
+        return this.#end(a === 'notice' || a === 'first' ? `${a} ${b}` : a, CompletionStatus.localProtection);
       case 'complete':
         if (a === 'notice') return this.#complete(`notice ${b}`, 0);
-        return a === 'first' ? this.#complete(`first ${b}`, Number(more[0] ?? 0)) : this.#complete(a, Number(c || 0));
+        return a === 'first'
+          ? this.#complete(`first ${b}`, Number(more[0] ?? 0), more[1] === 'long')
+          : this.#complete(a, Number(c || 0));
       case 'flush':
         return this.#end(a === 'first' ? `first ${b}` : a, CompletionStatus.flushed);
       case 'refused':
@@ -568,9 +570,9 @@ class Player {
     return work;
   }
 
-  #complete(name: string, message: number): void {
+  #complete(name: string, message: number, isLong = false): void {
     const work = this.#take(name);
-    const bytes = messageBytes(message);
+    const bytes = isLong ? SLICE_BYTES + 1 : messageBytes(message);
     if (message > 0) this.#adapter.memoryAt(work.elements[0]!).fill(message, 0, bytes);
     this.#adapter.complete(work, CompletionStatus.success, bytes);
     this.#turn();

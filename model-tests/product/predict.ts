@@ -222,8 +222,9 @@ export class Scribe {
     const link = this.#world.system.rows[this.#world.names.indexOf('link')];
     return link !== undefined && link.context(row)['full'] === 1;
   }
+  /** `''` for a machine that the world does not have. */
   #state(machine: string, row: number): string {
-    return this.#world.system.rows[this.#world.names.indexOf(machine)]!.stateName(row);
+    return this.#world.system.rows[this.#world.names.indexOf(machine)]?.stateName(row) ?? '';
   }
 
   /** Whether a connection is handed over here. */

@@ -66,6 +66,8 @@ describe('paths through product graphs', () => {
     'a session',
     'hand-over, and every step can fail',
     'hand-over, and everybody closes',
+    'hand-over with a receive that waits',
+    'a first message that is too long',
     'hand-over, and whatever can happen',
   ])('%s: the first edges', (name) => {
     const tests = productTests(name, EDGES);

@@ -6,9 +6,20 @@
  * of one queue in any order, which no real one does: the provider is to keep the order by itself.
  */
 
-import { type CompiledMachine, explorationLimits, type Limits, type Routes } from '../../machines/index.ts';
+import { type CompiledMachine, explorationLimits, type Limits, type Routes, WSA } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
-import { REQUESTS_MAX, caller, channel, handle, link, notifier, overlapped, timer, work } from './surroundings.ts';
+import {
+  REQUESTS_MAX,
+  caller,
+  channel,
+  handle,
+  link,
+  notifier,
+  overlapped,
+  text,
+  timer,
+  work,
+} from './surroundings.ts';
 
 /** One request of the world; its number is its place in the list. */
 export interface PairRequest {
@@ -37,6 +48,8 @@ export interface PairOptions {
   readonly cleanup?: boolean;
   /** B was accepted: it has a private first receive, whose work comes behind those of the requests. */
   readonly accepted?: boolean;
+  /** The first message of an accepted socket can be longer than the receive for it, or than the private one. */
+  readonly tooLong?: boolean;
   readonly limits?: Partial<Limits>;
   /** To break them on purpose. */
   readonly routes?: Routes;
@@ -58,10 +71,12 @@ const sockets = [0, 1] as const;
 /** The world of `options`. */
 export function connectedPair(options: PairOptions): WorldDefinition {
   const { name, requests, polled = [0, 1], upcallsFail = false, closing = false } = options;
-  const { failing = false, removal = false, cleanup = false, accepted = false } = options;
+  const { failing = false, removal = false, cleanup = false, accepted = false, tooLong = false } = options;
+  const losing = closing || failing || tooLong;
   const works = accepted ? [...requests, { socket: 1, kind: 'receive', place: -1 } as const] : requests;
   const privateWork = requests.length;
   const onlyPrivate = works.map((_, index) => (index === privateWork ? 1 : -1));
+  const privately = works.map((_, index) => (index === privateWork ? 0 : -1));
   const allButPrivate = works.map((_, index) => (index === privateWork ? -1 : index));
   const count = (socket: number, kind: string) =>
     requests.filter((request) => request.socket === socket && request.kind === kind).length;
@@ -120,7 +135,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       fair: `complete ${request}`,
     });
   }
-  if (closing || failing) {
+  if (losing) {
     for (const [request, of] of works.entries()) {
       rules.push({
         name: `${label(of)}: flush`,
@@ -160,7 +175,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
         fair: `return ${who}`,
       });
     }
-    if (closing || failing) {
+    if (losing) {
       rules.push(
         { name: `${who}: loss arrives`, send: 'link/arrive', row: socket, class: 'adapter', fair: `arrive ${who}` },
         { name: `${who}: disconnect event`, send: 'link/notice', row: socket, class: 'adapter', fair: `notice ${who}` },
@@ -173,6 +188,18 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       );
     }
     if (failing) rules.push({ name: `${who}: link fails`, send: 'link/fail', row: socket, class: 'fault' });
+  }
+  if (tooLong) {
+    rules.push(
+      { name: 'the first message will be long', send: 'text/lengthen', row: 0, class: 'peer' },
+      {
+        name: 'B private receive: fails',
+        send: 'work/fail',
+        row: privateWork,
+        class: 'adapter',
+        fair: `complete ${privateWork}`,
+      },
+    );
   }
   if (cleanup) rules.push({ name: 'WSPCleanup', send: 'provider/spi.cleanup', row: 0, class: 'switch' });
   if (removal) rules.push({ name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' });
@@ -195,10 +222,11 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       overlapped: overlapped(),
       handle: handle(),
       notifier: notifier(),
-      work: work(),
+      work: work(tooLong),
       channel: channel(),
       link: link(),
       timer: timer(),
+      ...(tooLong ? { text: text() } : {}),
     },
     rows: {
       provider: 1,
@@ -217,6 +245,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       channel: 2,
       link: 2,
       timer: 2,
+      ...(tooLong ? { text: 1 } : {}),
     },
     carried: {
       'overlappedRequest/bytes': 2,
@@ -271,8 +300,24 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'work/handOver': [{ send: 'link/post', to: toSocket, with: ['self'] }],
       'work/completed': [
         { send: 'overlappedRequest/adapter.completed', to: { of: 'self', map: allButPrivate }, with: ['bytes'] },
+        ...(tooLong ? [{ send: 'text/arrived', to: { of: 'self', map: privately } } as const] : []),
         { send: 'firstMessage/adapter.firstArrived', to: { of: 'self', map: onlyPrivate } },
       ],
+      ...(tooLong
+        ? {
+            'firstMessage/copyFirstMessage': [{ send: 'text/copy', to: 0, with: ['request'] }] as const,
+            'text/copied': [{ send: 'overlappedRequest/firstMessage.copied', to: 'request', with: [0, 1] }] as const,
+            'text/tooLong': [
+              { send: 'overlappedRequest/firstMessage.copied', to: 'request', with: [WSA.WSAEMSGSIZE, 0] },
+              { send: 'socket/adapter.fault', to: 1 },
+            ] as const,
+            // The adapter breaks the connection with it.
+            'work/failed': [
+              { send: 'link/disconnect', to: toSocket },
+              { send: 'socket/adapter.fault', to: toSocket },
+            ] as const,
+          }
+        : {}),
       'work/noticed': [{ send: 'socket/adapter.flushNoticed', to: toSocket, with: [0] }],
       'work/report': [{ send: 'work/report', to: 'self' }],
       'work/flushed': [

@@ -2,15 +2,27 @@
  * The first message at the accepting side: neither lost nor put in a wrong place, whenever it comes.
  *
  * A has connected and sends twice, B was accepted and receives twice: the private receive is completed before, between
- * and after the calls, and flushed when either closes. The second message shows whether order is kept.
+ * and after the calls, and flushed when either closes. The second message shows whether order is kept. The first may be longer than what is there for it.
  */
 
-import { all, equal, implies, leadsTo, not, row, sometimes } from '../explorer/index.ts';
+import {
+  all,
+  any,
+  before,
+  equal,
+  given,
+  implies,
+  leadsTo,
+  not,
+  row,
+  sometimes,
+  transition,
+} from '../explorer/index.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
+import { closingProperties, isPending, isTold, requestProperties, wsa } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
   { socket: 0, kind: 'send', place: 0 },
@@ -30,6 +42,17 @@ const closing = connectedPair({
   accepted: true,
   closing: true,
 });
+
+const tooLong = connectedPair({
+  name: 'a first message that is too long',
+  requests,
+  polled: [0],
+  accepted: true,
+  tooLong: true,
+  limits: { queueDepth: 2 },
+});
+const first = row('overlapped', 2);
+const socketB = row('socket', 1);
 
 export const firstMessage: readonly CatalogWorld[] = [
   {
@@ -90,5 +113,59 @@ export const firstMessage: readonly CatalogWorld[] = [
     lifts: ['E-02', 'E-05', 'E-08'],
     size: { states: 35_905, transitions: 158_611, depth: 22 },
     unfired: ['B receive 1: completion', 'B receive 1: flush'],
+  },
+  {
+    name: tooLong.name,
+    question: 'What becomes of a first message that is longer than the receive for it, or than the private one?',
+    bounds: 'two sends of A, two receives of B, which was accepted; all at the adapter',
+    effort: 'quick',
+    definition: tooLong,
+    properties: [
+      ...requestProperties(requests),
+      transition(
+        'S-33: who gets a first message that is longer than its receive is told so, and the connection is broken (7.5)',
+        given(
+          all(not(before(isTold(2))), isTold(2), row('text', 0).in('arrivedLong')),
+          any(
+            all(equal(first.field('error'), wsa('WSAEMSGSIZE')), socketB.in('broken')),
+            equal(first.field('error'), wsa('WSAECONNABORTED')),
+            equal(first.field('error'), wsa('WSAECONNRESET')),
+          ),
+        ),
+      ),
+      implies(
+        'S-33: a first message that did not fit was received by nobody',
+        row('text', 0).in('arrivedLong'),
+        given(isTold(2), first.field('error')),
+      ),
+      implies(
+        'S-11: a connection whose first message was too long is broken with WSAECONNABORTED, or lost before',
+        equal(first.field('error'), wsa('WSAEMSGSIZE')),
+        all(socketB.in('broken'), equal(socketB.field('reason'), wsa('WSAECONNABORTED'))),
+      ),
+      leadsTo(
+        'L-01: once B is broken its receives are done',
+        all(socketB.in('broken'), any(isPending(2), isPending(3))),
+        not(any(isPending(2), isPending(3))),
+        [...completions, 'complete 4', ...flushes, ...upcalls],
+      ),
+      ...lifecycle(tooLong),
+      ...agreement(tooLong),
+      sometimes('the message is longer than the receive', equal(first.field('error'), wsa('WSAEMSGSIZE'))),
+      sometimes(
+        'the private receive fails while the first one waits for it',
+        equal(first.field('error'), wsa('WSAECONNABORTED')),
+      ),
+    ],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-05'],
+    size: { states: 6138, transitions: 22_729, depth: 22 },
+    unfired: [
+      'B receive 1: completion',
+      'A send 1: flush',
+      'B receive 1: flush',
+      'B private receive: flush',
+      'B: loss arrives',
+    ],
   },
 ];

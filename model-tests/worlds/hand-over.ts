@@ -30,7 +30,7 @@ import {
 } from '../explorer/index.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
-import { handingOver, Request, Who } from './handing-over.ts';
+import { handingOver, HELD, Request, Who } from './handing-over.ts';
 import { lifecycle } from './lifecycle.ts';
 import { isPending, isTold } from './requirements.ts';
 
@@ -45,9 +45,9 @@ const newOne = row('newConnection', 0);
 const peer = socket(Who.peer);
 const [p1, p2] = [socket(Who.p1), socket(Who.p2)];
 const handed = row('giver', 0).in('handed', 'closed');
-const owners = Object.values(Request);
 
 function handOverProperties(definition: WorldDefinition, { closing = false, careless = false } = {}): Property[] {
+  const owners = Array.from({ length: definition.rows['overlappedRequest']! }, (_, number) => number);
   const fair = (...labels: readonly string[]): string[] =>
     labels.filter((label) => definition.rules.some((rule) => rule.fair === label));
   const upcalls = fair(...[0, 1, 2].flatMap((who) => [`notify ${who}`, `return ${who}`]));
@@ -211,6 +211,13 @@ const plain = handingOver({ name: 'hand-over' });
 const failing = handingOver({ name: 'hand-over, and every step can fail', failing: true });
 const closing = handingOver({ name: 'hand-over, and everybody closes', closing: true });
 const careless = handingOver({ name: 'hand-over with a send pending', careless: true });
+const holding = handingOver({
+  name: 'hand-over with a receive that waits',
+  failing: true,
+  closing: true,
+  silent: true,
+  held: true,
+});
 const everything = handingOver({
   name: 'hand-over, and whatever can happen',
   failing: true,
@@ -268,6 +275,49 @@ export const handOver: readonly CatalogWorld[] = [
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-06'],
     size: { states: 3212, transitions: 11_524, depth: 21 },
+  },
+  {
+    name: holding.name,
+    question:
+      'Do receives of the socket that is handed over end in order, those too that the adapter has no place for?',
+    bounds:
+      'two receives of P1, one of which waits, and one of the peer; P1, P2 and the peer; whatever can fail, and closing',
+    effort: 'quick',
+    definition: holding,
+    properties: [
+      ...handOverProperties(holding).filter(({ name, kind }) => kind !== 'sometimes' && !name.startsWith('S-10')),
+      implies(
+        'S-16: a receive that waited and ends with nothing was handed over',
+        all(succeeded(HELD), equal(bytes(HELD), 0)),
+        handed,
+      ),
+      always(
+        'S-16: no receive of P1 gets a message',
+        each([Request.p1Receive, HELD], (number) => given(succeeded(number), not(bytes(number)))),
+      ),
+      implies(
+        'S-13, S-16: the receive that waited is told of after the one before it',
+        any(isTold(HELD), request(HELD).in('due')),
+        any(isTold(Request.p1Receive), request(Request.p1Receive).in('due')),
+      ),
+      always(
+        'S-16, 7.6: what waited is not posted any more',
+        given(p1.in('dormant', 'closing', 'broken'), row('work', HELD).in('idle')),
+      ),
+      leadsTo(
+        'L-11, L-01: P1 is told that the receive that waited is over',
+        all(handed, isPending(HELD)),
+        isTold(HELD),
+        ['expire 0', 'notify 0', 'return 0'],
+      ),
+      sometimes(
+        'both receives of P1 end with nothing',
+        each([Request.p1Receive, HELD], (number) => all(succeeded(number), not(bytes(number)))),
+      ),
+      sometimes('the one that waits is broken with its connection', all(isTold(HELD), error(HELD))),
+    ],
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 40_160, transitions: 238_264, depth: 19 },
   },
   {
     name: everything.name,

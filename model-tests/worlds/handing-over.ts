@@ -42,9 +42,9 @@ export const Request = {
   /** Sent by P1 when no receive is posted for it, and pending at the hand-over, against E-06. */
   p1Send: 5,
 } as const;
-const PRIVATE = 6;
+/** P1's second receive, which waits for a place when the socket is handed over; in worlds that have it. */
+export const HELD = 6;
 const request = range(0, REQUESTS_MAX);
-const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1, Who.p2];
 
 /** An end of a connection: none, there, in error, in error and noticed. */
 export const End = { none: 0, up: 1, lost: 2, noticed: 3 } as const;
@@ -493,11 +493,14 @@ export interface HandOverOptions {
   readonly silent?: boolean;
   /** P1 sends before it hands the socket over, and does not wait (E-06). */
   readonly careless?: boolean;
+  /** P1 has called two receives, one of which the adapter has no place for. */
+  readonly held?: boolean;
 }
 
 /** The world of `options`. */
 export function handingOver(options: HandOverOptions): WorldDefinition {
   const { name, failing = false, closing = false, careless = false, ending = false, silent = false } = options;
+  const { held = false } = options;
   const sockets = [Who.p1, Who.peer, Who.p2] as const;
   const names = ['P1', 'peer', 'P2'] as const;
   const labels = [
@@ -507,8 +510,13 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     "P2's receive",
     "peer's send",
     "P1's send",
+    ...(held ? ["P1's held receive"] : []),
     "P2's private receive",
   ];
+  const PRIVATE = labels.length - 1;
+  const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1, ...(held ? [Who.p1] : []), Who.p2];
+  /** Rows of something, by request. */
+  const byRequest = (rows: Readonly<Record<number, number>>): number[] => labels.map((_, row) => rows[row] ?? -1);
   const real = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? -1 : row)) } as const;
   const isPrivate = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? Who.p2 : -1)) } as const;
   const is = (who: number) => ({ of: 'self', map: sockets.map((socket) => (socket === who ? 0 : -1)) }) as const;
@@ -547,12 +555,13 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     { name: 'a message reaches the peer', send: 'channel/deliver', row: 1, class: 'adapter', fair: 'deliver peer' },
     // P1's receive gets no message, its send no receive, and P2's receive a message only from its private one.
     ...labels.flatMap((label, row): Rule[] =>
-      row === Request.p1Receive || row === Request.p1Send || row === Request.p2Receive
+      row === Request.p1Receive || row === Request.p1Send || row === Request.p2Receive || (held && row === HELD)
         ? []
         : [{ name: `${label}: completion`, send: 'work/complete', row, class: 'adapter', fair: `complete ${row}` }],
     ),
     ...labels.flatMap((label, row): Rule[] =>
       row === Request.p2Receive ||
+      (held && row === HELD) ||
       (row === Request.p1Send && !careless) ||
       (row > Request.peerReceive && !failing && !closing && row !== Request.p1Send)
         ? []
@@ -682,15 +691,15 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       networkEvents: 3,
       requestQueue: 6,
       firstMessage: 3,
-      overlappedRequest: 6,
+      overlappedRequest: labels.length - 1,
       oldConnection: 1,
       newConnection: 1,
       giver: 2,
       taker: 1,
-      overlapped: 6,
+      overlapped: labels.length - 1,
       handle: 3,
       notifier: 3,
-      work: 7,
+      work: labels.length,
       channel: 2,
       timer: 3,
     },
@@ -795,12 +804,20 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'newConnection/lostP2': [{ send: 'socket/adapter.disconnected', to: Who.p2, with: [0] }],
       'newConnection/lostPeer': [{ send: 'socket/adapter.disconnected', to: Who.peer, with: [0] }],
       'newConnection/takeP2': [
-        { send: 'channel/send', to: { of: 'request', map: [-1, -1, 1, -1, -1, -1] }, with: ['request'] },
-        { send: 'channel/receive', to: { of: 'request', map: [-1, -1, -1, 0, -1, -1, 0] }, with: ['request'] },
+        { send: 'channel/send', to: { of: 'request', map: byRequest({ [Request.p2Send]: 1 }) }, with: ['request'] },
+        {
+          send: 'channel/receive',
+          to: { of: 'request', map: byRequest({ [Request.p2Receive]: 0, [PRIVATE]: 0 }) },
+          with: ['request'],
+        },
       ],
       'newConnection/takePeer': [
-        { send: 'channel/send', to: { of: 'request', map: [-1, -1, -1, -1, 0, -1] }, with: ['request'] },
-        { send: 'channel/receive', to: { of: 'request', map: [-1, 1, -1, -1, -1, -1] }, with: ['request'] },
+        { send: 'channel/send', to: { of: 'request', map: byRequest({ [Request.peerSend]: 0 }) }, with: ['request'] },
+        {
+          send: 'channel/receive',
+          to: { of: 'request', map: byRequest({ [Request.peerReceive]: 1 }) },
+          with: ['request'],
+        },
       ],
       'newConnection/refuse': [{ send: 'work/broken', to: 'request' }],
       'giver/send': call('send', Request.p1Send, 1),
@@ -821,10 +838,18 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'notifier/notify': [{ send: 'overlappedRequest/dispatcher.notify', to: 'request' }],
       'notifier/returned': [{ send: 'overlappedRequest/upcall.returned', to: 'request', with: ['failed'] }],
       'work/handOver': [
-        { send: 'oldConnection/post', to: { of: 'self', map: [-1, 0, -1, -1, -1, -1] } },
-        { send: 'newConnection/postPeer', to: { of: 'self', map: [-1, -1, -1, -1, 0, -1] }, with: ['self'] },
-        { send: 'newConnection/postP2', to: { of: 'self', map: [-1, -1, 0, 0, -1, -1, 0] }, with: ['self'] },
-        { send: 'oldConnection/stick', to: { of: 'self', map: [-1, -1, -1, -1, -1, 0] } },
+        { send: 'oldConnection/post', to: { of: 'self', map: byRequest({ [Request.peerReceive]: 0 }) } },
+        {
+          send: 'newConnection/postPeer',
+          to: { of: 'self', map: byRequest({ [Request.peerSend]: 0 }) },
+          with: ['self'],
+        },
+        {
+          send: 'newConnection/postP2',
+          to: { of: 'self', map: byRequest({ [Request.p2Send]: 0, [Request.p2Receive]: 0, [PRIVATE]: 0 }) },
+          with: ['self'],
+        },
+        { send: 'oldConnection/stick', to: { of: 'self', map: byRequest({ [Request.p1Send]: 0 }) } },
       ],
       'work/completed': [
         { send: 'overlappedRequest/adapter.completed', to: real, with: ['bytes'] },
@@ -872,6 +897,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       ...connected(Who.p1),
       ...connected(Who.peer),
       ...started(Request.p1Receive, 0),
+      ...(held ? started(HELD, 0) : []),
       ...started(Request.peerReceive, 0),
     ],
   };

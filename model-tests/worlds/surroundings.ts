@@ -212,8 +212,12 @@ export function notifier(): MachineDefinition {
   return { contract, machine };
 }
 
-/** A work request at the adapter. */
-export function work(): MachineDefinition {
+/**
+ * A work request at the adapter.
+ *
+ * @param failing - one that has a message can fail for being too small for it
+ */
+export function work(failing = false): MachineDefinition {
   const contract = {
     context: { message: field(message) },
     events: {
@@ -224,8 +228,16 @@ export function work(): MachineDefinition {
       flush: {},
       report: {},
       destroyed: {},
+      ...(failing ? { fail: {} } : {}),
     },
-    effects: { handOver: {}, completed: { bytes: message }, noticed: {}, report: {}, flushed: {} },
+    effects: {
+      ...(failing ? { failed: {} } : {}),
+      handOver: {},
+      completed: { bytes: message },
+      noticed: {},
+      report: {},
+      flushed: {},
+    },
   } as const;
   const { context: c, event, update, effect } = language(contract);
   const forget = update({ message: 0 });
@@ -257,6 +269,14 @@ export function work(): MachineDefinition {
           complete: { target: 'idle', actions: [effect('completed', { bytes: c.message }), forget] },
           broken: { target: 'landed' },
           destroyed,
+          ...(failing
+            ? {
+                fail: {
+                  target: 'reporting',
+                  actions: [effect('failed' as 'report', {}), effect('report', {}), forget],
+                },
+              }
+            : {}),
         },
       },
       // The connection is in error: it will be flushed.
@@ -455,6 +475,29 @@ export function timer(): MachineDefinition {
       running: {
         on: { start: { target: 'running' }, stop: 'idle', expire: { target: 'idle', actions: effect('expired', {}) } },
       },
+    },
+  });
+  return { contract, machine };
+}
+
+/** The first message of a connection, as far as its length matters: it may be longer than what is there for it. */
+export function text(): MachineDefinition {
+  const contract = {
+    context: {},
+    events: { lengthen: {}, arrived: {}, copy: { request } },
+    effects: { copied: { request }, tooLong: { request } },
+  } as const;
+  const { event, effect } = language(contract);
+  const what = { request: event('request') };
+  const machine = setup(implementations(contract)).createMachine({
+    id: 'text',
+    context: initialContext(contract),
+    initial: 'short',
+    states: {
+      short: { on: { lengthen: 'long', arrived: 'arrivedShort' } },
+      long: { on: { arrived: 'arrivedLong' } },
+      arrivedShort: { on: { copy: { actions: effect('copied', what) } } },
+      arrivedLong: { on: { copy: { actions: effect('tooLong', what) } } },
     },
   });
   return { contract, machine };
