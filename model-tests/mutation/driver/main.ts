@@ -1,10 +1,10 @@
 /**
  * Judges mutants of the driver's own code by Stryker, and keeps the score of each file in results.json.
  *
- *     node model-tests/mutation/driver/main.ts [--every K] [FILE...]     by default all files that .config/stryker.json names
+ *     node model-tests/mutation/driver/main.ts [--every K] [--minutes M] [FILE...]     by default all of .config/stryker.json
  *
  * `--every 5` looks at one line of five: always the same ones, chosen by a hash of file and line. What is mutated then are
- * the mutants that lie on one of these lines.
+ * the mutants that lie on one of these lines. After `--minutes` it ends; the same again goes on where it was.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -16,7 +16,7 @@ import { type DriverRecord, describeDriver, readDriver, writeDriver } from './re
 
 const top = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** What Stryker's JSON reporter writes, as far as it is read here. */
+/** What Stryker keeps of its runs, as far as it is read here. */
 interface StrykerReport {
   readonly files: Readonly<
     Record<
@@ -26,7 +26,7 @@ interface StrykerReport {
           readonly mutatorName: string;
           readonly replacement?: string;
           readonly status: string;
-          readonly location: { readonly start: { readonly line: number } };
+          readonly location: { readonly start: { readonly line: number }; readonly end: { readonly line: number } };
         }[];
       }
     >
@@ -35,19 +35,22 @@ interface StrykerReport {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { every: { type: 'string', default: '1' } },
+  options: { every: { type: 'string', default: '1' }, minutes: { type: 'string', default: '0' } },
 });
 const every = Number(values.every);
 if (!Number.isInteger(every) || every < 1) throw new RangeError('--every takes a whole number from 1 on');
 const config = JSON.parse(readFileSync(`${top}.config/stryker.json`, 'utf8')) as { readonly mutate: readonly string[] };
 const files = positionals.length > 0 ? positionals : config.mutate;
 
+const isChosen = (file: string, line: number): boolean =>
+  every === 1 || createHash('sha256').update(`${file}:${line}`).digest().readUInt32LE() % every === 0;
+
 /** Ranges of `file` that are looked at. */
 function rangesOf(file: string): string[] {
   if (every === 1) return [file];
   const lines = readFileSync(top + file, 'utf8').split('\n').length;
   return Array.from({ length: lines }, (_, index) => index + 1)
-    .filter((line) => createHash('sha256').update(`${file}:${line}`).digest().readUInt32LE() % every === 0)
+    .filter((line) => isChosen(file, line))
     .map((line) => `${file}:${line}-${line}`);
 }
 
@@ -55,16 +58,24 @@ for (const file of files) {
   if (!existsSync(top + file)) throw new Error(`there is no ${file}`);
 }
 const ranges = files.flatMap(rangesOf);
-const { status } = spawnSync(
+// What it has found by then it keeps when it is asked to end.
+const { error, status } = spawnSync(
   process.execPath,
   [`${top}node_modules/@stryker-mutator/core/bin/stryker.js`, 'run', '.config/stryker.json', '--mutate', ranges.join()],
-  { cwd: top, stdio: 'inherit' },
+  { cwd: top, stdio: 'inherit', timeout: Number(values.minutes) * 60_000, killSignal: 'SIGTERM' },
 );
-if (status !== 0) throw new Error(`Stryker ended with ${status}`);
+if (status !== 0 && error === undefined) throw new Error(`Stryker ended with ${status}`);
 
-const report = JSON.parse(readFileSync(`${top}.stryker-tmp/mutants.json`, 'utf8')) as StrykerReport;
-const records: DriverRecord[] = Object.entries(report.files).map(([file, { mutants }]) => {
-  const of = (...statuses: readonly string[]) => mutants.filter((mutant) => statuses.includes(mutant.status));
+const report = JSON.parse(readFileSync(`${top}.stryker-tmp/incremental.json`, 'utf8')) as StrykerReport;
+const records: DriverRecord[] = Object.entries(report.files).flatMap(([file, { mutants }]) => {
+  if (!files.includes(file)) return [];
+  const chosen = mutants.filter(
+    ({ location: { start, end } }) => every === 1 || (start.line === end.line && isChosen(file, start.line)),
+  );
+  const of = (...statuses: readonly string[]) => chosen.filter((mutant) => statuses.includes(mutant.status));
+  for (const { mutatorName, replacement = '', location, status: outcome } of of('Survived', 'NoCoverage')) {
+    console.log(`${file}:${location.start.line} ${outcome}: ${mutatorName} ${replacement.split('\n')[0]}`);
+  }
   return {
     file,
     every,
