@@ -6,7 +6,6 @@
  * out of time the others run in a new process, as it may still hold ports and devices.
  */
 
-import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +52,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     if (isOver) continue;
     const rest = chosen.slice(index + 1).map(({ name }) => name);
     const again = [fileURLToPath(import.meta.url), url!, ...rest];
-    process.exit(rest.length === 0 ? 0 : spawnSync(process.execPath, again, { stdio: 'inherit' }).status);
+    if (rest.length === 0) process.exit(0);
+    // In this one's place, so that the system takes back all that it holds.
+    process.execve!(process.execPath, [process.execPath, ...again]);
   }
   process.exit(0);
 }

@@ -14,6 +14,7 @@ import type { Socket } from '../../driver/spi.ts';
 import { WSA } from '../../machines/index.ts';
 import type { GuestCase } from './guest.ts';
 import { Application, type Connection } from './peers/application.ts';
+import { verbsPeer } from './peers/c-peer.ts';
 import { pingRping, serveRping } from './peers/rping.ts';
 import { endpointAt } from './peers/verbs-peer.ts';
 import { deviceListens, endPrograms, type Program, type ProgramOptions, run, start } from './programs.ts';
@@ -36,6 +37,8 @@ const ipv6: readonly Network[] = [
 ];
 
 let nextPort = 7200;
+/** Messages of the role `flood`. */
+const FLOOD = 100;
 
 /** An application on our host, which holds nothing in the end. */
 async function withApplication(network: Network, use: (application: Application) => Promise<void>): Promise<void> {
@@ -86,15 +89,22 @@ async function accepted(
   return { listener, child, connection };
 }
 
-/** The error with which `request` ends. */
-async function errorOf(request: Promise<unknown>): Promise<number> {
+/** The error with which `request` ends, 0 for none. */
+async function outcomeOf(request: Promise<unknown>): Promise<number> {
   try {
     await request;
   } catch (error) {
     if (error instanceof SpiError) return error.error;
     throw error;
   }
-  throw new Error('it succeeded');
+  return 0;
+}
+
+/** The error with which `request` ends. */
+async function errorOf(request: Promise<unknown>): Promise<number> {
+  const error = await outcomeOf(request);
+  assert.notEqual(error, 0, 'it succeeded');
+  return error;
 }
 
 const lost: readonly number[] = [WSA.WSAECONNRESET, WSA.WSAECONNABORTED];
@@ -180,20 +190,76 @@ const exampleCases = (network: Network): readonly GuestCase[] => [
   },
 ];
 
+/**
+ * A message for which no receive is posted waits over RoCE, and ends the connection over iWARP, at both ends. So senders
+ * count what the peer has posted (specification, 7.5; sessions count in credits).
+ */
+const receiveCases: readonly GuestCase[] = [
+  ...[rxe, siw].map((network) => ({
+    name: `${network.device}: echoes of few bytes`,
+    run: leavingNothing(network, async (application: Application) => {
+      const { connection } = await accepted(application, 'echo', network);
+      for (const size of [1, 100, 1000]) await echoed(connection, size, 10);
+      connection.close();
+    }),
+  })),
+  {
+    name: 'siw: a message without a receive ends the connection of two C programs',
+    run: async () => {
+      const port = nextPort++;
+      const listening = await verbsPeer('listen', siw.theirs, port, ['wait']);
+      // It has 16 receives, and posts none again.
+      const actions = Array.from({ length: 17 }, () => 'send:1');
+      const connecting = await verbsPeer('connect', siw.theirs, port, [...actions, 'wait'], { within: 'h2' });
+      assert.match(await connecting.succeeds(), /^disconnected$/m);
+      assert.match(await listening.succeeds(), /^disconnected$/m);
+    },
+  },
+  {
+    name: 'siw: a message without a receive ends the connection of two providers',
+    run: leavingNothing(siw, async (application) => {
+      const { child, connection } = await accepted(application, 'flood', siw);
+      const memory = connection.memory(8);
+      assert.match(await child.succeeds(), /WSPRecv: WSAECONN(RESET|ABORTED)/);
+      assert.ok(lost.includes(await errorOf(connection.receive(memory))));
+      connection.close();
+    }),
+  },
+  {
+    name: 'rxe: a message without a receive waits for it',
+    run: leavingNothing(rxe, async (application) => {
+      const { child, connection } = await accepted(application, 'flood', rxe);
+      await child.says(/ready/);
+      const memory = connection.memory(8);
+      for (let count = 0; count < FLOOD; count++) assert.equal(await connection.receive(memory), 8);
+      await connection.send(connection.memory(1));
+      assert.match(await child.succeeds(), /all sent/);
+      connection.close();
+    }),
+  },
+];
+
 const killedCases = (network: Network): readonly GuestCase[] => [
   {
     name: `${network.device}: a peer that is killed while it sends`,
     run: leavingNothing(network, async (application) => {
       const { child, connection } = await accepted(application, 'send', network);
-      const memory = connection.memory(1024);
-      for (let count = 0; count < 20; count++) await connection.receive(memory);
-      const pending = [connection.receive(memory), connection.receive(connection.memory(1024))];
+      const memories = Array.from({ length: 16 }, () => connection.memory(1024));
+      const wanted = connection.memory(1).fill(memories.length);
+      const asked = async (): Promise<readonly Promise<number>[]> => {
+        const pending = memories.map((memory) => connection.receive(memory));
+        await connection.send(wanted);
+        return pending;
+      };
+      for (let turn = 0; turn < 3; turn++) await Promise.all(await asked());
+      const pending = await asked();
+      await pending[0];
       child.kill();
-      // What had been sent may still arrive.
-      let error = 0;
-      for (const request of pending) error = await errorOf(request).catch(() => 0);
-      while (error === 0) error = await errorOf(connection.receive(memory)).catch(() => 0);
-      assert.ok(lost.includes(error), `${error}`);
+      // What had been sent may still arrive; from the first that hasn't, nothing has.
+      const errors = await Promise.all(pending.map(outcomeOf));
+      const arrived = errors.findIndex((error) => error !== 0);
+      for (const error of arrived < 0 ? [] : errors.slice(arrived)) assert.ok(lost.includes(error), `${errors}`);
+      assert.ok(lost.includes(await errorOf(connection.receive(memories[0]!))));
       connection.close();
     }),
   },
@@ -203,14 +269,16 @@ const killedCases = (network: Network): readonly GuestCase[] => [
     run: leavingNothing(network, async (application) => {
       const { child, connection } = await accepted(application, 'expose', network);
       const message = connection.memory(16);
-      await connection.receive(message);
+      const told = connection.receive(message);
+      await connection.send(connection.memory(1));
+      await told;
       const view = new DataView(message.buffer);
       const source = { address: Number(view.getBigUint64(0)), key: view.getUint32(8), length: view.getUint32(12) };
       const into = connection.memory(source.length);
       await connection.read(into, source);
       setTimeout(() => child.kill(), 20);
       let error = 0;
-      while (error === 0) error = await errorOf(connection.read(into, source)).catch(() => 0);
+      while (error === 0) error = await outcomeOf(connection.read(into, source));
       assert.ok([...lost, WSA.WSAEFAULT].includes(error), `${error}`);
       connection.close();
     }),
@@ -241,12 +309,9 @@ const linkCases = (network: Network): readonly GuestCase[] => [
     timeoutMs: 120_000,
     run: leavingNothing(network, async (application) => {
       const { connection } = await accepted(application, 'echo', network);
-      await echoed(connection, 4000, 5);
+      await echoed(connection, 1000, 5);
       await on(undefined, 'ip', 'link', 'set', network.link, 'down');
-      const during = echoed(connection, 4000, 1).then(
-        () => 0,
-        (error: unknown) => (error instanceof SpiError ? error.error : Promise.reject(error)),
-      );
+      const during = outcomeOf(echoed(connection, 1000, 1));
       await new Promise((resolve) => setTimeout(resolve, 300));
       await on(undefined, 'ip', 'link', 'set', network.link, 'up');
       const error = await during;
@@ -318,6 +383,7 @@ export const cases: readonly GuestCase[] = [
   ...[rxe, siw].flatMap(exampleCases),
   ...ownCases,
   ...memoryCases,
+  ...receiveCases,
   ...killedCases(rxe),
   ...[rxe, siw].flatMap(killedListenerCases),
   ...[rxe, siw].flatMap(lossCases),

@@ -29,20 +29,22 @@ export interface VerbsPeerOptions {
   readonly privateBytes?: number;
   /** Bytes of its memory. Default 1 MiB. */
   readonly memoryBytes?: number;
+  /** The host that it runs on. Default h1. */
+  readonly within?: 'h1' | 'h2';
 }
 
-/** Starts it on h1; see the program for the actions. A listening one is ready when this resolves. */
+/** Starts it; see the program for the actions. A listening one is ready when this resolves. */
 export async function verbsPeer(
   role: 'listen' | 'connect' | 'reject',
   address: string,
   port: number,
   actions: readonly string[],
-  { privateBytes = 0, memoryBytes = 1024 * 1024 }: VerbsPeerOptions = {},
+  { privateBytes = 0, memoryBytes = 1024 * 1024, within = 'h1' }: VerbsPeerOptions = {},
 ): Promise<Program> {
   built ??= buildVerbsPeer('gcc');
   await built;
   const args = [role, address, `${port}`, `${privateBytes}`, `${memoryBytes}`, ...actions];
-  const program = start([binary, ...args], { within: 'h1' });
+  const program = start([binary, ...args], { within });
   if (role !== 'connect') await program.says(/^listening$/m);
   return program;
 }
