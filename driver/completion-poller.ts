@@ -50,7 +50,8 @@ export class CompletionPoller {
       connectRequest: dispatcher.event('socket', 'adapter.connectRequest'),
       expired: dispatcher.event('socket', 'clock.expired'),
       withdrawn: dispatcher.event('connectionRequest', 'adapter.withdrawn'),
-      removed: dispatcher.event('provider', 'adapter.removed'),
+      removed: dispatcher.event('socket', 'adapter.removed'),
+      allRemoved: dispatcher.event('provider', 'adapter.removed'),
     };
   }
 
@@ -224,8 +225,13 @@ export class CompletionPoller {
         if (record === undefined) return;
         return dispatcher.apply(this.#event['disconnected']!, record.row, this.#moves(record));
       }
+      case 'removed': {
+        const record = byConnector.get(event.connector);
+        if (record === undefined) return;
+        return dispatcher.apply(this.#event['removed']!, record.row);
+      }
       case 'deviceRemoved':
-        return dispatcher.apply(this.#event['removed']!, 0);
+        return dispatcher.apply(this.#event['allRemoved']!, 0);
     }
   }
 

@@ -43,8 +43,13 @@ const ways = {
   prepared,
   accepting,
   parted: [...connected, ['cm.disconnected']],
-  ended: [...connected, ['connector.disconnect']],
+  leaving: [...connected, ['connector.disconnect']],
+  draining: [...connected, ['connector.disconnect'], ['cm.disconnected']],
+  ended: [...connected, ['connector.disconnect'], ['cm.disconnected'], ['queue.emptied']],
 } as const satisfies Readonly<Record<string, readonly Step[]>>;
+
+/** Where a connector only gives back what it holds. */
+const over = ['leaving', 'draining', 'ended'];
 
 describe('a connector', () => {
   test('that connects resolves, connects, and is up', () => {
@@ -66,7 +71,7 @@ describe('a connector', () => {
   for (const [state, events] of Object.entries({ resolvingRoute, connecting })) {
     test(`that is refused a later call in ${state} has failed`, () => {
       const found = stepped(...events, ['call.refused']);
-      assert.deepEqual(found, { state: 'ended', effects: ['failQueuePair', 'raiseConnectFailed'] });
+      assert.deepEqual(found, { state: 'draining', effects: ['failQueuePair', 'raiseConnectFailed'] });
     });
   }
 
@@ -92,28 +97,61 @@ describe('a connector', () => {
       assert.deepEqual(stepped(...connected, [event]), { state: 'parted', effects: [told] });
       assert.deepEqual(stepped(...connected, [event], ['cm.disconnected'])?.effects, ['ignored']);
       const end = stepped(...connected, [event], ['connector.disconnect']);
-      assert.deepEqual(end, { state: 'ended', effects: ['disconnect'] });
+      assert.deepEqual(end, { state: 'draining', effects: ['failQueuePair', 'disconnect'] });
     });
   }
 
   test('can be given up in every state, and nothing is raised for it', () => {
     for (const [state, events] of Object.entries(ways)) {
       const found = stepped(...events, ['connector.disconnect']);
-      assert.equal(found?.state, 'ended', state);
+      assert.ok(found !== null && over.includes(found.state), state);
       assert.ok(!found.effects.some((effect) => effect.startsWith('raise')), state);
     }
   });
 
-  test('meets the loss of its device in every state', () => {
-    for (const [state, events] of Object.entries(ways)) {
-      assert.equal(stepped(...events, ['device.removed'])?.state, 'ended', state);
+  test('that leaves first lets go of its queue pair when the peer has heard, or can not', () => {
+    for (const event of ['cm.disconnected', 'cm.failed', 'cm.rejected', 'device.queuePairFailed', 'call.refused']) {
+      assert.deepEqual(stepped(...ways.leaving, [event]), { state: 'draining', effects: ['failQueuePair'] }, event);
     }
   });
 
-  test('raises nothing once it has ended', () => {
+  test('tells of the loss of its device in every state, and gives its queue pair back', () => {
+    for (const [state, events] of Object.entries(ways)) {
+      const found = stepped(...events, ['device.removed']);
+      assert.ok(found !== null && over.includes(found.state), state);
+      const isAsked = state === 'undecided' || state === 'prepared';
+      const told = isAsked ? 'raiseWithdrawn' : 'raiseRemoved';
+      assert.deepEqual(
+        found.effects.filter((effect) => effect.startsWith('raise')),
+        [told],
+        state,
+      );
+    }
+  });
+
+  test('destroys its queue pair once, when nothing can be in its completion queue any more', () => {
+    assert.deepEqual(stepped(...ways.draining, ['queue.emptied']), { state: 'ended', effects: ['destroyQueuePair'] });
+    assert.equal(stepped(...ways.ended, ['queue.emptied']), null);
+  });
+
+  test('always comes to an end: its queue pair is in error before anything else waits for it', () => {
     for (const { name } of machine.events) {
-      const found = stepped(...ways.ended, [name]);
-      if (found !== null) assert.deepEqual(found, { state: 'ended', effects: ['ignored'] }, name);
+      for (const [state, events] of Object.entries(ways)) {
+        const found = stepped(...events, [name]);
+        if (found === null || found.state !== 'draining' || state === 'draining') continue;
+        assert.ok(found.effects.includes('failQueuePair'), `${state}: ${name}`);
+      }
+    }
+  });
+
+  test('raises nothing but the loss of its device once it has ended', () => {
+    for (const state of ['draining', 'ended'] as const) {
+      for (const { name } of machine.events) {
+        const found = stepped(...ways[state], [name]);
+        if (found === null || name === 'queue.emptied') continue;
+        const effects = [name === 'device.removed' ? 'raiseRemoved' : 'ignored'];
+        assert.deepEqual(found, { state, effects }, name);
+      }
     }
   });
 });

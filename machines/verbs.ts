@@ -4,9 +4,15 @@
  * Theory of operation: one machine for both ends. The active end resolves the peer's address, then the route, then
  * connects; the passive end is asked, lets its owner decide, and accepts. The library's events come in as `cm.*`, and
  * what its calls answer at once as `call.refused`. From `established` on one of the two ends parts first: an end that
- * hears of it is `parted` until its owner lets go as well, for only the owner may end what it has posted.
+ * hears of it is `parted` until its owner lets go as well, for only the owner may end what it has posted; an end whose
+ * owner lets go first is `leaving` until the other has heard of it, so that what is on its way gets there.
  *
- * No timer is needed: the owner bounds the whole attempt, and giving up is `connector.disconnect`.
+ * Then the queue pair is put in error and `draining`. A device flushes what was posted before that, but what is posted
+ * afterwards not every device does: siw keeps it for ever. So once the completion queue has been found empty, the queue
+ * pair is destroyed, and what has not completed by then is flushed by the shim. Hence each request completes, once.
+ *
+ * No timer is needed: the owner bounds the whole attempt, and giving up is `connector.disconnect`. When its device is
+ * gone, a connector gives back all that it holds of it: the kernel waits for that before it removes the device.
  *
  * This machine belongs to the adapter and is no part of the provider's system.
  *
@@ -38,8 +44,10 @@ const contract = {
     'cm.disconnected': {},
     /** The device says that the queue pair is in error. */
     'device.queuePairFailed': {},
-    /** The device is gone. */
+    /** The device is gone, or about to be. */
     'device.removed': {},
+    /** The completion queue was found empty after the queue pair had been put in error. */
+    'queue.emptied': {},
   },
   effects: {
     resolveAddress: {},
@@ -51,6 +59,8 @@ const contract = {
     disconnect: {},
     /** Put the queue pair in error; the peer hears when the id is destroyed, if at all. */
     failQueuePair: {},
+    /** What it has not completed, is flushed. */
+    destroyQueuePair: {},
     /** The connection is up; the passive end's timer for "receiver not ready" can be set. */
     tune: {},
     raiseConnectRequest: {},
@@ -59,6 +69,7 @@ const contract = {
     raiseRejected: { reason: range(0, 0xffff) },
     raiseConnectFailed: {},
     raiseDisconnected: {},
+    raiseRemoved: {},
     ignored: {},
   },
 } as const;
@@ -67,24 +78,33 @@ const contract = {
 export const createVerbsConnectorMachine = () => {
   const { event, effect } = language(contract);
   const ignored = { actions: effect('ignored', {}) } as const;
-  const failed = {
-    target: 'ended',
-    actions: [effect('failQueuePair', {}), effect('raiseConnectFailed', {})],
-  } as const;
-  const givenUp = { target: 'ended', actions: effect('failQueuePair', {}) } as const;
+  const drain = effect('failQueuePair', {});
+  const drained = { target: 'draining', actions: drain } as const;
+  const failed = { target: 'draining', actions: [drain, effect('raiseConnectFailed', {})] } as const;
   const rejected = {
-    target: 'ended',
-    actions: [effect('failQueuePair', {}), effect('raiseRejected', { reason: event('reason') })],
+    target: 'draining',
+    actions: [drain, effect('raiseRejected', { reason: event('reason') })],
   } as const;
-  const withdrawn = { target: 'ended', actions: [effect('failQueuePair', {}), effect('raiseWithdrawn', {})] } as const;
-  const refused = {
-    target: 'ended',
-    actions: [effect('rejectConnection', {}), effect('failQueuePair', {})],
-  } as const;
+  const withdrawn = { target: 'draining', actions: [drain, effect('raiseWithdrawn', {})] } as const;
+  const refused = { target: 'draining', actions: [effect('rejectConnection', {}), drain] } as const;
   const left = { target: 'parted', actions: effect('raiseDisconnected', {}) } as const;
   const cut = { target: 'parted', actions: effect('raiseConnectFailed', {}) } as const;
-  const lost = { target: 'ended', actions: [effect('failQueuePair', {}), effect('raiseDisconnected', {})] } as const;
-  const leave = { target: 'ended', actions: effect('disconnect', {}) } as const;
+  const removed = { target: 'draining', actions: [drain, effect('raiseRemoved', {})] } as const;
+  const leave = { target: 'leaving', actions: effect('disconnect', {}) } as const;
+
+  const late = {
+    'call.refused': ignored,
+    'cm.addressResolved': ignored,
+    'cm.routeResolved': ignored,
+    'cm.established': ignored,
+    'cm.rejected': ignored,
+    'cm.failed': ignored,
+    'cm.disconnected': ignored,
+    'connector.disconnect': ignored,
+    'connector.reject': ignored,
+    'device.queuePairFailed': ignored,
+    'device.removed': { actions: effect('raiseRemoved', {}) },
+  } as const;
 
   const machine = setup(implementations(contract)).createMachine({
     id: 'verbsConnector',
@@ -95,9 +115,9 @@ export const createVerbsConnectorMachine = () => {
         on: {
           'connector.connect': { target: 'resolvingAddress', actions: effect('resolveAddress', {}) },
           'cm.connectRequest': { target: 'undecided', actions: effect('raiseConnectRequest', {}) },
-          'connector.disconnect': givenUp,
+          'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
-          'device.removed': givenUp,
+          'device.removed': removed,
         },
       },
       resolvingAddress: {
@@ -106,9 +126,9 @@ export const createVerbsConnectorMachine = () => {
           'call.refused': { target: 'idle', actions: effect('ignored', {}) },
           'cm.addressResolved': { target: 'resolvingRoute', actions: effect('resolveRoute', {}) },
           'cm.failed': failed,
-          'connector.disconnect': givenUp,
+          'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
-          'device.removed': failed,
+          'device.removed': removed,
         },
       },
       resolvingRoute: {
@@ -116,9 +136,9 @@ export const createVerbsConnectorMachine = () => {
           'call.refused': failed,
           'cm.routeResolved': { target: 'connecting', actions: effect('startConnection', {}) },
           'cm.failed': failed,
-          'connector.disconnect': givenUp,
+          'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
-          'device.removed': failed,
+          'device.removed': removed,
         },
       },
       connecting: {
@@ -128,9 +148,9 @@ export const createVerbsConnectorMachine = () => {
           'cm.rejected': rejected,
           'cm.failed': failed,
           'cm.disconnected': failed,
-          'connector.disconnect': givenUp,
+          'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
-          'device.removed': failed,
+          'device.removed': removed,
         },
       },
       // The owner decides.
@@ -169,7 +189,7 @@ export const createVerbsConnectorMachine = () => {
           'cm.disconnected': failed,
           'connector.disconnect': leave,
           'device.queuePairFailed': failed,
-          'device.removed': failed,
+          'device.removed': removed,
         },
       },
       established: {
@@ -182,7 +202,7 @@ export const createVerbsConnectorMachine = () => {
           'cm.rejected': cut,
           'connector.disconnect': leave,
           'device.queuePairFailed': cut,
-          'device.removed': lost,
+          'device.removed': removed,
         },
       },
       parted: {
@@ -191,26 +211,26 @@ export const createVerbsConnectorMachine = () => {
           'cm.established': ignored,
           'cm.failed': ignored,
           'cm.rejected': ignored,
-          'connector.disconnect': leave,
+          // Nothing is on its way any more.
+          'connector.disconnect': { target: 'draining', actions: [drain, effect('disconnect', {})] },
           'device.queuePairFailed': ignored,
-          'device.removed': { target: 'ended', actions: effect('failQueuePair', {}) },
+          'device.removed': removed,
         },
       },
-      ended: {
+      leaving: {
         on: {
-          'call.refused': ignored,
-          'cm.addressResolved': ignored,
-          'cm.routeResolved': ignored,
+          'call.refused': drained,
+          'cm.disconnected': drained,
           'cm.established': ignored,
-          'cm.rejected': ignored,
-          'cm.failed': ignored,
-          'cm.disconnected': ignored,
+          'cm.failed': drained,
+          'cm.rejected': drained,
           'connector.disconnect': ignored,
-          'connector.reject': ignored,
-          'device.queuePairFailed': ignored,
-          'device.removed': ignored,
+          'device.queuePairFailed': drained,
+          'device.removed': removed,
         },
       },
+      draining: { on: { ...late, 'queue.emptied': { target: 'ended', actions: effect('destroyQueuePair', {}) } } },
+      ended: { on: late },
     },
   });
   return { contract, machine };

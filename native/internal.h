@@ -28,7 +28,9 @@
 	X(rdma_destroy_id) \
 	X(rdma_destroy_qp) \
 	X(rdma_disconnect) \
+	X(rdma_free_devices) \
 	X(rdma_get_cm_event) \
+	X(rdma_get_devices) \
 	X(rdma_listen) \
 	X(rdma_notify) \
 	X(rdma_reject) \
@@ -103,16 +105,35 @@ struct wsd_device {
 	uint32_t armed_count;	/* of its completion queues */
 };
 
+/*
+ * What has been posted to one queue and hasn't completed, in order; begin and
+ * end run on, and their difference is at most mask + 1.
+ */
+struct posted {
+	uint64_t *wr_ids;	/* WSD_NONE: completed out of turn */
+	uint32_t mask;		/* places are a power of two */
+	uint32_t begin;
+	uint32_t end;
+};
+
+#define WSD_NONE UINT64_MAX
+
 struct connector {
-	struct ibv_qp *qp;
+	struct ibv_qp *qp;	/* NULL: none, or drained */
 	uint32_t inline_bytes;
+	bool exists;
+	bool drained;
+	struct posted sends;	/* writes and reads as well */
+	struct posted receives;
 };
 
 struct wsd_adapter {
 	struct rdma_event_channel *channel;
+	int removals_fd;	/* -1: the kernel's announcements can't be had */
 	struct wsd_cq *last_cq;	/* polled last; NULL: none */
-	struct connector *connectors;	/* by number; qp NULL: none */
+	struct connector *connectors;	/* by number */
 	uint32_t connector_count;
+	uint32_t drained_count;	/* of those that have something posted left */
 	struct wsd_shared *shared;
 };
 

@@ -19,6 +19,35 @@ static uint64_t to_wr_id(uint32_t opcode, uint32_t connector, uint32_t context)
 	return (uint64_t)opcode << 62 | (uint64_t)connector << 32 | context;
 }
 
+static uint32_t room(const struct posted *posted)
+{
+	return posted->mask + 1 - (posted->end - posted->begin);
+}
+
+static void remember(struct posted *posted, uint64_t wr_id)
+{
+	posted->wr_ids[posted->end++ & posted->mask] = wr_id;
+}
+
+/*
+ * Forget the oldest of that id, which is the first, but where a device lets a
+ * send overtake a read. Returns whether there was one.
+ */
+static bool forget(struct posted *posted, uint64_t wr_id)
+{
+	uint32_t at = posted->begin;
+
+	while (at != posted->end && posted->wr_ids[at & posted->mask] != wr_id)
+		at++;
+	if (at == posted->end)
+		return false;
+	posted->wr_ids[at & posted->mask] = WSD_NONE;
+	while (posted->begin != posted->end &&
+	       posted->wr_ids[posted->begin & posted->mask] == WSD_NONE)
+		posted->begin++;
+	return true;
+}
+
 /* Translate one work request; the caller links them. Returns its length. */
 static uint64_t to_elements(const struct wsd_work_request *from,
 			    struct ibv_sge *to)
@@ -38,8 +67,8 @@ static uint64_t to_elements(const struct wsd_work_request *from,
 /* Longest chain of work requests that one call to the device gets. */
 #define CHAIN 32
 
-static int post_receives(struct ibv_qp *qp, const struct wsd_work_request *from,
-			 uint32_t count)
+static int post_receives(struct connector *connector,
+			 const struct wsd_work_request *from, uint32_t count)
 {
 	struct ibv_sge elements[CHAIN][WSD_ELEMENTS];
 	struct ibv_recv_wr wr[CHAIN], *bad = NULL;
@@ -55,12 +84,15 @@ static int post_receives(struct ibv_qp *qp, const struct wsd_work_request *from,
 			.num_sge = from[i].element_count,
 		};
 	}
-	if (INLINE_CALL(ibv_post_recv, (bad = wr, errno), qp, wr, &bad))
-		return bad ? bad - wr : 0;
+	if (INLINE_CALL(ibv_post_recv, (bad = wr, errno), connector->qp, wr,
+			&bad))
+		count = bad ? bad - wr : 0;
+	for (i = 0; i < count; i++)
+		remember(&connector->receives, wr[i].wr_id);
 	return count;
 }
 
-static int post_sends(const struct connector *connector,
+static int post_sends(struct connector *connector,
 		      const struct wsd_work_request *from, uint32_t count)
 {
 	static const enum ibv_wr_opcode opcodes[] = {
@@ -95,7 +127,9 @@ static int post_sends(const struct connector *connector,
 	}
 	if (INLINE_CALL(ibv_post_send, (bad = wr, errno), connector->qp, wr,
 			&bad))
-		return bad ? bad - wr : 0;
+		count = bad ? bad - wr : 0;
+	for (i = 0; i < count; i++)
+		remember(&connector->sends, wr[i].wr_id);
 	return count;
 }
 
@@ -112,13 +146,13 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count)
 {
 	const struct wsd_work_request *requests =
 		adapter->shared->work_requests;
-	uint32_t from = 0, to, taken;
+	uint32_t from = 0, to, fits, taken;
 
 	if (count > WSD_BATCH)
 		count = WSD_BATCH;
 	while (from < count) {
 		const struct wsd_work_request *first = &requests[from];
-		const struct connector *connector;
+		struct connector *connector;
 		bool receives = first->opcode == WSD_RECEIVE;
 
 		if (!is_valid(adapter, first))
@@ -130,9 +164,12 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count)
 			    !is_valid(adapter, &requests[to]))
 				break;
 		connector = &adapter->connectors[first->connector];
-		taken = receives ?
-			post_receives(connector->qp, first, to - from) :
-			post_sends(connector, first, to - from);
+		fits = room(receives ? &connector->receives :
+			    &connector->sends);
+		if (fits > to - from)
+			fits = to - from;
+		taken = receives ? post_receives(connector, first, fits) :
+			post_sends(connector, first, fits);
 		from += taken;
 		if (from < to)
 			break;
@@ -168,17 +205,30 @@ static uint32_t to_status(enum ibv_wc_status status)
 	}
 }
 
-/* Translate @wc. Returns false when its connector doesn't exist any more. */
-static bool to_completion(const struct wsd_adapter *adapter,
-			  const struct ibv_wc *wc, struct wsd_completion *out)
+static struct posted *posted_of(struct connector *connector, uint64_t wr_id)
 {
-	uint32_t connector = wc->wr_id >> 32 & (WSD_CONNECTORS - 1);
+	return wr_id >> 62 == WSD_RECEIVE ? &connector->receives :
+		&connector->sends;
+}
 
-	if (connector >= adapter->connector_count ||
-	    !adapter->connectors[connector].qp)
+/*
+ * Translate @wc. Returns false when its connector doesn't exist any more, or
+ * has nothing like it.
+ */
+static bool to_completion(struct wsd_adapter *adapter, const struct ibv_wc *wc,
+			  struct wsd_completion *out)
+{
+	uint32_t number = wc->wr_id >> 32 & (WSD_CONNECTORS - 1);
+	struct connector *connector;
+
+	if (number >= adapter->connector_count)
+		return false;
+	connector = &adapter->connectors[number];
+	if (!connector->exists ||
+	    !forget(posted_of(connector, wc->wr_id), wc->wr_id))
 		return false;
 	*out = (struct wsd_completion) {
-		.connector = connector,
+		.connector = number,
 		.context = wc->wr_id,
 		.status = to_status(wc->status),
 		.bytes = wc->status == IBV_WC_SUCCESS ? wc->byte_len : 0,
@@ -186,6 +236,52 @@ static bool to_completion(const struct wsd_adapter *adapter,
 		.vendor_status = wc->vendor_err << 8 | (wc->status & 0xff),
 	};
 	return true;
+}
+
+/*
+ * What no completion will come for, since its queue pair is gone and the
+ * completion queues are empty. Returns the number of completions, at most @max.
+ */
+static uint32_t flush_posted(struct posted *posted, uint32_t number,
+			     struct wsd_completion *out, uint32_t max)
+{
+	uint32_t count = 0;
+
+	for (; posted->begin != posted->end && count < max; posted->begin++) {
+		uint64_t wr_id = posted->wr_ids[posted->begin & posted->mask];
+
+		if (wr_id == WSD_NONE)
+			continue;
+		out[count++] = (struct wsd_completion) {
+			.connector = number,
+			.context = wr_id,
+			.status = WSD_FLUSHED,
+			.opcode = wr_id >> 62,
+		};
+	}
+	return count;
+}
+
+static uint32_t flush_drained(struct wsd_adapter *adapter,
+			      struct wsd_completion *out, uint32_t max)
+{
+	uint32_t number, count = 0;
+
+	for (number = 0; adapter->drained_count && count < max; number++) {
+		struct connector *connector = &adapter->connectors[number];
+
+		if (!connector->drained)
+			continue;
+		count += flush_posted(&connector->sends, number, out + count,
+				      max - count);
+		count += flush_posted(&connector->receives, number, out + count,
+				      max - count);
+		if (count < max) {
+			connector->drained = false;
+			adapter->drained_count--;
+		}
+	}
+	return count;
 }
 
 /* Completions that are asked of the device at once. */
@@ -212,15 +308,16 @@ int wsd_poll(struct wsd_adapter *adapter)
 				return count;
 			}
 			found = INLINE_CALL(ibv_poll_cq, -1, cq->cq, asked, wc);
+			/* Of a device that is gone there is nothing to come. */
 			if (found < 0)
-				return count ? (int)count : -EIO;
+				break;
 			for (i = 0; i < found; i++)
 				count += to_completion(adapter, &wc[i],
 						       &out[count]);
 		} while (found == asked);
 		cq->empty_count++;
 	} while (cq != last);
-	return count;
+	return count + flush_drained(adapter, out + count, WSD_BATCH - count);
 }
 
 int wsd_linger(struct wsd_adapter *adapter, uint32_t looks)

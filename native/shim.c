@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,20 @@ static int set_nonblocking(int fd)
 	return as_errno(fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0);
 }
 
+/* What the kernel tells udev; multicast group 1 is its own. */
+static int removals_open(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_KOBJECT_UEVENT);
+
+	if (fd >= 0 && bind(fd, (void *)&address, sizeof(address))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 int wsd_adapter_open(struct wsd_adapter **out)
 {
 	struct wsd_adapter *adapter = calloc(1, sizeof(*adapter));
@@ -159,6 +174,8 @@ int wsd_adapter_open(struct wsd_adapter **out)
 	ret = set_nonblocking(adapter->channel->fd);
 	if (ret)
 		goto err_channel;
+	/* Without it, as in some containers, the rest works. */
+	adapter->removals_fd = removals_open();
 	*out = adapter;
 	return 0;
 
@@ -171,9 +188,21 @@ err_adapter:
 	return ret;
 }
 
+static void posted_free(struct connector *connector)
+{
+	free(connector->sends.wr_ids);
+	free(connector->receives.wr_ids);
+}
+
 void wsd_adapter_close(struct wsd_adapter *adapter)
 {
+	uint32_t number;
+
+	for (number = 0; number < adapter->connector_count; number++)
+		posted_free(&adapter->connectors[number]);
 	wsd_library.rdma_destroy_event_channel(adapter->channel);
+	if (adapter->removals_fd >= 0)
+		close(adapter->removals_fd);
 	free(adapter->connectors);
 	free(adapter->shared);
 	free(adapter);
@@ -260,6 +289,40 @@ int wsd_next_event(struct wsd_adapter *adapter)
 	/* All of it is copied, so nothing can await this when the id goes. */
 	wsd_library.rdma_ack_cm_event(event);
 	return 1;
+}
+
+int wsd_removals_fd(const struct wsd_adapter *adapter)
+{
+	return adapter->removals_fd;
+}
+
+int wsd_next_removal(struct wsd_adapter *adapter)
+{
+	static const char action[] = "remove@", kind[] = "/infiniband_verbs/";
+	char text[8192];
+	ssize_t length;
+
+	for (;;) {
+		length = recv(adapter->removals_fd, text, sizeof(text) - 1, 0);
+		/* Some were lost: one of them may have been a removal. */
+		if (length < 0)
+			return errno == ENOBUFS;
+		/* The action and the device's path end with a zero. */
+		text[length] = '\0';
+		if (!strncmp(text, action, strlen(action)) &&
+		    strstr(text, kind))
+			return 1;
+	}
+}
+
+int wsd_release_devices(void)
+{
+	struct ibv_context **devices = CALL(rdma_get_devices, NULL, NULL);
+
+	if (!devices)
+		return -errno;
+	wsd_library.rdma_free_devices(devices);
+	return 0;
 }
 
 int wsd_source(struct wsd_adapter *adapter)
@@ -467,6 +530,11 @@ void wsd_device_close(struct wsd_device *device)
 	free(device);
 }
 
+int wsd_device_is_there(const struct wsd_device *device)
+{
+	return !access(device->verbs->device->dev_path, F_OK);
+}
+
 int wsd_device_fd(const struct wsd_device *device)
 {
 	return device->channel->fd;
@@ -648,6 +716,17 @@ static int grow_connectors(struct wsd_adapter *adapter, uint32_t number)
 	return 0;
 }
 
+static int posted_alloc(struct posted *posted, uint32_t depth)
+{
+	uint32_t places = 1;
+
+	while (places < depth)
+		places *= 2;
+	posted->wr_ids = calloc(places, sizeof(*posted->wr_ids));
+	posted->mask = places - 1;
+	return posted->wr_ids ? 0 : -ENOMEM;
+}
+
 int wsd_qp_create(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		  struct ibv_pd *pd, struct wsd_cq *cq, uint32_t connector)
 {
@@ -666,23 +745,29 @@ int wsd_qp_create(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		.qp_type = IBV_QPT_RC,
 		.sq_sig_all = 1,
 	};
+	struct connector made = { .exists = true };
 	int ret = grow_connectors(adapter, connector);
 
 	if (ret)
 		return ret;
-	if (adapter->connectors[connector].qp)
+	if (adapter->connectors[connector].exists)
 		return -EEXIST;
 	if (CALL(rdma_create_qp, -1, id, pd, &attr))
 		return -errno;
+	if (posted_alloc(&made.sends, attr.cap.max_send_wr) ||
+	    posted_alloc(&made.receives, attr.cap.max_recv_wr)) {
+		posted_free(&made);
+		wsd_library.rdma_destroy_qp(id);
+		return -ENOMEM;
+	}
+	made.qp = id->qp;
+	made.inline_bytes = attr.cap.max_inline_data;
 	limits->send = attr.cap.max_send_wr;
 	limits->receive = attr.cap.max_recv_wr;
 	limits->send_elements = attr.cap.max_send_sge;
 	limits->receive_elements = attr.cap.max_recv_sge;
 	limits->inline_bytes = attr.cap.max_inline_data;
-	adapter->connectors[connector] = (struct connector) {
-		.qp = id->qp,
-		.inline_bytes = attr.cap.max_inline_data,
-	};
+	adapter->connectors[connector] = made;
 	return 0;
 }
 
@@ -704,11 +789,28 @@ int wsd_qp_set_rnr_timer(struct rdma_cm_id *id, uint32_t timer)
 		     IBV_QP_STATE | IBV_QP_MIN_RNR_TIMER);
 }
 
-int wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
-		   uint32_t connector)
+void wsd_qp_drain(struct wsd_adapter *adapter, struct rdma_cm_id *id,
+		  uint32_t connector)
 {
+	struct connector *drained = &adapter->connectors[connector];
+
+	if (!drained->qp)
+		return;
 	/* librdmacm's own function hides whether it worked. */
 	wsd_library.rdma_destroy_qp(id);
-	adapter->connectors[connector].qp = NULL;
-	return 0;
+	drained->qp = NULL;
+	drained->drained = true;
+	adapter->drained_count++;
+}
+
+void wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
+		    uint32_t connector)
+{
+	struct connector *destroyed = &adapter->connectors[connector];
+
+	wsd_qp_drain(adapter, id, connector);
+	if (destroyed->drained)
+		adapter->drained_count--;
+	posted_free(destroyed);
+	*destroyed = (struct connector) { 0 };
 }

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 /* Changes with any change of meaning that the sizes below don't show. */
-#define WSD_ABI 1
+#define WSD_ABI 2
 
 /* Work requests of one wsd_post, and completions of one wsd_poll. */
 #define WSD_BATCH 256
@@ -208,6 +208,23 @@ int wsd_adapter_fd(const struct wsd_adapter *adapter);
  */
 int wsd_next_event(struct wsd_adapter *adapter);
 
+/*
+ * Readable when wsd_next_removal has something; -1 when it never has.
+ *
+ * Drivers that can't take a device from its users (rxe, siw) have the kernel
+ * wait until all have let go of it, and only then is librdmacm told. What can
+ * be heard before is the announcement that the device's node is gone.
+ */
+int wsd_removals_fd(const struct wsd_adapter *adapter);
+/* Returns 1 when some RDMA device may have been removed, 0 when none was. */
+int wsd_next_removal(struct wsd_adapter *adapter);
+/*
+ * Let go of the devices that were removed: librdmacm keeps each one open until
+ * it is made to look. Nothing uses them any more. It can't be made to look
+ * where no device is left; then the process's end lets go of the last one.
+ */
+int wsd_release_devices(void);
+
 /* Which own address reaches shared->address? Into shared->source. */
 int wsd_source(struct wsd_adapter *adapter);
 
@@ -236,6 +253,8 @@ int wsd_id_notify_established(struct rdma_cm_id *id);
 int wsd_device_open(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		    struct wsd_device **out);
 void wsd_device_close(struct wsd_device *device);
+/* 1, or 0 once its removal has begun. */
+int wsd_device_is_there(const struct wsd_device *device);
 /* Readable when an armed completion queue has something. */
 int wsd_device_fd(const struct wsd_device *device);
 /*
@@ -286,11 +305,19 @@ int wsd_qp_fail(struct rdma_cm_id *id);
 /* Time for which a sender waits after "receiver not ready"; verbs' encoding. */
 int wsd_qp_set_rnr_timer(struct rdma_cm_id *id, uint32_t timer);
 /*
+ * Destroy the queue pair of @connector, which keeps its number until
+ * wsd_qp_destroy. wsd_poll still gives what its completion queue has, and then
+ * the rest of what was posted as flushed: for devices that don't flush what is
+ * posted after the queue pair came to be in error. Does nothing a second time.
+ */
+void wsd_qp_drain(struct wsd_adapter *adapter, struct rdma_cm_id *id,
+		  uint32_t connector);
+/*
  * Completions of it that weren't polled are dropped by wsd_poll: @connector
  * may name another queue pair once the queue has been found empty.
  */
-int wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
-		   uint32_t connector);
+void wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
+		    uint32_t connector);
 
 /*
  * Post shared->work_requests[0] to [count - 1], in order.
@@ -301,9 +328,9 @@ int wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 int wsd_post(struct wsd_adapter *adapter, uint32_t count);
 /*
  * Move up to WSD_BATCH completions into shared->completions, each queue's
- * oldest first.
+ * oldest first; of each work request that was taken one, and nothing else.
  *
- * Returns their number, or -errno. Never blocks.
+ * Returns their number. Never blocks.
  */
 int wsd_poll(struct wsd_adapter *adapter);
 /*

@@ -103,6 +103,8 @@ export type ConnectionEvent =
   | { readonly type: 'connectFailed'; readonly connector: number }
   /** The connection ended at the peer's wish or through loss. May come late, twice or never. */
   | { readonly type: 'disconnected'; readonly connector: number }
+  /** The device of this connection is gone, and with it what was posted: nothing of it completes any more. */
+  | { readonly type: 'removed'; readonly connector: number }
   /** The whole adapter is gone; every connector and listener is dead. */
   | { readonly type: 'deviceRemoved' };
 

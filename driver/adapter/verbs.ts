@@ -84,8 +84,16 @@ interface Domain {
 
 interface Region {
   readonly handle: number;
+  readonly device: Device;
   /** Keeps the memory: a device writes to it. */
   readonly memory: Uint8Array;
+}
+
+interface Listener {
+  /** rdma_cm_id */
+  readonly id: number;
+  /** Null for the wildcard. */
+  readonly device: Device | null;
 }
 
 /** What an adapter holds; all 0 after a proper tear-down, but for devices, which stay open until it is closed. */
@@ -122,7 +130,7 @@ export class VerbsAdapter implements Adapter {
   #handle = 0;
   #shared: Shared | null = null;
   #capabilities: AdapterCapabilities | null = null;
-  #watch: { close(): void } | null = null;
+  #watches: readonly { close(): void }[] = [];
   #lifecycle = new Lifecycle();
   readonly #out = new BigUint64Array(1);
 
@@ -131,8 +139,10 @@ export class VerbsAdapter implements Adapter {
   readonly #byAddress = new Map<string, Device>();
   readonly #domains = new Map<number, Domain>();
   readonly #regions = new Map<number, Region>();
-  readonly #listeners = new Map<number, number>();
+  readonly #listeners = new Map<number, Listener>();
   readonly #connectors: (Connector | undefined)[] = [];
+  /** Connectors that drain, and how often their completion queue had been found empty when they began to. */
+  readonly #draining = new Map<Connector, number>();
   #connectorCount = 0;
   readonly #numbers: number[] = [];
   /** Connectors and listeners by the shim's id. */
@@ -144,6 +154,10 @@ export class VerbsAdapter implements Adapter {
 
   #events: ConnectionEvent[] = [];
   #hasConnectionEvents = false;
+  /** The shim has flushed what destroyed queue pairs have left, and not all of it was polled. */
+  #hasFlushed = false;
+  /** The kernel has announced that devices are removed. */
+  #hasRemovals = false;
   #looks = 0;
   /** Completions that lingering has found; the next poll's. */
   #found = 0;
@@ -190,10 +204,17 @@ export class VerbsAdapter implements Adapter {
     this.#shim = shim;
     this.#handle = Number(this.#out[0]);
     this.#shared = new Shared(shim.wsd_adapter_shared(this.#handle));
-    this.#watch = watch(shim.wsd_adapter_fd(this.#handle), () => {
+    const connections = watch(shim.wsd_adapter_fd(this.#handle), () => {
       this.#hasConnectionEvents = true;
       this.#wake();
     });
+    const removals = shim.wsd_removals_fd(this.#handle);
+    const watchRemovals = (): { close(): void } =>
+      watch(removals, () => {
+        this.#hasRemovals = true;
+        this.#wake();
+      });
+    this.#watches = removals < 0 ? [connections] : [connections, watchRemovals()];
     this.addresses();
     if (this.#devices.length === 0) {
       this.close();
@@ -217,7 +238,8 @@ export class VerbsAdapter implements Adapter {
     this.#numbers.length = 0;
     this.#events = [];
     this.#found = 0;
-    this.#watch?.close();
+    for (const each of this.#watches) each.close();
+    this.#watches = [];
     this.#shared?.detach();
     shim.wsd_adapter_close(this.#handle);
     this.#lifecycle = new Lifecycle();
@@ -266,12 +288,12 @@ export class VerbsAdapter implements Adapter {
     const domain = this.#domains.get(protectionDomain);
     if (domain === undefined) return;
     this.#domains.delete(protectionDomain);
-    this.#shim!.wsd_pd_free(domain.handle);
+    if (!domain.device.isClosed) this.#shim!.wsd_pd_free(domain.handle);
   }
 
   registerMemory(protectionDomain: number, memory: Uint8Array, access: number): MemoryRegion | number {
     const domain = this.#domains.get(protectionDomain);
-    if (domain === undefined) return AdapterStatus.deviceRemoved;
+    if (domain === undefined || domain.device.isGone) return AdapterStatus.deviceRemoved;
     // Its end can move away under the device.
     if ((memory.buffer as { resizable?: boolean }).resizable === true) return AdapterStatus.badMemory;
     const address = addressOf(memory);
@@ -283,7 +305,7 @@ export class VerbsAdapter implements Adapter {
       return toStatus(status, AdapterStatus.badMemory);
     }
     const id = this.#nextRegion++;
-    this.#regions.set(id, { handle: Number(this.#out[0]), memory });
+    this.#regions.set(id, { handle: Number(this.#out[0]), device: domain.device, memory });
     const isRemote = (access & (MemoryAccess.remoteRead | MemoryAccess.remoteWrite)) !== 0;
     return { id, localKey: keys[0]!, remoteKey: isRemote ? keys[1]! : 0, address };
   }
@@ -292,12 +314,14 @@ export class VerbsAdapter implements Adapter {
     const region = this.#regions.get(regionId);
     if (region === undefined) return;
     // One that can't be deregistered may still be written to: then its memory is kept for good.
-    if (this.#shim!.wsd_region_deregister(region.handle) === 0) this.#regions.delete(regionId);
+    if (region.device.isClosed || this.#shim!.wsd_region_deregister(region.handle) === 0)
+      this.#regions.delete(regionId);
   }
 
   listen(local: SocketAddress): number {
     if (local.port === 0) return AdapterStatus.addressNotAvailable;
-    if (!isWildcard(local) && this.#deviceOf(local.address) === null) return AdapterStatus.addressNotAvailable;
+    const device = isWildcard(local) ? null : this.#deviceOf(local.address);
+    if (!isWildcard(local) && device === null) return AdapterStatus.addressNotAvailable;
     const id = this.#boundId(local, true);
     if (id < 0) return id;
     const status = this.#shim!.wsd_id_listen(id, KERNEL_BACKLOG);
@@ -306,17 +330,17 @@ export class VerbsAdapter implements Adapter {
       return toStatus(status);
     }
     const listener = this.#nextListener++;
-    this.#listeners.set(listener, id);
+    this.#listeners.set(listener, { id, device });
     this.#listenerById.set(id, listener);
     return listener;
   }
 
   stopListening(listener: number): void {
-    const id = this.#listeners.get(listener);
-    if (id === undefined) return;
+    const found = this.#listeners.get(listener);
+    if (found === undefined) return;
     this.#listeners.delete(listener);
-    this.#listenerById.delete(id);
-    this.#shim!.wsd_id_destroy(id);
+    this.#listenerById.delete(found.id);
+    if (found.device?.isClosed !== true) this.#shim!.wsd_id_destroy(found.id);
     // Of requests that weren't polled the caller knows nothing, so it can't reject them.
     for (const event of this.#events) {
       if (event.type === 'connectRequest' && event.listener === listener) this.destroyConnector(event.connector);
@@ -396,7 +420,17 @@ export class VerbsAdapter implements Adapter {
       return found;
     }
     for (const device of this.#devices) if (device.hasNotified) device.disarm();
-    return Math.max(0, this.#shim!.wsd_poll(this.#handle));
+    const count = this.#take();
+    if (this.#draining.size === 0) return count;
+    this.#endDrained();
+    // What they leave comes after all that their queues had.
+    return count === 0 && this.#hasFlushed ? this.#take() : count;
+  }
+
+  #take(): number {
+    const count = this.#shim!.wsd_poll(this.#handle);
+    if (count < BATCH) this.#hasFlushed = false;
+    return count;
   }
 
   pollConnectionEvent(): ConnectionEvent | null {
@@ -408,7 +442,12 @@ export class VerbsAdapter implements Adapter {
     }
     if (this.#hasConnectionEvents) this.#takeConnectionEvents();
     for (const device of this.#devices) if (device.hasNews) device.takeNews();
-    return this.#events.shift() ?? null;
+    if (this.#hasRemovals) this.#takeRemovals();
+    const next = this.#events.shift();
+    if (next !== undefined) return next;
+    // Whoever had to be told has been.
+    this.#releaseDevices();
+    return null;
   }
 
   /** The devices that are served. The adapter is open. */
@@ -435,6 +474,15 @@ export class VerbsAdapter implements Adapter {
       connectors: this.#connectorCount,
       listeners: this.#listeners.size,
     };
+  }
+
+  /** Goes on with the connectors whose completion queue has been found empty. */
+  #endDrained(): void {
+    for (const [connector, emptyCount] of this.#draining) {
+      if (this.#shim!.wsd_cq_empty_count(connector.claim!.queue.handle) === emptyCount) continue;
+      this.#draining.delete(connector);
+      this.#lifecycle.apply(connector, 'queue.emptied', this.#perform);
+    }
   }
 
   /** Takes events until one is for the owner, or there is none. */
@@ -491,6 +539,36 @@ export class VerbsAdapter implements Adapter {
     if (device !== null) this.#deviceRemoved(device);
   }
 
+  #takeRemovals(): void {
+    const shim = this.#shim!;
+    this.#hasRemovals = false;
+    let isAny = false;
+    while (shim.wsd_next_removal(this.#handle) > 0) isAny = true;
+    if (!isAny) return;
+    for (const device of this.#devices) if (shim.wsd_device_is_there(device.handle) === 0) this.#deviceRemoved(device);
+    // One that only librdmacm has opened.
+    shim.wsd_release_devices();
+  }
+
+  /** Gives back all that is held of devices that are gone, once their connectors are: the kernel waits for it. */
+  #releaseDevices(): void {
+    for (const device of this.#devices.filter(({ isGone }) => isGone)) {
+      if (this.#connectors.some((connector) => connector?.device === device)) continue;
+      const shim = this.#shim!;
+      for (const region of this.#regions.values()) {
+        if (region.device === device) shim.wsd_region_deregister(region.handle);
+      }
+      for (const domain of this.#domains.values()) if (domain.device === device) shim.wsd_pd_free(domain.handle);
+      for (const listener of this.#listeners.values()) {
+        if (listener.device === device) shim.wsd_id_destroy(listener.id);
+      }
+      this.#devices.splice(this.#devices.indexOf(device), 1);
+      device.abandon((number) => this.#numbers.push(number));
+      device.close();
+      shim.wsd_release_devices();
+    }
+  }
+
   /** The connectors of a device are lost with it; the adapter is when it was the last. */
   #deviceRemoved(device: Device): void {
     if (device.isGone) return;
@@ -523,13 +601,20 @@ export class VerbsAdapter implements Adapter {
         shared.setConnection(connector.privateData, { answered: 0, asked: 0 });
         shim.wsd_id_reject(this.#handle, id);
         return 0;
-      case 'disconnect':
-        shim.wsd_id_disconnect(id);
+      case 'disconnect': {
+        const status = shim.wsd_id_disconnect(id);
         // iWARP lets what is on its way out go first; its queue pair ends by itself.
         if (!connector.device.info.isIwarp) shim.wsd_qp_fail(id);
-        return 0;
+        return status;
+      }
       case 'failQueuePair':
-        if (connector.claim !== null) shim.wsd_qp_fail(id);
+        if (connector.claim === null) return 0;
+        shim.wsd_qp_fail(id);
+        this.#draining.set(connector, shim.wsd_cq_empty_count(connector.claim.queue.handle));
+        return 0;
+      case 'destroyQueuePair':
+        shim.wsd_qp_drain(this.#handle, id, number);
+        this.#hasFlushed = true;
         return 0;
       case 'tune':
         // The connection manager's own is 655 ms, which a sender would lose for each message that came too early.
@@ -555,6 +640,9 @@ export class VerbsAdapter implements Adapter {
         return 0;
       case 'raiseDisconnected':
         this.#events.push({ type: 'disconnected', connector: number });
+        return 0;
+      case 'raiseRemoved':
+        this.#events.push({ type: 'removed', connector: number });
         return 0;
       case 'ignored':
         return 0;
@@ -598,6 +686,12 @@ export class VerbsAdapter implements Adapter {
       const { device: info } = this.#shared!;
       const known = this.#devices.find((device) => device.info.verbs === info.verbs && !device.isGone);
       if (known === undefined && shim.wsd_device_open(this.#handle, id, this.#out) === 0) {
+        // The connection manager still knows a device that is being removed.
+        if (shim.wsd_device_is_there(Number(this.#out[0])) === 0) {
+          shim.wsd_device_close(Number(this.#out[0]));
+          shim.wsd_id_destroy(id);
+          return null;
+        }
         const device: Device = new Device(shim, this.#shared!, Number(this.#out[0]), info, id, {
           wake: () => this.#wake(),
           hear: (event) => this.#hear(device, event),
@@ -656,6 +750,7 @@ export class VerbsAdapter implements Adapter {
     const { number, id, claim, device } = connector;
     this.#connectors[number] = undefined;
     this.#connectorCount--;
+    this.#draining.delete(connector);
     this.#byId.delete(id);
     // No event names it afterwards.
     this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== number);
@@ -680,7 +775,8 @@ export class VerbsAdapter implements Adapter {
   }
 
   #arm(): boolean {
-    if (this.#found > 0 || this.#events.length > 0 || this.#hasConnectionEvents) return true;
+    if (this.#found > 0 || this.#draining.size > 0 || this.#hasFlushed) return true;
+    if (this.#events.length > 0 || this.#hasConnectionEvents) return true;
     let isReady = false;
     for (const device of this.#devices) {
       if (device.hasNotified || device.hasNews || (!device.isGone && device.arm() < 0)) isReady = true;

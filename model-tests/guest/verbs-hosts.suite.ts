@@ -40,31 +40,39 @@ let nextPort = 7200;
 /** Messages of the role `flood`. */
 const FLOOD = 100;
 
-/** An application on our host, which holds nothing in the end. */
-async function withApplication(network: Network, use: (application: Application) => Promise<void>): Promise<void> {
-  const adapter = new VerbsAdapter({ addresses: [network.ours] });
+/** An application on our host with those devices, which holds nothing in the end. `cleanup`: what WSPCleanup answers. */
+async function withApplication(
+  networks: readonly Network[],
+  use: (application: Application) => Promise<void>,
+  cleanup = 0,
+): Promise<void> {
+  const adapter = new VerbsAdapter({ addresses: networks.map(({ ours }) => ours) });
   const application = new Application(adapter);
+  let answer = 0;
   try {
     await use(application);
   } finally {
-    await application.stop();
+    answer = await application.stop();
   }
+  assert.equal(answer, cleanup);
   assert.deepEqual(adapter.inventory(), { protectionDomains: 0, regions: 0, connectors: 0, listeners: 0 });
 }
 
 /** As {@link withApplication}; nor does the kernel hold more than before, once the peers have ended. */
-const leavingNothing = (network: Network, use: (application: Application) => Promise<void>) => async () => {
-  const before = await kernelResources();
-  await withApplication(network, use);
-  await endPrograms();
-  // What a process had that was killed is cleared away by the kernel in its own time.
-  for (let tries = 0; ; tries++) {
-    const after = await kernelResources();
-    if (JSON.stringify(after) === JSON.stringify(before)) return;
-    if (tries === 20) assert.deepEqual(after, before);
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-};
+const leavingNothing =
+  (networks: Network | readonly Network[], use: (application: Application) => Promise<void>, cleanup = 0) =>
+  async () => {
+    const before = await kernelResources();
+    await withApplication([networks].flat(), use, cleanup);
+    await endPrograms();
+    // What a process had that was killed is cleared away by the kernel in its own time.
+    for (let tries = 0; ; tries++) {
+      const after = await kernelResources();
+      if (JSON.stringify(after) === JSON.stringify(before)) return;
+      if (tries === 20) assert.deepEqual(after, before);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  };
 
 const program = fileURLToPath(new URL('./peers/verbs-program.ts', import.meta.url));
 
@@ -304,7 +312,7 @@ const killedListenerCases = (network: Network): readonly GuestCase[] => [
 
 const linkCases = (network: Network): readonly GuestCase[] => [
   {
-    // RoCE gives the connection up, since the kernel's neighbour is lost; iWARP's TCP waits.
+    // RoCE gives the connection up, since the kernel's neighbour is lost; iWARP's TCP waits. See also managerCases.
     name: `${network.device}: a link that goes down and comes back`,
     timeoutMs: 120_000,
     run: leavingNothing(network, async (application) => {
@@ -317,6 +325,109 @@ const linkCases = (network: Network): readonly GuestCase[] => [
       const error = await during;
       assert.ok([0, ...lost].includes(error), `${error}`);
       connection.close();
+    }),
+  },
+];
+
+/** State of the queue pair of our device's connection manager. */
+async function managersState(device: string): Promise<string | undefined> {
+  const text = await run(['rdma', '-j', 'resource', 'show', 'qp', 'link', `${device}2`]);
+  const list = JSON.parse(text) as readonly { readonly type: string; readonly state: string }[];
+  return list.find(({ type }) => type === 'GSI')?.state;
+}
+
+const managerCases: readonly GuestCase[] = [
+  {
+    // With rping alone, so that it is seen whose fault it is; an application has to be there to let go of the device.
+    name: 'rxe: a message to a link that is down ends all connecting, and a new device helps',
+    timeoutMs: 240_000,
+    run: leavingNothing(
+      rxe,
+      async () => {
+        const ping = (count: number): Program =>
+          start(['rping', '-c', '-v', '-C', `${count}`, '-a', rxe.theirs, '-p', `${RPING_PORT}`]);
+        const server = start(['rping', '-s', '-P', '-a', rxe.theirs, '-p', `${RPING_PORT}`], { within: 'h1' });
+        await deviceListens(server, RPING_PORT);
+        assert.equal(await managersState('rxe'), 'RTS');
+        const pinging = ping(1_000_000);
+        await pinging.says(/ping data/);
+        await on(undefined, 'ip', 'link', 'set', rxe.link, 'down');
+        // Its kernel wants to tell the peer.
+        pinging.kill();
+        while ((await managersState('rxe')) !== 'ERR') await new Promise((resolve) => setTimeout(resolve, 100));
+        await on(undefined, 'ip', 'link', 'set', rxe.link, 'up');
+        const hanging = ping(3);
+        await new Promise((resolve) => setTimeout(resolve, 5000));
+        assert.equal(await managersState('rxe'), 'ERR');
+        assert.doesNotMatch(hanging.output, /ping data/);
+        hanging.kill();
+        await hanging.ends();
+        await run(['rdma', 'link', 'delete', 'rxe2']);
+        await run(['rdma', 'link', 'add', 'rxe2', 'type', 'rxe', 'netdev', rxe.link]);
+        assert.equal(await managersState('rxe'), 'RTS');
+        await ping(3).succeeds();
+      },
+      WSA.WSAENETDOWN,
+    ),
+  },
+];
+
+/** Sends messages to an echo and takes them back, without end. @returns the error that ends it */
+async function echoing(connection: Connection): Promise<number> {
+  const [sent, received] = [connection.memory(1000), connection.memory(1000)];
+  for (;;) {
+    const arrives = outcomeOf(connection.receive(received));
+    const error = (await outcomeOf(connection.send(sent))) || (await arrives);
+    if (error !== 0) return error;
+  }
+}
+
+/** Deletes our device while one connection over it is busy and another waits. */
+async function removed({ device }: Network, busy: Connection, idle: Connection): Promise<void> {
+  const memory = idle.memory(1000);
+  const ends = [outcomeOf(idle.receive(memory)), echoing(busy)];
+  // Drivers of software devices can't take one from its users: the kernel waits until all have let go of it.
+  await run(['rdma', 'link', 'delete', `${device}2`]);
+  for (const end of ends) assert.equal(await end, WSA.WSAENETDOWN);
+  assert.equal(await errorOf(idle.receive(memory)), WSA.WSAENETDOWN);
+}
+
+/** Makes our device again. */
+async function restored({ device, link }: Network): Promise<void> {
+  // siw opens every process's listeners for it in our namespace, where those of the other host are in the way of ours.
+  await endPrograms();
+  await run(['rdma', 'link', 'add', `${device}2`, 'type', device, 'netdev', link]);
+}
+
+const removedCases = (network: Network, other: Network): readonly GuestCase[] => [
+  {
+    name: `${network.device}: the only device is removed under load`,
+    timeoutMs: 240_000,
+    run: leavingNothing(
+      network,
+      async (application) => {
+        const { connection: busy } = await accepted(application, 'echo', network);
+        const { connection: idle } = await accepted(application, 'echo', network);
+        await removed(network, busy, idle);
+        await restored(network);
+      },
+      WSA.WSAENETDOWN,
+    ),
+  },
+  {
+    name: `${network.device}: one of two devices is removed under load, and comes back`,
+    timeoutMs: 240_000,
+    run: leavingNothing([network, other], async (application) => {
+      const { connection: busy } = await accepted(application, 'echo', network);
+      const { connection: idle } = await accepted(application, 'echo', network);
+      const { connection: elsewhere } = await accepted(application, 'echo', other);
+      await removed(network, busy, idle);
+      await echoed(elsewhere, 1000, 5);
+      elsewhere.close();
+      await restored(network);
+      const { connection: again } = await accepted(application, 'echo', network);
+      await echoed(again, 1000, 5);
+      for (const each of [busy, idle, again]) each.close();
     }),
   },
 ];
@@ -384,9 +495,12 @@ export const cases: readonly GuestCase[] = [
   ...ownCases,
   ...memoryCases,
   ...receiveCases,
-  ...killedCases(rxe),
+  ...[rxe, siw].flatMap(killedCases),
   ...[rxe, siw].flatMap(killedListenerCases),
   ...[rxe, siw].flatMap(lossCases),
-  // Last, and RoCE's after iWARP's: new RoCE connections after it have been seen to time out.
+  ...removedCases(siw, rxe),
+  ...removedCases(rxe, siw),
+  ...managerCases,
+  // Last, and RoCE's after iWARP's: new RoCE connections after it time out.
   ...[siw, rxe].flatMap(linkCases),
 ];

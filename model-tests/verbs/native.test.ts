@@ -34,6 +34,7 @@ describe('the shim', () => {
       'rdma_ack_cm_event',
       'rdma_destroy_event_channel',
       'rdma_destroy_qp',
+      'rdma_free_devices',
       'ibv_ack_async_event',
       'ibv_ack_cq_events',
       'ibv_destroy_comp_channel',

@@ -206,6 +206,29 @@ static int post(struct run *run, int count)
 			goto end; \
 	} while (0)
 
+/*
+ * What is posted to a queue pair in error some devices never flush, siw among
+ * them; each has to come out, once.
+ */
+static int run_drained(struct run *run)
+{
+	int taken, ret, i;
+
+	set_request(run, 0, WSD_RECEIVE, NEAR, 1, 8);
+	set_request(run, 1, WSD_RDMA_READ, NEAR, 0, 8);
+	set_request(run, 2, WSD_SEND, NEAR, 0, 8);
+	taken = wsd_post(run->adapter, 3);
+	wsd_qp_drain(run->adapter, run->near, NEAR);
+	do {
+		ret = wsd_poll(run->adapter);
+		for (i = 0; i < ret; i++)
+			if (run->shared->completions[i].status != WSD_FLUSHED)
+				return -EPROTO;
+		taken -= ret;
+	} while (ret > 0);
+	return taken ? -EPROTO : 0;
+}
+
 /* Connect another time, and be rejected. */
 static int run_refused(struct run *run, const struct wsd_address *to)
 {
@@ -341,8 +364,10 @@ static int run_once(const struct wsd_address *local)
 		TRY(wsd_poll(run->adapter));
 		i += ret;
 	}
+	TRY(run_drained(run));
 	TRY(await_event(run, RDMA_CM_EVENT_DISCONNECTED));
 	TRY(wsd_next_async(run->device));
+	TRY(wsd_release_devices());
 	ret = run_refused(run, &to);
 end:
 	run_end(run);

@@ -3,8 +3,10 @@
  * Fuzzer of the data path: any bytes as work requests, any answer of a device.
  *
  * The device checks that it is handed exactly the requests that are counted
- * as taken, once and in order, each as it was written; and that what it
- * completes comes out again, for connectors that exist, in order.
+ * as taken, once and in order, each as it was written. Of what it has taken it
+ * completes some, now and then twice, beside what it never had; the rest its
+ * queue pairs keep to themselves when they end. Each request has to come out
+ * exactly once, and nothing else.
  *
  * Input: a byte that says how many devices' answers are refusals, one for the
  * number of requests, one for completions; then the requests themselves.
@@ -105,6 +107,19 @@ static int poll_cq(struct ibv_cq *cq, int max, struct ibv_wc *wc)
 	return count;
 }
 
+static bool is_full(const struct wsd_work_request *request)
+{
+	const struct connector *connector;
+	const struct posted *queue;
+
+	if (request->connector >= CONNECTORS)
+		return false;
+	connector = &adapter.connectors[request->connector];
+	queue = request->opcode == WSD_RECEIVE ? &connector->receives :
+		&connector->sends;
+	return connector->exists && queue->end - queue->begin == queue->mask + 1;
+}
+
 static void post(uint8_t count)
 {
 	uint32_t taken;
@@ -114,7 +129,7 @@ static void post(uint8_t count)
 	taken = wsd_post(&adapter, count);
 	check(taken == posted);
 	check(taken <= count);
-	if (taken == count || taken == refuse_at)
+	if (taken == count || taken == refuse_at || is_full(&written[taken]))
 		return;
 	/* Nothing but a request that is none ends a batch early. */
 	check(written[taken].opcode > WSD_RDMA_READ ||
@@ -123,47 +138,88 @@ static void post(uint8_t count)
 	      !adapter.connectors[written[taken].connector].qp);
 }
 
+/* What was taken and hasn't come out, by its place among the requests. */
+static bool is_out[WSD_BATCH];
+static uint32_t left;
+
+/* Take what there is; each has to be of a request that was taken. */
+static void collect(bool flushed_only)
+{
+	int count, k;
+
+	/* A full batch can begin with what is left of another queue. */
+	for (k = 0; k < 64; k++) {
+		/* Where others want the processor, looking again takes long. */
+		count = k & 1 ? wsd_linger(&adapter, refuse_at == 1) :
+			wsd_poll(&adapter);
+		check(count >= 0);
+		check(count <= WSD_BATCH);
+		while (count--) {
+			const struct wsd_completion *completion =
+				&shared.completions[count];
+			uint32_t at = completion->context;
+
+			check(at < posted && is_out[at]);
+			check(completion->connector == written[at].connector);
+			check(completion->opcode == written[at].opcode);
+			check(completion->status <= WSD_FAULT);
+			check(!flushed_only ||
+			      completion->status == WSD_FLUSHED);
+			is_out[at] = false;
+			left--;
+		}
+		if (k & 1 && left == 0)
+			return;
+	}
+}
+
 /* As many completions as there are bytes, spread over the queues. */
 static void poll(const uint8_t *data, size_t size)
 {
-	uint64_t expected = 0, found = 0;
+	uint32_t completed = 0, before = left;
+	bool is_given[WSD_BATCH] = { 0 };
 	size_t i;
-	int count, k;
 
 	memset(given_count, 0, sizeof(given_count));
 	memset(given_taken, 0, sizeof(given_taken));
 	for (i = 0; i < size && i < QUEUES * 2 * WSD_BATCH; i++) {
 		int queue = data[i] % QUEUES;
-		uint32_t connector = data[i] / QUEUES % (CONNECTORS + 2);
+		struct ibv_wc *wc = &given[queue][given_count[queue]];
+		uint32_t at = data[i] / QUEUES;
 
 		if (given_count[queue] == 2 * WSD_BATCH)
 			continue;
-		given[queue][given_count[queue]++] = (struct ibv_wc) {
+		given_count[queue]++;
+		*wc = (struct ibv_wc) {
 			.wr_id = (uint64_t)(data[i] >> 6) << 62 |
-				 (uint64_t)connector << 32 | i,
+				 (uint64_t)(data[i] % (CONNECTORS + 2)) << 32 |
+				 0x10000,
 			.status = data[i] % 25,
 			.byte_len = i,
 		};
-		if (connector < CONNECTORS && !(connector & 1))
-			expected++;
+		if (at >= posted)
+			continue;
+		wc->wr_id = wr_id_of(&written[at]);
+		completed += !is_given[at];
+		is_given[at] = true;
 	}
-	/* A full batch can begin with what is left of another queue. */
-	for (k = 0; k < 64; k++) {
-		count = k & 1 ? wsd_linger(&adapter, 2) : wsd_poll(&adapter);
-		check(count >= 0);
-		check(count <= WSD_BATCH);
-		found += count;
-		while (count--) {
-			const struct wsd_completion *completion =
-				&shared.completions[count];
+	collect(false);
+	check(before - left == completed);
+}
 
-			check(completion->connector < CONNECTORS);
-			check(!(completion->connector & 1));
-			check(completion->status <= WSD_FAULT);
-			check(completion->context < size);
-		}
+/* The queue pairs end, some with the number. */
+static void end(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < CONNECTORS; i += 2) {
+		adapter.connectors[i].qp = NULL;
+		adapter.connectors[i].drained = true;
+		adapter.drained_count++;
 	}
-	check(found == expected);
+	collect(true);
+	check(left == 0);
+	check(adapter.drained_count == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -179,6 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct ibv_qp qps[CONNECTORS];
 	static struct ibv_cq ibv_cqs[QUEUES];
 	static struct wsd_cq cqs[QUEUES];
+	static uint64_t wr_ids[CONNECTORS][2][WSD_BATCH];
 	size_t length;
 	int i;
 
@@ -186,8 +243,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	for (i = 0; i < CONNECTORS; i += 2) {
 		qps[i].context = &context;
-		connectors[i].qp = &qps[i];
-		connectors[i].inline_bytes = i * 100;
+		connectors[i] = (struct connector) {
+			.qp = &qps[i],
+			.inline_bytes = i * 100,
+			.exists = true,
+			.sends = {
+				.wr_ids = wr_ids[i][0],
+				.mask = (WSD_BATCH >> i) - 1,
+			},
+			.receives = {
+				.wr_ids = wr_ids[i][1],
+				.mask = WSD_BATCH - 1,
+			},
+		};
 	}
 	for (i = 0; i < QUEUES; i++) {
 		ibv_cqs[i].context = &context;
@@ -216,8 +284,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		request->element_count %= WSD_ELEMENTS + 2;
 		if (request->flags & 2)
 			request->connector &= ~1u;
+		request->context = i;
 	}
 	post(data[1]);
+	for (left = 0; left < posted; left++)
+		is_out[left] = true;
 	poll(data + 2, size - 2);
+	end();
 	return 0;
 }

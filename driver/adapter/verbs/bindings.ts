@@ -21,7 +21,7 @@ function koffi(): Koffi {
   return loaded;
 }
 
-const ABI = 1;
+const ABI = 2;
 /** Descriptors of each of the two rings. */
 export const BATCH = 256;
 /** Bytes of private data in one call or event. */
@@ -65,6 +65,9 @@ const prototypes = {
   wsd_adapter_shared: ['uint64', ['uint64']],
   wsd_adapter_fd: ['int', ['uint64']],
   wsd_next_event: ['int', ['uint64']],
+  wsd_removals_fd: ['int', ['uint64']],
+  wsd_next_removal: ['int', ['uint64']],
+  wsd_release_devices: ['int', []],
   wsd_source: ['int', ['uint64']],
   wsd_id_create: ['int', ['uint64', 'uint64 *']],
   wsd_id_destroy: ['int', ['uint64']],
@@ -80,6 +83,7 @@ const prototypes = {
   wsd_id_notify_established: ['int', ['uint64']],
   wsd_device_open: ['int', ['uint64', 'uint64', 'uint64 *']],
   wsd_device_close: ['void', ['uint64']],
+  wsd_device_is_there: ['int', ['uint64']],
   wsd_device_fd: ['int', ['uint64']],
   wsd_device_async_fd: ['int', ['uint64']],
   wsd_next_async: ['int', ['uint64']],
@@ -95,7 +99,8 @@ const prototypes = {
   wsd_qp_create: ['int', ['uint64', 'uint64', 'uint64', 'uint64', 'uint32']],
   wsd_qp_fail: ['int', ['uint64']],
   wsd_qp_set_rnr_timer: ['int', ['uint64', 'uint32']],
-  wsd_qp_destroy: ['int', ['uint64', 'uint64', 'uint32']],
+  wsd_qp_drain: ['void', ['uint64', 'uint64', 'uint32']],
+  wsd_qp_destroy: ['void', ['uint64', 'uint64', 'uint32']],
   wsd_post: ['int', ['uint64', 'uint32']],
   wsd_poll: ['int', ['uint64']],
   wsd_linger: ['int', ['uint64', 'uint32']],

@@ -60,7 +60,10 @@ export class Device {
   hasNotified = false;
   /** Something asynchronous has been told since the last look. */
   hasNews = false;
+  /** It has been removed, or is about to be. */
   isGone = false;
+  /** Nothing of it is held any more, and no handle of it may be used. */
+  isClosed = false;
   readonly #shim: Shim;
   readonly #shared: Shared;
   readonly #queues: CompletionQueue[] = [];
@@ -148,6 +151,11 @@ export class Device {
     }
   }
 
+  /** Gives all numbers back: its completion queues are about to be destroyed. @param free - gets each number */
+  abandon(free: (number: number) => void): void {
+    for (const { number } of this.#left.splice(0)) free(number);
+  }
+
   /** Asks for a notification of the next completion. @returns -errno when that isn't possible */
   arm(): number {
     return this.#shim.wsd_arm(this.handle);
@@ -161,6 +169,7 @@ export class Device {
 
   /** Its queue pairs, regions and protection domains are gone. */
   close(): void {
+    this.isClosed = true;
     for (const each of this.#watches) each.close();
     const rest = users.get(this.info.verbs);
     rest?.delete(this);

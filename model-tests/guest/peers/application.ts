@@ -10,7 +10,10 @@ import type { Adapter, SocketAddress } from '../../../driver/adapter/adapter.ts'
 import { Host, SpiError } from '../../../driver/client/host.ts';
 import { SystemClock } from '../../../driver/clock.ts';
 import { EventLoop } from '../../../driver/event-loop.ts';
+import { memorySink } from '../../../driver/journal/journal.ts';
+import { readJournal } from '../../../driver/journal/reader.ts';
 import { decodeDescriptor, encodeDescriptor, REMOTE_DESCRIPTOR_BYTES } from '../../../driver/remote-descriptor.ts';
+import { replayJournal, verdictText } from '../../../driver/replay.ts';
 import { type Handle, out, type Socket, WsaOverlapped } from '../../../driver/spi.ts';
 import { MEM_READ, MEM_READWRITE, MEM_WRITE, WSA } from '../../../machines/index.ts';
 import { welcomingForeigners } from './foreign.ts';
@@ -32,13 +35,16 @@ export interface RemoteMemory {
 export class Application {
   readonly host: Host;
   readonly #loop: EventLoop;
+  readonly #journal = memorySink();
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
   readonly #waiting = new Set<() => void>();
 
   constructor(adapter: Adapter) {
     const clock = new SystemClock();
-    this.host = new Host({ adapter: welcomingForeigners(adapter), clock, config: { loopback: true } });
+    const journal = { mode: 'file', sink: this.#journal } as const;
+    const config = { loopback: true };
+    this.host = new Host({ adapter: welcomingForeigners(adapter), clock, journal, config });
     this.host.start();
     const poll = (): number => {
       const done = this.host.poll();
@@ -49,11 +55,26 @@ export class Application {
     this.#running = this.#loop.run(this.#stop.signal);
   }
 
-  /** Ends everything that is still open. */
-  async stop(): Promise<void> {
-    this.host.stop();
+  /**
+   * Ends everything that is still open, and replays the journal.
+   *
+   * @returns what WSPCleanup answered: WSAENETDOWN when the adapter is gone
+   * @throws Error when the replay ends differently
+   */
+  async stop(): Promise<number> {
+    let result = 0;
+    try {
+      this.host.stop();
+    } catch (error) {
+      if (!(error instanceof SpiError)) throw error;
+      result = error.error;
+    }
     this.#stop.abort();
     await this.#running;
+    this.host.provider.closeJournal();
+    const { verdict } = replayJournal(readJournal(this.#journal.bytes()));
+    if (verdict.type !== 'equal') throw new Error(`the journal, replayed: ${verdictText(verdict)}`);
+    return result;
   }
 
   listen(local: SocketAddress): Socket {
