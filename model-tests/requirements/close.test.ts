@@ -359,6 +359,25 @@ describe('the other side', () => {
     }
   });
 
+  test('WSD-213: one of several devices that is removed gives WSAENETDOWN to its sockets, and to them alone', () => {
+    for (const flushDelayNsMax of [0, 1e9]) {
+      const hosts = connectedHosts({ client: { adapter: { faults: { flushDelayNsMax } } } });
+      const { client, near, nearMemory, run } = hosts;
+      const { requests } = everythingPending(hosts);
+      client.adapter.removeDevice();
+      run();
+      for (const request of requests) assert.match(written(request), /^WSAENETDOWN$/);
+      assertEndedOnce(client, requests);
+      assert.equal(client.recv(near, nearMemory.subarray(0, 8)).result.error, 'WSAENETDOWN');
+      const later = client.socket();
+      assert.equal(later.error, '0');
+      assert.equal(client.close(near).error, '0');
+      assert.equal(client.close(later.value).error, '0');
+      run();
+      closeEverything(hosts);
+    }
+  });
+
   test('WSD-213: an adapter that is removed while a socket is being closed, or is broken, leaves nothing either', () => {
     for (const state of ['closing', 'broken'] as const) {
       const hosts = connectedHosts({ network: { faults: { flushDelayNsMax: 1e9 } } });

@@ -275,6 +275,14 @@ export class SimulatedAdapter implements Adapter {
     if (this.#faults.deviceRemovedDoubled.strikes()) this.#raise({ type: 'deviceRemoved' });
   }
 
+  /** Takes the device away that its connections have; the adapter has others. */
+  removeDevice(): void {
+    for (const [number, connector] of this.#connectors) {
+      connector.remove(true);
+      this.#raise({ type: 'removed', connector: number });
+    }
+  }
+
   /** Cuts the network between a connector and its peer; both find out after the retry time. */
   loseConnection(connector: number): void {
     this.#connector(connector).loseConnection();
