@@ -69,6 +69,8 @@ export const randomLimits: Limits = {
   referencesMax: 2,
 };
 const pendingMax = randomLimits.queueDepth + randomLimits.overflowMax;
+/** Requests of one direction that a shallow adapter has room for. */
+const SHALLOW_PLACES = 1;
 const MESSAGE_MAX = 400;
 /** Larger messages are rare, and so are smaller receives. */
 const MESSAGE_USUAL = 64;
@@ -321,7 +323,10 @@ export class World {
       const footing = this.network.footing(index, {
         elementsMax: setup.elementsMax,
         ...(setup.isShallow === true
-          ? { sendDepthMax: randomLimits.piecesMax / setup.elementsMax + 1, receiveDepthMax: 2 }
+          ? {
+              sendDepthMax: (SHALLOW_PLACES * randomLimits.piecesMax) / setup.elementsMax + 1,
+              receiveDepthMax: SHALLOW_PLACES + 1,
+            }
           : {}),
         messageSizeMax: MESSAGE_MAX,
         rdmaSizeMax: 1024,
@@ -1272,7 +1277,8 @@ export class World {
     }
     if (this.setup.receiverNotReady === 'fail') {
       const underWay = connection.sent[end].length - connection.received[end];
-      const posted = Math.min(peer?.pendingOf(true).length ?? 0, randomLimits.queueDepth);
+      const places = this.setup.isShallow === true ? SHALLOW_PLACES : randomLimits.queueDepth;
+      const posted = Math.min(peer?.pendingOf(true).length ?? 0, places);
       if (underWay + 1 > posted) breaks();
     }
   }
