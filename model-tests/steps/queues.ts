@@ -5,7 +5,6 @@ import { enters, from, leaves, on, propertiesOf, type Step, type StepProperty, v
 
 const q = propertiesOf('requestQueue');
 
-const depth = (limits: Limits): number => limits.queueDepth;
 const field = ({ before }: Step, name: string): number => value(before, name);
 const admits = (step: Step): boolean => on(step, 'queue.admit');
 const isConnected = (step: Step): boolean => from(step, 'open', 'paused');
@@ -20,13 +19,13 @@ function queueProperties(limits: Limits): readonly StepProperty[] {
     !pairs(step) &&
     from(step, 'open') &&
     field(step, 'held') === 0 &&
-    field(step, 'posted') < depth(limits);
+    field(step, 'posted') < field(step, 'places');
   const holds = (step: Step): boolean => admitted(step) && !pairs(step) && !posts(step);
   const returns = (step: Step): boolean => on(step, 'request.creditReturned');
   /** A held request gets the place that another gives back, or one of those that there are. */
   const replaces = (step: Step): boolean => returns(step) && from(step, 'open') && field(step, 'held') > 0;
   const pumps = (step: Step): boolean =>
-    on(step, 'queue.pump') && field(step, 'held') > 0 && field(step, 'posted') < depth(limits);
+    on(step, 'queue.pump') && field(step, 'held') > 0 && field(step, 'posted') < field(step, 'places');
   const suspends = (step: Step): boolean => on(step, 'socket.suspended');
   const lost = (step: Step): boolean => on(step, 'socket.lost') && from(step, 'halted');
 
@@ -70,6 +69,18 @@ function queueProperties(limits: Limits): readonly StepProperty[] {
     ),
     q.expects('16.2: and is freed with its socket', ['unopened', 'drained'], ['socket.freed']),
     q.expects('10.4, 15.2: it opens with a connection', ['unopened'], ['socket.opened', 'socket.attaching']),
+
+    q.becomes(
+      'D-29: places are as many as the adapter has room for',
+      'places',
+      (step) => on(step, 'adapter.limited'),
+      ({ given }) => given['places']!,
+    ),
+    q.expects(
+      'D-29: which is known before there is a connection, or a new one',
+      ['unopened', 'paused'],
+      ['adapter.limited'],
+    ),
 
     q.exactly('7.5: the first request is paired with the private first receive', 'pairRequest', pairs),
     q.exactly('7.6: a request is posted while there is room and none waits', 'startRequest', posts),
