@@ -1,7 +1,7 @@
 /** Another engine's answers about a world, beside ours. */
 
 import { missingTools } from '../engines/engine.ts';
-import { runSpin, spinTools } from '../engines/spin.ts';
+import { runSpin, type SpinOptions, spinTools } from '../engines/spin.ts';
 import type { Found, Property } from '../explorer/index.ts';
 import type { CatalogWorld } from '../worlds/index.ts';
 
@@ -33,13 +33,14 @@ export async function runEngines(
   { definition }: CatalogWorld,
   properties: readonly Property[],
   found: Found,
+  options: SpinOptions = {},
 ): Promise<readonly EngineAnswer[]> {
   const missing = missingTools(...spinTools);
   if (missing.length > 0) return [skip('Spin', `${missing.join(' and ')} not installed`)];
   if (!found.complete) return [skip('Spin', 'our search is out of limits')];
   if (found.result.reduced) return [skip('Spin', 'with --reduce there is nothing to compare')];
   try {
-    const { engine, states, transitions, depth, verdicts, cpuSeconds } = await runSpin(definition, properties);
+    const { engine, states, transitions, depth, verdicts, cpuSeconds } = await runSpin(definition, properties, options);
     const differences: string[] = [];
     const compare = (what: string, ours: number, theirs: number | null): void => {
       if (theirs !== null && theirs !== ours) differences.push(`${what}: ${theirs}, and ours ${ours}`);

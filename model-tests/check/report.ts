@@ -6,7 +6,7 @@ import { readProducts } from '../product/results.ts';
 import { checkSteps } from '../steps/index.ts';
 import { driverRows } from '../mutation/driver/results.ts';
 import { lastResults } from './mutation.ts';
-import { readResults, type WorldRecord } from './results.ts';
+import { digestOf, readResults, type WorldRecord } from './results.ts';
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string => {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
@@ -60,13 +60,34 @@ export async function checkingPage(): Promise<string> {
             ],
       ),
     ),
+    '## Without states',
+    'What ABC says of worlds as circuits, about all properties of states and transitions together, with no list of states.' +
+      ' A proof is an invariant: that it holds at first, is kept by every rule and leaves nothing wrong is checked by CaDiCaL,' +
+      ' a SAT solver. Where the states are too many for any search, nothing goes wrong within so many steps.',
+    table(
+      ['World', 'Bounds', 'Verdict', 'Latches', 'And gates', 'CPU s'],
+      results.symbolic.map(({ world, bounds, how, verdict, frames, clauses, latches, ands, cpuSeconds }) => [
+        world,
+        bounds,
+        verdict === 'proved'
+          ? `proved, by an invariant of ${number(clauses)} clauses`
+          : verdict === 'broken'
+            ? 'BROKEN'
+            : how === 'proof'
+              ? 'unknown: out of time'
+              : `nothing is broken within ${frames} steps`,
+        number(latches),
+        number(ands),
+        cpuSeconds.toFixed(1),
+      ]),
+    ),
     '## A large world',
     results.large.length === 0
-      ? 'Not searched yet: `npm run check:all -- --large`.'
+      ? 'Not searched yet.'
       : results.large
           .map(
-            ({ what, command, version, states, transitions, depth, orbitSum, cpuSeconds, bytes, verdicts }) =>
-              `\`${command}\` at ${version}: ${what}. ${number(orbitSum)} states, covered by ${number(states)} that stand for them` +
+            ({ what, states, transitions, depth, orbitSum, cpuSeconds, bytes, verdicts }) =>
+              `${what}. ${number(orbitSum)} states, covered by ${number(states)} that stand for them` +
               ` (${number(transitions)} transitions, depth ${depth}), in ${number(cpuSeconds)} s of CPU and` +
               ` ${number(Math.round(bytes / 2 ** 20))} MiB. Of ${verdicts.length} properties` +
               ` ${verdicts.filter(({ outcome }) => outcome === 'holds').length} hold.`,
@@ -141,12 +162,15 @@ export async function checkingPage(): Promise<string> {
   ].join('\n\n')}\n`;
 }
 
-function worldRow({ name, question, effort, properties }: CatalogWorld, found: WorldRecord | undefined): string[] {
+function worldRow(
+  { name, question, effort, definition, properties }: CatalogWorld,
+  found: WorldRecord | undefined,
+): string[] {
   if (found === undefined) return [name, question, '', '', '', `not searched (${effort})`, '', '', ''];
   const count = (outcome: string) => found.verdicts.filter((verdict) => verdict.outcome === outcome).length;
   const violated = count('violated') > 0 ? `, ${count('violated')} VIOLATED` : '';
   const unknown = count('unknown') > 0 ? `, ${count('unknown')} unknown: out of limits` : '';
-  const asked = properties.length + 1 === found.verdicts.length ? '' : ' (asked more since)';
+  const asked = found.digest === digestOf(definition, properties) ? '' : ' (before the last change)';
   return [
     name,
     question,

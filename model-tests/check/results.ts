@@ -1,11 +1,16 @@
 /** What `npm run check:all` has found: a data file, from which docs/checking.md is made. */
 
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { compileMachines, explorationLimits } from '../../machines/index.ts';
+import { portable, type WorldDefinition } from '../explorer/index.ts';
 import type { EngineAnswer } from './engines.ts';
 
 /** What came of one world. */
 export interface WorldRecord {
   readonly world: string;
+  /** Of the machines, the world, what was asked and of whom: results for another are of something else. */
+  readonly digest: string;
   readonly states: number;
   readonly transitions: number;
   readonly depth: number;
@@ -26,9 +31,8 @@ export interface WorldRecord {
 /** A search that is made once, because it takes long. */
 export interface LargeRecord {
   readonly what: string;
-  readonly command: string;
-  /** Commit whose machines were searched. */
-  readonly version: string;
+  /** As of a {@link WorldRecord}. */
+  readonly digest: string;
   readonly states: number;
   readonly transitions: number;
   readonly depth: number;
@@ -39,8 +43,27 @@ export interface LargeRecord {
   readonly verdicts: WorldRecord['verdicts'];
 }
 
+/** What a symbolic engine says of all that is asked about states and transitions of a world together. */
+export interface SymbolicRecord {
+  readonly world: string;
+  readonly bounds: string;
+  /** As of a {@link WorldRecord}. */
+  readonly digest: string;
+  /** `proof`: of all states; a number: of all within so many steps. */
+  readonly how: 'proof' | number;
+  readonly verdict: 'proved' | 'broken' | 'unknown';
+  /** Steps within which nothing is broken; of a proof, clauses of the invariant, which a SAT solver has checked. */
+  readonly frames: number;
+  readonly clauses: number;
+  readonly latches: number;
+  readonly ands: number;
+  /** Of the engine alone. */
+  readonly cpuSeconds: number;
+}
+
 export interface CheckResults {
   readonly worlds: readonly WorldRecord[];
+  readonly symbolic: readonly SymbolicRecord[];
   readonly large: readonly LargeRecord[];
 }
 
@@ -48,7 +71,17 @@ const file = new URL('results.json', import.meta.url);
 
 /** The last results; empty when there are none. */
 export function readResults(): CheckResults {
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as CheckResults) : { worlds: [], large: [] };
+  const none: CheckResults = { worlds: [], symbolic: [], large: [] };
+  return existsSync(file) ? { ...none, ...(JSON.parse(readFileSync(file, 'utf8')) as CheckResults) } : none;
+}
+
+/** A digest of what is searched, and of what is asked of it: machines as their tables. */
+export function digestOf(definition: WorldDefinition, ...asked: readonly unknown[]): string {
+  const { machines = compileMachines(definition.limits ?? explorationLimits), ...others } = portable(definition);
+  const text = JSON.stringify([machines, others, asked], (_, value: unknown) =>
+    ArrayBuffer.isView(value) ? Array.from(value as Int32Array) : value,
+  );
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
 export function writeResults(results: CheckResults): void {
