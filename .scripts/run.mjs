@@ -30,7 +30,7 @@ const tasks = {
       env: { WSD_RUNS: process.env.WSD_RUNS ?? '10000' },
     },
   ],
-  // The long part of checking: `-- NAME...` for some worlds, `-- --quick`, `-- --large`.
+  // The long part of checking: `-- NAME...` for some worlds, `-- --quick`, `-- --seconds N`.
   'check:all': [
     {
       nodeArgs: ['--max-old-space-size=4096'],

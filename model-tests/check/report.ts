@@ -43,7 +43,10 @@ export async function checkingPage(): Promise<string> {
     ),
     '### Fewer states',
     'With dead variables as 0 and, where a world declares them, exchangeable rows in one order; verdicts are the same.' +
-      ' The sum of the orbits is the number of states without exchanges.',
+      ' The sum of the orbits is the number of states without exchanges.' +
+      ' Tags of messages need not be made relative to what their receiver expects: there are none. A wire keeps its messages' +
+      " in order and without numbers; one gets its number when it lands, which is the receiving end's own count, and that" +
+      ' number is what the order of messages is judged by.',
     table(
       ['World', 'States', 'Reduced', 'They stand for', 'Times fewer'],
       results.worlds.flatMap(({ world, states, bySymmetry, reduced }) =>

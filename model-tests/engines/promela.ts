@@ -1,7 +1,7 @@
 /**
  * Prints a world as Promela, for Spin.
  *
- * Theory of operation: the state is global bytes, one array for each variable. One process does, for ever, any one rule
+ * Theory of operation: the state is global numbers, one array for each variable. One process does, for ever, any one rule
  * that can happen, each in one `d_step`: a state of Spin's is one of ours, and a transition is a rule. What a rule does is
  * embedded C. For weak fairness, which Spin has of processes, there is one
  * process for each fair class, and one for all other rules, that may also do nothing.
@@ -10,7 +10,7 @@
  */
 
 import { identifierOf, storedVariables, toC } from '../explorer/print-c.ts';
-import { codeOf, isConstant } from '../explorer/print-specialised.ts';
+import { codeOf, codesOf, isConstant } from '../explorer/print-specialised.ts';
 import type { Program, ProgramRule, Term, Variable } from '../explorer/program.ts';
 import type { Questions, Sight } from './questions.ts';
 
@@ -49,7 +49,7 @@ export function toPromela(program: Program, { questions, look, leadsTo }: Promel
     `/* ${program.name.replaceAll('*/', '* /')} */`,
     ...storedVariables(program).map((variable) => {
       const codes = variable.initial.map((value) => codeOf(variable, value));
-      return `byte ${identifierOf(variable)}[${codes.length}] = { ${codes.join(', ')} };`;
+      return `${codesOf(variable) > 256 ? 'short' : 'byte'} ${identifierOf(variable)}[${codes.length}] = { ${codes.join(', ')} };`;
     }),
     `c_code { \\#include "${HEADER}" };`,
   ];
@@ -90,7 +90,7 @@ export function toPromela(program: Program, { questions, look, leadsTo }: Promel
     return look === 'stop' && means === 'broken' ? [`if (${condition(when)}) uerror("a property is broken");`] : [];
   });
   const header = [
-    ...before.map(([{ initial }, made]) => `static unsigned char ${identifierOf(made)}[${initial.length}];`),
+    ...before.map(([{ initial }, made]) => `static short ${identifierOf(made)}[${initial.length}];`),
     functions(),
     `static char noted[${questions.sights.length + 1}];`,
     'static void note(int n) { if (!noted[n]) { noted[n] = 1; printf("noted %d\\n", n); } }',

@@ -3,6 +3,9 @@
 import { codesOf, type Dialect, isConstant, QUEUE_STRIDE, SpecialisedPrinter } from './print-specialised.ts';
 import type { Program, Term, Variable } from './program.ts';
 
+/** What a `short` holds. */
+const CODES_MAX = 2 ** 15;
+
 /** Identifier for a variable: `socket_queued`, `socket_state`. */
 export const identifierOf = ({ machine, field }: Variable): string =>
   `${machine}_${field === '' ? 'state' : field.replaceAll(/\W/g, '_')}`;
@@ -28,7 +31,7 @@ export interface CProgram {
  */
 export function toC(program: Program, place: (variable: Variable, row: number) => string): CProgram {
   for (const variable of program.variables) {
-    if (codesOf(variable) > 256) throw new RangeError(`${variable.name} has more than 256 values`);
+    if (codesOf(variable) > CODES_MAX) throw new RangeError(`${variable.name} has more than ${CODES_MAX} values`);
   }
   const dialect: Dialect = {
     define: (name, parameters, body, returns) => `static ${header(name, parameters, returns)} {\n${body}\n}`,
