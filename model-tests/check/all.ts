@@ -17,8 +17,8 @@ import { parseArgs } from 'node:util';
 import { writeFileSync } from 'node:fs';
 import { explore, exploreInSteps, type Found } from '../explorer/index.ts';
 import { type CatalogWorld, worlds } from '../worlds/index.ts';
-import { anyOrder, anyOrderProperties } from '../worlds/any-order.ts';
 import { runEngines } from './engines.ts';
+import { largest } from './largest.ts';
 import { checkingPage } from './report.ts';
 import {
   type CheckResults,
@@ -87,12 +87,9 @@ function fewerStates({ name, definition, properties }: CatalogWorld, found: Foun
   return fewer;
 }
 
-/** A pair with three sends and two receives a side, called in any order, that closes and whose network fails. */
-const largest = { name: 'any order, 3 sends and 2 receives', sends: 3, receives: 2, closing: true, failing: true };
-
 function searchLargest(digest: string): LargeRecord {
   const begun = process.cpuUsage();
-  const steps = exploreInSteps(anyOrder(largest), anyOrderProperties(largest), {
+  const steps = exploreInSteps(largest.definition, largest.properties, {
     memoryMax: MEMORY,
     reductions: { symmetry: true },
   });
@@ -102,7 +99,7 @@ function searchLargest(digest: string): LargeRecord {
       if (!value.complete) throw new Error('out of limits');
       const { user, system } = process.cpuUsage(begun);
       return {
-        what: 'two sockets, three sends and two receives each, called in any order; both close, the network fails',
+        what: largest.what,
         digest,
         states: value.states,
         transitions: value.transitions,
@@ -182,7 +179,7 @@ function symbolicParts(): readonly Task[] {
 }
 
 function largestTask(): Task {
-  const digest = digestOf(anyOrder(largest), anyOrderProperties(largest));
+  const digest = digestOf(largest.definition, largest.properties);
   return {
     name: 'largest',
     whole: true,

@@ -23,8 +23,13 @@ describe('docs/checking.md', () => {
       const [, , states, transitions, depth, verdicts] = rowOf(name);
       const told = [states, transitions, depth].map((text) => Number(text!.replaceAll(',', '')));
       assert.deepEqual(told, [size.states, size.transitions, size.depth], `npm run check:all -- '${name}'`);
-      // One more than is asked: that every event is expected.
-      assert.equal(verdicts, `${properties.length + 1} hold`, `npm run check:all -- '${name}'`);
+      // One more than is asked: that every event is expected. Of a world that is as large as before its last change, the
+      // page may still have to be made anew; that it says so is enough here.
+      assert.equal(
+        verdicts!.replace(' (before the last change)', ''),
+        `${properties.length + 1} hold`,
+        `npm run check:all -- '${name}'`,
+      );
     });
   }
 

@@ -5,6 +5,7 @@ import { assumedIn, beyond, type CatalogWorld, checkedIn, kept, statementIds, wo
 import { readProducts } from '../product/results.ts';
 import { checkSteps } from '../steps/index.ts';
 import { driverRows } from '../mutation/driver/results.ts';
+import { largest } from './largest.ts';
 import { lastResults } from './mutation.ts';
 import { digestOf, readResults, type WorldRecord } from './results.ts';
 
@@ -89,11 +90,12 @@ export async function checkingPage(): Promise<string> {
       ? 'Not searched yet.'
       : results.large
           .map(
-            ({ what, states, transitions, depth, orbitSum, cpuSeconds, bytes, verdicts }) =>
+            ({ what, digest, states, transitions, depth, orbitSum, cpuSeconds, bytes, verdicts }) =>
               `${what}. ${number(orbitSum)} states, covered by ${number(states)} that stand for them` +
               ` (${number(transitions)} transitions, depth ${depth}), in ${number(cpuSeconds)} s of CPU and` +
               ` ${number(Math.round(bytes / 2 ** 20))} MiB. Of ${verdicts.length} properties` +
-              ` ${verdicts.filter(({ outcome }) => outcome === 'holds').length} hold.`,
+              ` ${verdicts.filter(({ outcome }) => outcome === 'holds').length} hold.` +
+              (digest === digestOf(largest.definition, largest.properties) ? '' : ' That was before the last change.'),
           )
           .join('\n\n'),
     '## Statements',
