@@ -65,6 +65,12 @@ export const sections: readonly Section[] = [
     code: [`${machines}#createIwarpStreamMachine`],
   },
   {
+    id: 'RFC 5044 8',
+    statement:
+      'Each error of MPA has its number. Of an FPDU with a wrong checksum nothing is used, and nothing repeated.',
+    code: [`${iwarp}/terminate.ts#Terminate`, `${iwarp}/stream.ts#takeFpdu`],
+  },
+  {
     id: 'RFC 6581 8',
     statement: 'A reply that the initiator can do nothing with is answered by a Terminate of MPA that says why.',
     code: [`${iwarp}/connection.ts#terminateReply`, `${iwarp}/terminate.ts#Terminate`],
@@ -129,6 +135,12 @@ export const sections: readonly Section[] = [
     statement:
       'The second control byte has version 1 and the opcode; another version, or an opcode that is none, ends the stream.',
     code: [`${iwarp}/wire.ts#RdmapOpcode`, `${iwarp}/stream.ts#place`],
+  },
+  {
+    id: 'RFC 5040 4.2',
+    statement:
+      "Sends, read requests and Terminates have queues of their own, 0, 1 and 2; an opcode in another's queue, or a queue that is none, ends the stream.",
+    code: [`${iwarp}/wire.ts#QueueNumber`, `${iwarp}/stream.ts#placeUntagged`],
   },
   {
     id: 'RFC 5040 4.4',

@@ -3,7 +3,7 @@
  *
  * Theory of operation: the project has all but one, which is installed beside the cache of this program when it
  * is asked for. Each is checked by RFC 3720's vector first. Pieces are of a TCP segment's payload, of this adapter's
- * segments, and of a message; they lie one after the other in 64 MiB, so no piece is in the processor's cache.
+ * segments, and of a message; they lie one after the other in 64 MiB, so no piece is in the processor's cache, but for the last figure's.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -20,6 +20,8 @@ const cache = path.join(root, 'node_modules/.cache/bench');
 const WASM = 'hash-wasm@4.13.0';
 
 const PIECES = [64, 1460, 65_536, 1_048_576] as const;
+/** One piece, over and over. */
+const CACHED = 65_536;
 const MEMORY_BYTES = 64 * 1024 * 1024;
 const ROUNDS = 5;
 /** Processor time of a round, at least. */
@@ -99,20 +101,25 @@ function nanoseconds(checksum: Checksum, memory: Buffer, pieceBytes: number): nu
   return least;
 }
 
+function cost(checksum: Checksum, memory: Buffer, pieceBytes: number): string {
+  const ns = nanoseconds(checksum, memory, pieceBytes);
+  return `${ns.toFixed(0)} ns, ${(pieceBytes / ns).toFixed(2)} GB/s`;
+}
+
 export async function crcBench(): Promise<never> {
   install();
   const memory = Buffer.alloc(MEMORY_BYTES, 7);
-  const table = new Table({ head: ['library', 'kind', ...PIECES.map((bytes) => `${bytes} bytes`)] });
+  const table = new Table({
+    head: ['library', 'kind', ...PIECES.map((bytes) => `${bytes} bytes`), `${CACHED} bytes in the cache`],
+  });
   for (const { name, kind, checksum, isOther = false } of await candidates()) {
     const found = checksum(Buffer.from('123456789'));
     if (!isOther && found !== 0xe306_9283) throw new Error(`${name} makes ${found.toString(16)} of 123456789`);
     table.push([
       name,
       kind,
-      ...PIECES.map((bytes) => {
-        const ns = nanoseconds(checksum, memory, bytes);
-        return `${ns.toFixed(0)} ns, ${(bytes / ns).toFixed(2)} GB/s`;
-      }),
+      ...PIECES.map((bytes) => cost(checksum, memory, bytes)),
+      cost(checksum, memory.subarray(0, CACHED), CACHED),
     ]);
   }
   console.log(table.toString());

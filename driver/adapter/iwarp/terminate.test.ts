@@ -200,7 +200,7 @@ function terminateIn(output: Buffer): TerminateMessage {
   return decodeTerminate(output.subarray(2 + UNTAGGED_BYTES, 2 + length))!;
 }
 
-describe('Terminate [RFC 5040 4.8] [RFC 5041 7.2]', () => {
+describe('Terminate [RFC 5040 4.8] [RFC 5041 7.2] [RFC 5040 4.2] [RFC 5044 8]', () => {
   const cases = reasons.flatMap(([name]) =>
     Object.entries(attacks[name] ?? {}).map(([what, attack]) => ({ name, what, attack })),
   );
