@@ -48,7 +48,7 @@ describe('mutants are judged', () => {
     const { code, text } = await check([refused]);
     assert.equal(code, Exit.ok);
     assert.match(text, /^socket +100\.0 % 100\.0 % +1 +0 +0 +0 +0 +0 +0 +0$/m);
-    assert.match(text, /^1 of 1 mutants, judged in \d+ worlds: /m);
+    assert.match(text, /^1 of 1 mutants, judged at these sources in \d+ worlds: /m);
   });
 
   test('once: who is interrupted goes on where it was', async () => {

@@ -4,6 +4,7 @@
  *     node model-tests/mutation/main.ts [WORKERS]
  */
 
+import { execFileSync } from 'node:child_process';
 import { explorationLimits } from '../../machines/index.ts';
 import { WORLD_EDGES, worldsUpTo } from './judge.ts';
 import { allMutants } from './mutants.ts';
@@ -23,6 +24,7 @@ const results = resultsOf(
   verdicts,
   worldsUpTo(WORLD_EDGES).map(({ name }) => name),
   allMutants(explorationLimits).length,
+  execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
 );
 writeResults(results);
 console.log(describeResults(results));

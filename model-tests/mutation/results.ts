@@ -7,6 +7,8 @@ type Counts = Readonly<Partial<Record<Outcome, number>>>;
 
 /** What all mutants came to. */
 export interface MutationResults {
+  /** What was judged: a commit. */
+  readonly version: string;
   /** Worlds that judged. */
   readonly worlds: readonly string[];
   /** Mutants that there are; not all of them need have been judged. */
@@ -27,7 +29,12 @@ export interface MutationResults {
 
 const file = new URL('results.json', import.meta.url);
 
-export function resultsOf(verdicts: readonly Verdict[], worlds: readonly string[], mutants: number): MutationResults {
+export function resultsOf(
+  verdicts: readonly Verdict[],
+  worlds: readonly string[],
+  mutants: number,
+  version = 'these sources',
+): MutationResults {
   const count = (key: (verdict: Verdict) => string): Record<string, Counts> => {
     const counts: Record<string, Partial<Record<Outcome, number>>> = {};
     for (const verdict of verdicts) {
@@ -46,6 +53,7 @@ export function resultsOf(verdicts: readonly Verdict[], worlds: readonly string[
   );
   const reached = new Set(telling.filter(({ world }) => world !== '').map(({ mutant }) => placeOf(mutant)));
   return {
+    version,
     worlds,
     mutants,
     total: count(() => 'all')['all'] ?? {},
@@ -115,7 +123,7 @@ export function reachesGoals({ total }: MutationResults): boolean {
 
 /** A line for each machine and each operator, and one for all; then what is equivalent, survives or is not come to. */
 export function describeResults(results: MutationResults): string {
-  const { total, operators, machines, mutants, worlds, survivors, equivalent, unreached, holes } = results;
+  const { version, total, operators, machines, mutants, worlds, survivors, equivalent, unreached, holes } = results;
   const percent = (part: number, whole: number) => (whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`);
   const line = (name: string, counts: Counts): string => {
     const { all, properties, found } = scoreOf(counts);
@@ -129,7 +137,7 @@ export function describeResults(results: MutationResults): string {
     ...Object.entries(operators).map(([name, counts]) => line(name, counts)),
     line('all', total),
     '',
-    `${judged} of ${mutants} mutants, judged in ${worlds.length} worlds: ${worlds.join('; ')}`,
+    `${judged} of ${mutants} mutants, judged at ${version} in ${worlds.length} worlds: ${worlds.join('; ')}`,
     ...Object.entries(equivalent).map(([why, count]) => `equivalent: ${count}: ${why}`),
     ...Object.entries(survivors).map(([name, { reason }]) => `survives: ${name}: ${reason}`),
     ...unreached.map((name) => `survives: ${name}: no world and no run comes to its place`),

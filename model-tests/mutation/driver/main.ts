@@ -59,12 +59,12 @@ for (const file of files) {
 }
 const ranges = files.flatMap(rangesOf);
 // What it has found by then it keeps when it is asked to end.
-const { error, status } = spawnSync(
+const { status } = spawnSync(
   process.execPath,
   [`${top}node_modules/@stryker-mutator/core/bin/stryker.js`, 'run', '.config/stryker.json', '--mutate', ranges.join()],
   { cwd: top, stdio: 'inherit', timeout: Number(values.minutes) * 60_000, killSignal: 'SIGTERM' },
 );
-if (status !== 0 && error === undefined) throw new Error(`Stryker ended with ${status}`);
+if (status !== 0 && status !== null) throw new Error(`Stryker ended with ${status}`);
 
 const report = JSON.parse(readFileSync(`${top}.stryker-tmp/incremental.json`, 'utf8')) as StrykerReport;
 const records: DriverRecord[] = Object.entries(report.files).flatMap(([file, { mutants }]) => {
