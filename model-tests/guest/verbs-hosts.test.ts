@@ -9,4 +9,5 @@ if ('reason' in library) console.log(`the verbs adapter's tests will fail: ${lib
 guestSuite('verbs between two hosts', new URL('verbs-hosts.suite.ts', import.meta.url), cases, {
   hosts: true,
   within: 'h2',
+  timeoutS: 1500,
 });
