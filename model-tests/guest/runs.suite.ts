@@ -2,7 +2,9 @@
 
 import type { GuestCase } from './guest.ts';
 import { run } from './programs.ts';
-import { groundOf, openVerbs, runCases } from './runs.ts';
+import { groundOf, openVerbs, pathsCase, runCases } from './runs.ts';
+
+const rxe = groundOf('rxe', openVerbs);
 
 export const cases: readonly GuestCase[] = [
   {
@@ -12,7 +14,6 @@ export const cases: readonly GuestCase[] = [
       await run(['ip', 'address', 'add', '10.78.0.2/24', 'dev', 'eth1']);
     },
   },
-  ...(['rxe'] as const).flatMap((device) =>
-    runCases(device, groundOf(device, openVerbs), 'model-tests/guest/runs.test.ts'),
-  ),
+  ...runCases('rxe', rxe, 'model-tests/guest/runs.test.ts'),
+  pathsCase('rxe', rxe),
 ];

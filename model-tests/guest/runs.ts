@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 
 import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
+import { playedOver } from '../product/live.ts';
 import type { Run } from '../random/action.ts';
 import { failureText, nothingIsFoundOver, type Tally } from '../random/arbitrary.ts';
 import type { LiveGroundOptions } from '../random/ground.ts';
@@ -70,3 +71,16 @@ const keepingNothing = (use: () => Promise<void>) => async (): Promise<void> => 
   await use();
   assert.deepEqual(await kernelResources(), before);
 };
+
+/** Paths through worlds, whose sockets are both ends of a connection of the device with itself. */
+export const pathsCase = (device: DeviceKind, { open, addresses: [address] }: LiveGroundOptions): GuestCase => ({
+  name: `${device}: paths of worlds`,
+  timeoutMs: 240_000,
+  run: keepingNothing(async () => {
+    for (const world of ['data, depth 1', 'data, depth 2']) {
+      const { played, text } = await playedOver(world, 30, () => open(address, 0), address);
+      note(`${device}: ${text}`);
+      assert.ok(played > 20, `only ${played} are played`);
+    }
+  }),
+});

@@ -4,6 +4,7 @@
  */
 
 import {
+  type Adapter,
   AdapterStatus,
   type ConnectionEvent,
   CompletionStatus,
@@ -56,6 +57,7 @@ import {
 } from '../../machines/index.ts';
 import { moved } from './predict.ts';
 import type { Line, Script } from './script.ts';
+import { type Fate, LiveAdapter } from './live-adapter.ts';
 import { type AdapterListener, type Posted, ScriptedAdapter } from './scripted-adapter.ts';
 
 /** What was seen is not what was predicted. */
@@ -112,7 +114,21 @@ interface Request {
   said: string;
 }
 
+type MakeAdapter = (listener: AdapterListener, fateOf: (work: Posted) => Fate) => ScriptedAdapter;
+const scripted: MakeAdapter = (listener) => new ScriptedAdapter(listener);
+
+/** A script has an order that no real adapter can be brought to. */
+export class Impossible extends Error {
+  override readonly name = 'Impossible';
+}
+
 class Player {
+  /** Work whose end was awaited. */
+  readonly #expected = new Set<Posted>();
+  /** Work that the script's network carries to the other socket. */
+  readonly #arriving = new Set<Posted>();
+  /** Sends, writes and reads of each socket. */
+  readonly #outgoing = new Map<string, number>();
   readonly #script: Script;
   readonly #adapter: ScriptedAdapter;
   /** The script says when the adapter has been closed. */
@@ -142,6 +158,7 @@ class Player {
   readonly #handleOf = new Map<string, Handle>();
   readonly #running = new Map<string, number>();
   #expired = -1;
+  #sends = 0;
   #nextHandle = 0x1000n;
   #verdict = CF_ACCEPT;
   /** A completion up-call is being asked for. */
@@ -154,7 +171,7 @@ class Player {
   /** What sockets have said of themselves when they connected. */
   readonly #handshakes = new Map<string, Handshake>();
 
-  constructor(script: Script, tables: ProviderOptions['tables']) {
+  constructor(script: Script, tables: ProviderOptions['tables'], make: MakeAdapter = scripted) {
     this.#script = script;
     const listener: AdapterListener = {
       called: (what) => {
@@ -176,7 +193,7 @@ class Player {
         else this.#see(`adapter free ${this.#domains.get(domain)}`);
       },
     };
-    this.#adapter = new ScriptedAdapter(listener);
+    this.#adapter = make(listener, (work) => this.#fateOf(work));
     this.#endsClosing = script.lines.some(({ command }) => command === 'adapter closed');
     let drawn = 1;
     this.#provider = new Provider({
@@ -196,6 +213,80 @@ class Player {
   /** @throws {@link Mismatch}, or what the driver throws */
   play(): void {
     while (this.#at < this.#script.lines.length) this.#next();
+    this.#finish();
+  }
+
+  /** As {@link Player.play}, where a real adapter does the work. */
+  async playOver(adapter: LiveAdapter): Promise<void> {
+    while (this.#at < this.#script.lines.length) {
+      // Up-calls don't wait, so what is to happen in one has to be there before it is made.
+      const lines = this.#script.lines.slice(this.#at, this.#at + this.#nested());
+      try {
+        await adapter.connected();
+        for (const { command } of lines) await this.#awaited(adapter, command);
+      } catch (error) {
+        if (error instanceof Impossible) throw error;
+        throw new Mismatch(
+          this.#message(`before ${lines[0]!.command}: ${error instanceof Error ? error.message : error}`),
+        );
+      }
+      this.#next();
+    }
+    this.#finish();
+  }
+
+  /** Lines from here that are carried out within one call. */
+  #nested(): number {
+    const lines = this.#script.lines.slice(this.#at);
+    let depth = 0;
+    for (const [index, { command }] of lines.entries()) {
+      if (command.startsWith('notify ')) depth++;
+      if (command.startsWith('return ')) depth--;
+      if (depth === 0) return index + 1;
+    }
+    return lines.length;
+  }
+
+  async #awaited(adapter: LiveAdapter, command: string): Promise<void> {
+    const [verb, ...words] = command.replaceAll(/ \(.*\)/g, '').split(' ');
+    if (verb === 'close') return adapter.settled();
+    if (verb === 'disconnected') return adapter.parted(this.#connectorOf(words[0]!));
+    if (verb !== 'complete' && verb !== 'flush') return;
+    const name = words[0] === 'first' ? `first ${words[1]}` : words[0]!;
+    const work = this.#works.get(name)?.find((candidate) => !this.#expected.has(candidate));
+    if (work === undefined) throw new Impossible('what is begun inside an up-call ends inside it, where nobody waits');
+    this.#expected.add(work);
+    if (verb === 'flush' && this.#arriving.has(work)) throw new Impossible('it flushes what has been carried out');
+    const message = Number(/ message (\d+)/.exec(command)?.[1] ?? 0);
+    if (!(await adapter.ended(work, verb, message))) {
+      throw new Impossible('a real adapter completes it only after what comes later');
+    }
+  }
+
+  /** What the script says of a work request that is being posted. */
+  #fateOf(work: Posted): Fate {
+    const name = this.#nameOf(work);
+    const piece = this.#works.get(name)!.indexOf(work);
+    const ends = this.#script.lines
+      .slice(this.#at)
+      .map(({ command }) => /^(complete|flush) ((?:first )?\w+)/.exec(command))
+      .filter((match) => match !== null && match[2] === name);
+    const fate = (ends[piece]?.[1] as Fate | undefined) ?? 'none';
+    if (work.opcode === Opcode.receive || !this.#arrives(work)) return fate;
+    this.#arriving.add(work);
+    return 'complete';
+  }
+
+  /** Whether the network carries that send, write or read to the other socket: it carries them in order. */
+  #arrives({ connector }: Posted): boolean {
+    const owner = this.#connectors.get(connector)!;
+    const place = this.#outgoing.get(owner) ?? 0;
+    this.#outgoing.set(owner, place + 1);
+    const arrival = `network: a message arrives at ${owner === 'A' ? 'B' : 'A'}`;
+    return this.#script.lines.filter(({ command }) => command.startsWith(arrival)).length > place;
+  }
+
+  #finish(): void {
     if (this.#over) return;
     // Whatever state the script ends in, the last clean-up gives everything back.
     this.#over = true;
@@ -502,6 +593,8 @@ class Player {
     const slice = SLICE_BYTES * Number(name.slice(1));
     const length = kind === 'receive' ? SLICE_BYTES : SEND_BYTES;
     const memory = this.#memoryOf.get(owner)!.subarray(slice, slice + length);
+    // No two messages are alike.
+    if (kind === 'send') memory.fill(0x40 + ++this.#sends);
     const overlapped = new WsaOverlapped();
     overlapped.hEvent = how === 'polled' ? 1n : 0x20n;
     const request: Request = { kind, owner, overlapped, memory, started: false, said: '' };
@@ -738,4 +831,39 @@ const handshake = (id: number): Uint8Array =>
  */
 export function play(script: Script, tables?: ProviderOptions['tables']): void {
   new Player(script, tables).play();
+}
+
+/** Why no real adapter can be brought to do what `script` says; null when one can. */
+export function obstacleToLive({ lines }: Script): string | null {
+  const some = (pattern: RegExp): boolean => lines.some(({ command }) => pattern.test(command));
+  if (some(/^(fail|fill|obstruct|remove)|without|to fail/)) return 'it prescribes a fault of the adapter';
+  if (some(/^network: the link of|can't be carried out/)) return 'it prescribes a fault of the network';
+  if (some(/^(arrive|listen|withdraw|accept|refused|unanswered|reattach|take|duplicate)/)) {
+    return 'its peer is no socket of the same driver';
+  }
+  if (new Set(lines.map(({ command }) => /^established (\w)/.exec(command)?.[1])).size < 3)
+    return 'it makes no connection';
+  return null;
+}
+
+/**
+ * Plays `script` on a new driver over a real adapter, which serves `address` and connects to itself.
+ *
+ * @param real - not open yet
+ * @returns how many work requests the real adapter has done
+ * @throws {@link Impossible}; {@link Mismatch} as {@link play}, or when the real adapter does otherwise
+ */
+export async function playOver(script: Script, real: Adapter, address: string): Promise<number> {
+  let adapter: LiveAdapter | null = null;
+  const player = new Player(script, undefined, (listener, fateOf) => {
+    adapter = new LiveAdapter(listener, real, address, fateOf);
+    return adapter;
+  });
+  const live = adapter as unknown as LiveAdapter;
+  try {
+    await player.playOver(live);
+  } finally {
+    live.end();
+  }
+  return live.done;
 }
