@@ -31,15 +31,16 @@ export class InvariantError extends Error {
   }
 }
 
-/** Socket states in which the adapter has a connector for the socket, and in which it has none; in others either. */
-const attachedStates = [
+/** Socket states in which the adapter has a connector for the socket; in others but those of {@link detachedStates} either. */
+export const attachedStates = [
   'connecting.pending',
   'connected.active',
   'connected.attaching',
   'dormant.handing',
   'closing.handing',
 ];
-const detachedStates = [
+/** Socket states in which it has none. */
+export const detachedStates = [
   'created',
   'bound',
   'listening',
@@ -48,9 +49,10 @@ const detachedStates = [
   'dormant.unlistening',
 ];
 
-/** Request states in which registrations are needed, and those that a queue counts as posted. */
-const pinningStates = ['held', 'paired', 'posted', 'breaking', 'aborting'];
-const postedStates = ['paired', 'posted', 'breaking', 'aborting'];
+/** Request states in which registrations are needed. */
+export const pinningStates = ['held', 'paired', 'posted', 'breaking', 'aborting'];
+/** Request states that a queue counts as posted. */
+export const postedStates = ['paired', 'posted', 'breaking', 'aborting'];
 
 /**
  * Says which predicates a system breaks; of a reachable one, none. For tests and replay: it looks at every row.

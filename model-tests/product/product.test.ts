@@ -63,6 +63,7 @@ describe('paths through product graphs', () => {
     'close, call, fail and clean up',
     'any order, two of each',
     'any order, three of each, closing',
+    'a session, two requests each way',
     'a session',
     'hand-over, and every step can fail',
     'hand-over, and everybody closes',

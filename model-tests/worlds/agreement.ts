@@ -4,6 +4,7 @@
  * The same as `brokenInvariants` of `machines/`, as formulas over the rows of a world. They hold between any two events.
  */
 
+import { attachedStates, detachedStates, pinningStates, postedStates } from '../../machines/index.ts';
 import {
   all,
   always,
@@ -24,26 +25,6 @@ import {
   given,
   type WorldDefinition,
 } from '../explorer/index.ts';
-
-/** Socket states in which the adapter has a connector for the socket, and in which it has none; in others either. */
-const attachedStates = [
-  'connecting.pending',
-  'connected.active',
-  'connected.attaching',
-  'dormant.handing',
-  'closing.handing',
-];
-const detachedStates = [
-  'created',
-  'bound',
-  'listening',
-  'connected.suspended',
-  'dormant.parted',
-  'dormant.unlistening',
-];
-/** Request states in which registrations are needed, and those that a queue counts as posted. */
-const pinningStates = ['held', 'paired', 'posted', 'breaking', 'aborting'];
-const postedStates = ['paired', 'posted', 'breaking', 'aborting'];
 
 /** What holds between the machines of `definition`. */
 export function agreement({ rows }: WorldDefinition): Property[] {

@@ -84,12 +84,27 @@ export function overlapped(): MachineDefinition {
  * A switch's hold on one socket: it sends, receives and closes; some requests each way, each once.
  *
  * @param begins - `absent`: only once it hears that the socket is connected
+ * @param patient - it closes only when all that it has called is done
  */
-export function caller(sendsMax: number, receivesMax: number, begins: 'absent' | 'open' = 'open'): MachineDefinition {
+export function caller(
+  sendsMax: number,
+  receivesMax: number,
+  begins: 'absent' | 'open' = 'open',
+  patient = false,
+): MachineDefinition {
   const call = { place: range(0, 2), request, polled: flag } as const;
   const contract = {
-    context: { sends: field(range(0, Math.max(1, sendsMax))), receives: field(range(0, Math.max(1, receivesMax))) },
-    events: { send: call, receive: call, close: {}, ended: {}, ...(begins === 'absent' ? { connected: {} } : {}) },
+    context: {
+      sends: field(range(0, Math.max(1, sendsMax))),
+      receives: field(range(0, Math.max(1, receivesMax))),
+      /** Requests that are done, or were refused. */
+      ...(patient ? { done: field(range(0, sendsMax + receivesMax)) } : {}),
+    },
+    events: {
+      ...{ send: call, receive: call, close: {}, ended: {} },
+      ...(begins === 'absent' ? { connected: {} } : {}),
+      ...(patient ? { done: {} } : {}),
+    },
     effects: {
       calling: { request, polled: flag },
       pin: { request },
@@ -100,6 +115,7 @@ export function caller(sendsMax: number, receivesMax: number, begins: 'absent' |
     },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
+  const done: Expression = { op: 'context', name: 'done' };
   const what = { request: event('request'), polled: event('polled') };
   const start = (type: 'send' | 'receive') => [
     effect('calling', what),
@@ -123,7 +139,12 @@ export function caller(sendsMax: number, receivesMax: number, begins: 'absent' |
             guard: when(all(equal(c.receives, event('place')), less(c.receives, receivesMax))),
             actions: [update({ receives: add(c.receives, 1) }), ...start('receive')],
           },
-          close: { target: 'closed', actions: effect('close', {}) },
+          close: {
+            ...(patient ? { guard: when(equal(done, add(c.sends, c.receives))) } : {}),
+            target: 'closed',
+            actions: effect('close', {}),
+          },
+          ...(patient ? { done: { actions: update({ done: add(done, 1) }) } } : {}),
           // The provider was cleaned up.
           ended: 'closed',
         },
