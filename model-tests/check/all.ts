@@ -164,9 +164,9 @@ function symbolicParts(): readonly Task[] {
     isDone: ({ symbolic }) => symbolic.some(({ digest }) => digest === task.digest),
     run: async () => {
       const result = await askSymbolic(task);
-      const { verdict, frames, clauses, latches } = result;
+      const { verdict, clauses, latches } = result;
       return {
-        text: `${verdict}, ${frames} frames, ${clauses} clauses over ${latches} latches`,
+        text: `${verdict}, ${clauses} clauses over ${latches} latches`,
         keep: (results) => {
           const known = symbolicTasks().map(({ digest }) => digest);
           const others = results.symbolic.filter(({ digest }) => digest !== task.digest && known.includes(digest));

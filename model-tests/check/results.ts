@@ -49,11 +49,8 @@ export interface SymbolicRecord {
   readonly bounds: string;
   /** As of a {@link WorldRecord}. */
   readonly digest: string;
-  /** `proof`: of all states; a number: of all within so many steps. */
-  readonly how: 'proof' | number;
   readonly verdict: 'proved' | 'broken' | 'unknown';
-  /** Steps within which nothing is broken; of a proof, clauses of the invariant, which a SAT solver has checked. */
-  readonly frames: number;
+  /** Of the invariant, which a SAT solver has checked. */
   readonly clauses: number;
   readonly latches: number;
   readonly ands: number;

@@ -1,8 +1,7 @@
-/** What ABC is asked: proofs of small worlds, and bounded searches of worlds that nobody can search to their end. */
+/** What ABC is asked: proofs of small worlds. */
 
 import { abcTools, runAbc } from '../engines/abc.ts';
 import { missingTools } from '../engines/engine.ts';
-import { anyOrder, type AnyOrderOptions, anyOrderProperties } from '../worlds/any-order.ts';
 import { worlds } from '../worlds/index.ts';
 import type { Property, WorldDefinition } from '../explorer/index.ts';
 import { digestOf, type SymbolicRecord } from './results.ts';
@@ -16,7 +15,6 @@ const LEARNT = 5000;
 export interface SymbolicTask {
   readonly world: string;
   readonly bounds: string;
-  readonly how: SymbolicRecord['how'];
   readonly digest: string;
   readonly definition: WorldDefinition;
   readonly properties: readonly Property[];
@@ -32,42 +30,21 @@ const proved: readonly string[] = [
   'data, depth 1',
 ];
 
-/** Worlds out of reach: three requests of each kind have 10^9 states and more when they close. */
-const beyond: readonly (AnyOrderOptions & { readonly steps: number })[] = [
-  { name: 'any order, four of each, closing', sends: 4, receives: 4, closing: true, failing: true, steps: 8 },
-];
-
-const taskOf = (
-  how: SymbolicRecord['how'],
-  bounds: string,
-  definition: WorldDefinition,
-  properties: readonly Property[],
-): SymbolicTask => ({
+const taskOf = (bounds: string, definition: WorldDefinition, properties: readonly Property[]): SymbolicTask => ({
   world: definition.name,
   bounds,
-  how,
-  digest: digestOf(definition, properties, how),
+  digest: digestOf(definition, properties, 'proof'),
   definition,
   properties,
 });
 
 /** All that is asked. */
 export function symbolicTasks(): readonly SymbolicTask[] {
-  return [
-    ...proved.map((name) => {
-      const found = worlds.find((world) => world.name === name);
-      if (found === undefined) throw new Error(`no world is called '${name}'`);
-      return taskOf('proof', found.bounds, found.definition, found.properties);
-    }),
-    ...beyond.map(({ steps, ...options }) =>
-      taskOf(
-        steps,
-        `${options.sends} sends and ${options.receives} receives of each of two sockets, called in any order; both close, the network fails`,
-        anyOrder(options),
-        anyOrderProperties(options),
-      ),
-    ),
-  ];
+  return proved.map((name) => {
+    const found = worlds.find((world) => world.name === name);
+    if (found === undefined) throw new Error(`no world is called '${name}'`);
+    return taskOf(found.bounds, found.definition, found.properties);
+  });
 }
 
 /** Why nothing can be asked here; null when it can. */
@@ -80,12 +57,11 @@ export function symbolicMissing(): string | null {
 export async function askSymbolic({
   world,
   bounds,
-  how,
   digest,
   definition,
   properties,
 }: SymbolicTask): Promise<SymbolicRecord> {
-  const asked = { how: how === 'proof' ? 'pdr' : { bmc: how }, seconds: SECONDS, learn: LEARNT } as const;
-  const { verdict, frames, clauses, latches, ands, cpuSeconds } = await runAbc(definition, properties, asked);
-  return { world, bounds, digest, how, verdict, frames, clauses, latches, ands, cpuSeconds };
+  const asked = { how: 'pdr', seconds: SECONDS, learn: LEARNT } as const;
+  const { verdict, clauses, latches, ands, cpuSeconds } = await runAbc(definition, properties, asked);
+  return { world, bounds, digest, verdict, clauses, latches, ands, cpuSeconds };
 }
