@@ -142,6 +142,8 @@ const RPING_PORT = 7174;
 const rpingCases = (network: Network, size: number, count: number): readonly GuestCase[] => [
   {
     name: `${network.device}: rping, ${count} of ${size} bytes to ${network.ours}`,
+    // The first start of a program in the guest reads it from the host.
+    timeoutMs: 180_000,
     run: leavingNothing(network, async (application) => {
       const listener = application.listen(endpointAt(network.ours, RPING_PORT));
       const client = rping('-c', network.ours, size, count);
@@ -479,6 +481,7 @@ const memoryCases: readonly GuestCase[] = [
 const ownCases: readonly GuestCase[] = [
   {
     name: "wsdirect's own iWARP on the other host connects, sends, reads and writes",
+    timeoutMs: 180_000,
     run: leavingNothing(siw, async (application) => {
       const { child, connection } = await accepted(application, 'ask', siw, 'iwarp');
       await answer(new Endpoint(application.host, connection.socket, { role: 'accepting' }));
