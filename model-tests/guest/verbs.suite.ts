@@ -71,6 +71,36 @@ const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
     }),
   },
   {
+    name: `${what}: a connection on which nothing happens is hardly looked at`,
+    run: keepingNothing(async () => {
+      const [near, far] = [new VerbsPeer(), new VerbsPeer()];
+      const at = endpointAt(address, nextPort++);
+      const listener = far.host.listen(at);
+      const [asking, answering] = await Promise.all([
+        near.connect(endpointAt(address, nextPort++), at),
+        far.accept(listener),
+      ]);
+      await Promise.all([ask(asking), answer(answering)]);
+      // Both loops have lingered, and go to sleep.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      // Turns, not processor time: the guest's kernel takes for its own what the host gives to others.
+      let polls = 0;
+      for (const { host } of [near, far]) {
+        const { poll } = host;
+        host.poll = () => {
+          polls++;
+          return poll.call(host);
+        };
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      // Each loop looks a few times at the end of its longest sleep, ten times in a second. Awake, it would thousands of times.
+      assert.ok(polls > 0 && polls < 200, `${polls} polls in a second`);
+      asking.close();
+      answering.close();
+      await stopped(near, far);
+    }),
+  },
+  {
     name: `${what}: two processes do the same`,
     run: keepingNothing(async () => {
       const far = new VerbsPeer();
