@@ -4,15 +4,17 @@
  * measured against. Messages of SIZE bytes go to the other end and back, WINDOW
  * of them at once, COUNT in all.
  *
- *	echo server ADDRESS PORT SIZE COUNT WINDOW
- *	echo client ADDRESS PORT SIZE COUNT WINDOW
+ *	echo server ADDRESS PORT SIZE COUNT WINDOW [LOOKS]
+ *	echo client ADDRESS PORT SIZE COUNT WINDOW [LOOKS]
  *	echo self ADDRESS PORT SIZE COUNT WINDOW
  *
- * Server and client are two processes that sleep on completion events; self is
- * both ends in one process, polling. The client prints microseconds a round
- * trip, all of them divided by COUNT.
+ * Server and client are two processes that sleep on completion events, after
+ * LOOKS looks between which others get the processor, none unless given; self
+ * is both ends in one process, polling. The client prints microseconds a round
+ * trip, of the second half: the first warms up.
  */
 #include <arpa/inet.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +37,7 @@ struct end {
 
 static struct rdma_event_channel *events;
 static size_t size;
-static long count, window;
+static long count, window, looks;
 static bool polls;
 static double began;	/* when the second half began */
 
@@ -144,9 +146,15 @@ static void await_completion(struct end *end)
 {
 	struct ibv_cq *cq;
 	void *context;
+	long look;
 
 	if (turn(end))
 		return;
+	for (look = 0; look < looks; look++) {
+		sched_yield();
+		if (turn(end))
+			return;
+	}
 	require(!ibv_req_notify_cq(end->cq, 0), "ibv_req_notify_cq");
 	if (turn(end))
 		return;
@@ -191,8 +199,9 @@ int main(int argc, char **argv)
 	struct rdma_cm_id *id, *listener;
 	bool serves, connects;
 
-	require(argc == 7, "usage: echo server|client|self ADDRESS PORT SIZE "
-			   "COUNT WINDOW");
+	require(argc == 7 || argc == 8,
+		"usage: echo server|client|self ADDRESS PORT SIZE COUNT WINDOW "
+		"[LOOKS]");
 	polls = !strcmp(argv[1], "self");
 	serves = polls || !strcmp(argv[1], "server");
 	connects = polls || !strcmp(argv[1], "client");
@@ -201,6 +210,7 @@ int main(int argc, char **argv)
 	size = atol(argv[4]);
 	count = atol(argv[5]);
 	window = atol(argv[6]);
+	looks = argc == 8 ? atol(argv[7]) : 0;
 	events = rdma_create_event_channel();
 	require(events && window <= WINDOW_MAX / 2, "arguments");
 

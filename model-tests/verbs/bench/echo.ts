@@ -1,9 +1,11 @@
 /**
  * What native/bench/echo.c does, through a provider over the verbs adapter; and over TCP by `node:net`.
  *
- * `echo.ts server|client|self|net-server|net-client ADDRESS PORT SIZE COUNT WINDOW`: messages of SIZE bytes go to the other
- * end and back, WINDOW at once, COUNT in all. Server and client sleep when there is nothing to do; self is both ends in
- * one process, polling. The client prints microseconds a round trip.
+ * `echo.ts server|client|self|idle|net-server|net-client ADDRESS PORT SIZE COUNT WINDOW [LOOKS]`: messages of SIZE bytes go
+ * to the other end and back, WINDOW at once, COUNT in all. Server and client sleep when there is nothing to do, after at
+ * most LOOKS looks, the event loop's own number unless given; self is both ends in one process, polling. The client prints
+ * microseconds a round trip, of the second half: the first warms up. Idle prints the milliseconds of processor time that
+ * two ends of a connection take in a second in which nothing is sent.
  */
 
 import net from 'node:net';
@@ -97,7 +99,7 @@ class End {
   }
 }
 
-const [mode, address, port, size, count, window] = process.argv.slice(2) as [string, ...string[]];
+const [mode, address, port, size, count, window, looks] = process.argv.slice(2) as [string, ...string[]];
 const at = { family: 'IPv4', address: address!, port: Number(port) } as const;
 const from = { ...at, port: at.port + 1 };
 const messages = Number(count);
@@ -119,7 +121,8 @@ async function loop(end: End, isDone: () => boolean, turn = (): number => end.ho
     if (isDone()) stop.abort();
     return done;
   };
-  await new EventLoop({ poll, wakeUp: end.adapter.wakeUp, clock, emptyTurnsMax: 0 }).run(stop.signal);
+  const bound = looks === undefined ? {} : { looksMax: Number(looks) };
+  await new EventLoop({ poll, wakeUp: end.adapter.wakeUp, clock, ...bound }).run(stop.signal);
 }
 
 switch (mode) {
@@ -177,6 +180,31 @@ switch (mode) {
       far.turn();
     }
     report(near.halfMs);
+    near.host.stop();
+    far.host.stop();
+    break;
+  }
+  case 'idle': {
+    const [near, far] = [make(), make()];
+    const listener = far.host.listen(at);
+    const socket = near.host.connect(from, at);
+    let accepted: Socket | null = null;
+    const accepting = loop(far, () => {
+      accepted ??= far.host.accept(listener)?.socket ?? null;
+      return accepted !== null;
+    });
+    await loop(near, () => near.host.isConnected(socket));
+    await accepting;
+    let isOver = false;
+    const running = [near, far].map((end) => loop(end, () => isOver));
+    // What connecting has left to do.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const [before, began] = [process.cpuUsage(), performance.now()];
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    const { user, system } = process.cpuUsage(before);
+    console.log(((user + system) / (performance.now() - began)).toFixed(2));
+    isOver = true;
+    await Promise.all(running);
     near.host.stop();
     far.host.stop();
     break;
