@@ -454,7 +454,7 @@ export const sessions: readonly CatalogWorld[] = [
     name: large.name,
     question: 'Do two requests each way end once and in order in a session from WSPConnect to the last close?',
     bounds: 'a listener, two sockets, two sends and two receives of each; who is connected closes when all is done',
-    effort: 'long',
+    effort: 'quick',
     definition: large,
     // Nothing is pending when a socket is closed here.
     properties: sessionProperties(large, 2).filter(({ name }) => !name.startsWith('16.2: only closing')),
