@@ -88,22 +88,26 @@ describe('between two machines', () => {
   const onNetwork = test.skipIf(missing !== null && !isRequired);
 
   for (const family of ['IPv4', 'IPv6'] as const) {
-    onNetwork(`${family}: files go there and back, of every kind of size, and pings`, async () => {
-      const name = `files-${family}`;
-      const { server, at, url } = await serve(family, name);
-      for (const size of [0, 1, 4096, 61_441, 20_000_000]) {
-        const given = new Uint8Array(size).map((_, index) => (index * 7) % 251);
-        writeFileSync(inFolder('given'), given);
-        const put = await nearby('put', 'given', `${url}file`).end();
-        assert.equal(put.code, 0, put.err);
-        const get = await nearby('get', `${url}file`, 'taken').end();
-        assert.equal(get.code, 0, get.err);
-        assert.ok(readFileSync(inFolder('taken')).equals(given));
-      }
-      const ping = await nearby('ping', at, '-c', '3', '-i', '0').end();
-      assert.match(ping.out, /3 sent, 3 came back/);
-      assert.deepEqual((await server.end('SIGINT')).code, 130);
-    });
+    onNetwork(
+      `${family}: files go there and back, of every kind of size, and pings`,
+      { timeout: 300_000 },
+      async () => {
+        const name = `files-${family}`;
+        const { server, at, url } = await serve(family, name);
+        for (const size of [0, 1, 4096, 61_441, 20_000_000]) {
+          const given = new Uint8Array(size).map((_, index) => (index * 7) % 251);
+          writeFileSync(inFolder('given'), given);
+          const put = await nearby('put', 'given', `${url}file`).end();
+          assert.equal(put.code, 0, put.err);
+          const get = await nearby('get', `${url}file`, 'taken').end();
+          assert.equal(get.code, 0, get.err);
+          assert.ok(readFileSync(inFolder('taken')).equals(given));
+        }
+        const ping = await nearby('ping', at, '-c', '3', '-i', '0').end();
+        assert.match(ping.out, /3 sent, 3 came back/);
+        assert.deepEqual((await server.end('SIGINT')).code, 130);
+      },
+    );
   }
 
   onNetwork('Ctrl-C at either end in the middle of a file ends both', async () => {
