@@ -422,22 +422,25 @@ function unreachedIn({ expander, store }: SearchResult): string[] {
   const { layout } = expander;
   const seen = new Map<string, { codes: Uint8Array; of: Layout['cells'][number] }>();
   for (const cell of layout.cells) {
-    if (cell.mask > 0xff) continue;
+    // Rows of a machine may have different bits for a field, none where it has only one value there.
+    const count = cell.values?.length ?? cell.high - cell.low + 1;
+    if (count > 0x100) continue;
     const key = `${cell.of.replace(/ \d+$/, '')}: ${cell.name}`;
     let entry = seen.get(key);
     if (entry === undefined) {
-      entry = { codes: new Uint8Array(cell.mask + 1), of: cell };
+      entry = { codes: new Uint8Array(count), of: cell };
       seen.set(key, entry);
     }
     const [part, word] = cell.word < layout.split ? [store.first, cell.word] : [store.second, cell.word - layout.split];
     const { words, width } = part.memory;
-    for (let at = word; at < part.count * width; at += width) entry.codes[(words[at]! >>> cell.shift) & cell.mask] = 1;
+    for (let at = word; at < part.count * width; at += width) {
+      entry.codes[((words[at]! >>> cell.shift) & cell.mask) + cell.base] = 1;
+    }
   }
   const found: string[] = [];
   for (const [key, { codes, of }] of seen) {
-    const count = of.values?.length ?? of.high - of.low + 1;
-    for (let code = 0; code < count; code++) {
-      if (codes[code] === 1) continue;
+    for (const [code, met] of codes.entries()) {
+      if (met === 1) continue;
       found.push(of.names === null ? `${key} = ${of.values?.[code] ?? code + of.low}` : `${key}${of.names[code]}`);
     }
   }
