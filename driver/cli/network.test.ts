@@ -47,7 +47,17 @@ function connect(): string | null {
     const trouble = ip(line);
     if (trouble !== null) return trouble;
   }
-  return null;
+  return [near, far].map(carries).find((trouble) => trouble !== null) ?? null;
+}
+
+/** Waits for the cable: until it carries something, Node.js lists no address of its end. */
+function carries(host: string): string | null {
+  const end = Date.now() + 10_000;
+  for (;;) {
+    const { stdout } = spawnSync('ip', ['-n', host, 'link', 'show', 'cable'], { encoding: 'utf8' });
+    if (/ state UP /.test(stdout)) return null;
+    if (Date.now() > end) return `the cable of ${host} carries nothing: ${stdout.trim()}`;
+  }
 }
 
 const on = (host: string) => ({ under: ['ip', 'netns', 'exec', host] });
