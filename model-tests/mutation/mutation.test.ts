@@ -61,13 +61,12 @@ describe('mutants of the machines', () => {
       const placesOf = (tables: CompiledMachine): number[] =>
         configurations.map((name) => tables.configurations.indexOf(name));
       const places: readonly number[][] = [changed, whole].map(placesOf);
-      assert.deepEqual(
-        ...(places.map((list) => list.map((place) => place < 0)) as unknown as [boolean[], boolean[]]),
-        mutant.name,
-      );
+      // As a whole, a configuration that no transition leads to any more is left out.
+      const left = configurations.filter((_, at) => places[1]![at]! >= 0 && places[0]![at]! < 0);
+      assert.deepEqual(left, [], mutant.name);
       for (const [at, input] of inputsAlone(mutant.machine).entries()) {
         if (at % 7 !== 0) continue;
-        if (places[0]![input.configuration]! < 0) continue;
+        if (places[1]![input.configuration]! < 0) continue;
         const steps = [one, other].map((stepper, tables) => stepper.step(places[tables]![input.configuration]!, input));
         assert.equal(compare(changed, steps[0]!, steps[1]!), 'none', mutant.name);
       }
