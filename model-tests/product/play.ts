@@ -459,21 +459,21 @@ class Player {
         return this.#transfer(verb, socket(), a, b, c, Number(more[0] ?? 1));
       case 'carry': {
         // What was posted says which connection moves; the peer that the script has plays both ends of it.
-        const { memory, own } = this.#mailboxOf(b);
-        encodeMailbox(memory, own.connectionId);
+        const { mailboxKey, connectionId } = this.#handshakeOf(b);
+        encodeMailbox(this.#adapter.memoryOf(mailboxKey), connectionId);
         return;
       }
       case 'reattach': {
         const connector = this.#adapter.arrival();
         this.#connectors.set(connector, a);
-        const { own } = this.#mailboxOf(a);
+        const { connectionId } = this.#handshakeOf(a);
         return this.#event({
           type: 'connectRequest',
           listener: this.#adapter.listenerAt(driverLimits.reattachPort),
           connector,
           local: { family: 'IPv4', address: '10.0.0.1', port: driverLimits.reattachPort },
           remote: { family: 'IPv4', address: '10.0.0.2', port: 6001 },
-          privateData: encodeHandshake({ ...peerEnd, reattach: true, connectionId: own.connectionId }),
+          privateData: encodeHandshake({ ...peerEnd, reattach: true, connectionId }),
         });
       }
       case 'fail':
@@ -677,11 +677,11 @@ class Player {
     this.#turn();
   }
 
-  /** The mailbox of a socket that has connected, and what it said of itself. */
-  #mailboxOf(name: string): { readonly memory: Uint8Array; readonly own: Handshake } {
+  /** What a socket said of itself when it connected. */
+  #handshakeOf(name: string): Handshake {
     const own = this.#handshakes.get(name);
     if (own === undefined) throw new Error(`${name} has not connected`);
-    return { own, memory: this.#adapter.memoryOf(own.mailboxKey) };
+    return own;
   }
 
   /** A listener of another process, to be taken over. */
