@@ -122,6 +122,9 @@ export class Impossible extends Error {
   override readonly name = 'Impossible';
 }
 
+/** r9 comes before r10. */
+const byNumber = new Intl.Collator('en', { numeric: true }).compare;
+
 class Player {
   /** Work whose end was awaited. */
   readonly #expected = new Set<Posted>();
@@ -803,7 +806,7 @@ class Player {
 
   #structures(): string[] {
     const changed: string[] = [];
-    for (const [name, request] of [...this.#requests].sort(([left], [right]) => (left < right ? -1 : 1))) {
+    for (const [name, request] of [...this.#requests].sort(([left], [right]) => byNumber(left, right))) {
       const { words } = request.overlapped;
       const now = !request.started
         ? 'not started'
