@@ -372,6 +372,18 @@ export const createIwarpStreamMachine = () => {
   // What was written may still have to leave, and the peer need not take it: the wait stays bounded.
   const bothEnded = { target: 'lingering', actions: effect('closeTcp', {}) } as const;
 
+  /** Nothing more is said or heard here; only the end of TCP, or of the wait for it, counts. */
+  const silent = {
+    'peer.fpdu': ignored,
+    'peer.terminate': ignored,
+    'stream.fault': ignored,
+    'output.blocked': ignored,
+    'output.moved': ignored,
+    'tcp.lost': over,
+    'clock.expired': over,
+    'connector.disconnect': ignored,
+  } as const;
+
   const machine = setup(implementations(streamContract)).createMachine({
     id: 'iwarpStream',
     context: initialContext(streamContract),
@@ -428,42 +440,21 @@ export const createIwarpStreamMachine = () => {
       closing: {
         on: {
           'peer.end': bothEnded,
-          'peer.fpdu': ignored,
-          'peer.terminate': ignored,
-          'stream.fault': ignored,
-          'output.blocked': ignored,
-          'output.moved': ignored,
-          'tcp.lost': over,
-          'clock.expired': over,
-          'connector.disconnect': ignored,
+          ...silent,
           'startup.abandoned': ignored,
         },
       },
       terminating: {
         on: {
           'peer.end': bothEnded,
-          'peer.fpdu': ignored,
-          'peer.terminate': ignored,
-          'stream.fault': ignored,
-          'output.blocked': ignored,
-          'output.moved': ignored,
-          'tcp.lost': over,
-          'clock.expired': over,
-          'connector.disconnect': ignored,
+          ...silent,
         },
       },
       // Nobody talks any more.
       lingering: {
         on: {
           'peer.end': ignored,
-          'peer.fpdu': ignored,
-          'peer.terminate': ignored,
-          'stream.fault': ignored,
-          'output.blocked': ignored,
-          'output.moved': ignored,
-          'tcp.lost': over,
-          'clock.expired': over,
-          'connector.disconnect': ignored,
+          ...silent,
           'startup.abandoned': ignored,
         },
       },
