@@ -53,18 +53,24 @@ async function stopped(...peers: readonly VerbsPeer[]): Promise<void> {
   }
 }
 
+/** Two providers of one process, connected at `address`, that have sent, read and written memory. */
+async function conversing(address: string) {
+  const [near, far] = [new VerbsPeer(), new VerbsPeer()];
+  const at = endpointAt(address, nextPort++);
+  const listener = far.host.listen(at);
+  const [asking, answering] = await Promise.all([
+    near.connect(endpointAt(address, nextPort++), at),
+    far.accept(listener),
+  ]);
+  await Promise.all([ask(asking), answer(answering)]);
+  return { near, far, at, asking, answering };
+}
+
 const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
   {
     name: `${what}: two providers of one process connect, send, read and write memory, and close`,
     run: keepingNothing(async () => {
-      const [near, far] = [new VerbsPeer(), new VerbsPeer()];
-      const at = endpointAt(address, nextPort++);
-      const listener = far.host.listen(at);
-      const [asking, answering] = await Promise.all([
-        near.connect(endpointAt(address, nextPort++), at),
-        far.accept(listener),
-      ]);
-      await Promise.all([ask(asking), answer(answering)]);
+      const { near, far, asking, answering } = await conversing(address);
       asking.close();
       answering.close();
       await stopped(near, far);
@@ -73,14 +79,7 @@ const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
   {
     name: `${what}: a connection on which nothing happens is hardly looked at`,
     run: keepingNothing(async () => {
-      const [near, far] = [new VerbsPeer(), new VerbsPeer()];
-      const at = endpointAt(address, nextPort++);
-      const listener = far.host.listen(at);
-      const [asking, answering] = await Promise.all([
-        near.connect(endpointAt(address, nextPort++), at),
-        far.accept(listener),
-      ]);
-      await Promise.all([ask(asking), answer(answering)]);
+      const { near, far, asking, answering } = await conversing(address);
       // Both loops have lingered, and go to sleep.
       await new Promise((resolve) => setTimeout(resolve, 300));
       // Turns, not processor time: the guest's kernel takes for its own what the host gives to others.
@@ -117,14 +116,7 @@ const casesAt = ([what, address]: [string, string]): readonly GuestCase[] => [
   {
     name: `${what}: a connection that is duplicated moves`,
     run: keepingNothing(async () => {
-      const [near, far] = [new VerbsPeer(), new VerbsPeer()];
-      const at = endpointAt(address, nextPort++);
-      const listener = far.host.listen(at);
-      const [asking, answering] = await Promise.all([
-        near.connect(endpointAt(address, nextPort++), at),
-        far.accept(listener),
-      ]);
-      await Promise.all([ask(asking), answer(answering)]);
+      const { near, far, at, asking, answering } = await conversing(address);
       const { provider, errno } = near.host;
       const info = tcpProtocolInfo();
       assert.equal(provider.WSPDuplicateSocket(asking.socket, 1, info, errno), 0);
