@@ -14,7 +14,7 @@ import path from 'node:path';
 
 const folder = import.meta.dirname;
 const output = path.join(folder, 'build', 'libwsdirect.so');
-const sources = ['shim.c', 'rings.c'].map((name) => path.join(folder, name));
+const sources = ['library.c', 'connection.c', 'device.c', 'rings.c'].map((name) => path.join(folder, name));
 const ingredients = [
   ...sources,
   ...['shim.h', 'internal.h', 'shim.map', 'build.mjs'].map((name) => path.join(folder, name)),

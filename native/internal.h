@@ -137,4 +137,17 @@ struct wsd_adapter {
 	struct wsd_shared *shared;
 };
 
+/* What a function says that returns -1 and sets errno. */
+static inline int as_errno(int result)
+{
+	return result ? -errno : 0;
+}
+
+/* Returns 0 or -errno. */
+int set_nonblocking(int fd);
+/* A descriptor of the kernel's announcements; -1 when they can't be had. */
+int removals_open(void);
+/* Free the table of connectors, and what each has posted. */
+void connectors_free(struct wsd_adapter *adapter);
+
 #endif

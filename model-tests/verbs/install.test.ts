@@ -89,7 +89,7 @@ describe('the installed package', () => {
 
   test('without the headers: one line says which packages have them', { timeout: 60_000 }, () => {
     const compiler = path.join(folder, 'cc');
-    const says = 'shim.c:1:10: fatal error: infiniband/verbs.h: No such file or directory';
+    const says = 'internal.h:10:10: fatal error: infiniband/verbs.h: No such file or directory';
     writeFileSync(compiler, `#!/bin/sh\n[ "$1" = --version ] && exit 0\necho '${says}' >&2\nexit 1\n`);
     chmodSync(compiler, 0o755);
     assert.equal(

@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const folder = fileURLToPath(new URL('../../native', import.meta.url));
-const shim = [`${folder}/shim.c`, `${folder}/rings.c`];
+const shim = ['library.c', 'connection.c', 'device.c', 'rings.c'].map((name) => `${folder}/${name}`);
 const warnings = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
 
 export const isInstalled = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
