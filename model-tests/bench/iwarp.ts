@@ -1,9 +1,10 @@
 /**
  * The provider over the iWARP adapter against `node:net` on loopback, each end a process of its own.
  *
- * Theory of operation: all processes live through the whole measurement. Both transports warm up until their code is
- * compiled, which takes seconds; then short turns alternate, so that whatever else the computer does meets both sides of a
- * ratio. A figure is that of the pair of turns with the median ratio.
+ * Theory of operation: all processes live through the whole measurement, and the connections of a figure through all its
+ * turns. Both transports warm up until their code is compiled, which takes seconds; then short turns alternate, so that
+ * whatever else the computer does meets both sides of a ratio. A figure is that of the pair of turns with the median ratio.
+ * What it takes to make a connection is a figure of its own.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -45,9 +46,7 @@ class Process {
 }
 
 interface Turn extends Measured {
-  /** Bytes by which the accepting process has grown. */
-  readonly serverBytes: number;
-  /** Processor time of both ends for each exchange, connecting included. */
+  /** Processor time of both ends for each exchange. */
   readonly cpuUs: number;
 }
 
@@ -55,22 +54,36 @@ interface Turn extends Measured {
 class Pair {
   readonly #server: Process;
   readonly #client: Process;
+  #serverBytes = 0;
 
   constructor(transport: Transport, nodeArgs: readonly string[]) {
     this.#server = new Process(transport, nodeArgs);
     this.#client = new Process(transport, nodeArgs);
   }
 
-  async run(scenario: Scenario, connections: number, ms: number): Promise<Turn> {
-    const before = (await this.#server.ask({ memory: true })) as number;
-    const port = (await this.#server.ask({ serve: scenario })) as number;
+  /** @returns the processor time of both ends that a connection took to make, in microseconds */
+  async connect(scenario: Scenario, connections: number): Promise<number> {
+    this.#serverBytes = (await this.#server.ask({ memory: true })) as number;
     const usedBefore = await this.#usage();
-    const measured = (await this.#client.ask({ run: scenario, port, connections, ms })) as Measured;
-    const cpuUs = ((await this.#usage()) - usedBefore) / measured.count;
-    const serverBytes = ((await this.#server.ask({ memory: true })) as number) - before;
+    const port = (await this.#server.ask({ serve: scenario })) as number;
+    await this.#client.ask({ connect: scenario, port, connections });
+    return ((await this.#usage()) - usedBefore) / connections;
+  }
+
+  async run(ms: number): Promise<Turn> {
+    const usedBefore = await this.#usage();
+    const measured = (await this.#client.ask({ run: ms })) as Measured;
+    return { ...measured, cpuUs: ((await this.#usage()) - usedBefore) / measured.count };
+  }
+
+  /** Bytes by which the accepting process has grown since it began to take connections. */
+  async grown(): Promise<number> {
+    return ((await this.#server.ask({ memory: true })) as number) - this.#serverBytes;
+  }
+
+  async close(): Promise<void> {
     await this.#client.ask({ close: true });
     await this.#server.ask({ close: true });
-    return { ...measured, serverBytes, cpuUs };
   }
 
   async #usage(): Promise<number> {
@@ -140,16 +153,16 @@ export async function iwarpFigures(
   const figures: Figure[] = [];
   try {
     for (const { what, scenario, transport, connections, cost, unit, bound } of wanted) {
-      const both = async (ms: number) => ({
-        there: await pairs.get('net')!.run(scenario, connections, ms),
-        here: await pairs.get(transport)!.run(scenario, connections, ms),
-      });
-      // Memory is what it takes to begin.
-      const first = await both(WARM_UP_MS);
-      const turns: Awaited<ReturnType<typeof both>>[] = [];
-      while (turns.length < TURNS) turns.push(await both(TURN_MS));
-      const { here, there } = median(turns, (turn) => cost(turn.here) / cost(turn.there));
-      const [value, peerValue] = [cost(here), cost(there)];
+      const [here, there] = [pairs.get(transport)!, pairs.get('net')!];
+      const both = async <T>(ask: (pair: Pair) => Promise<T>) => ({ there: await ask(there), here: await ask(here) });
+      const made = await both((pair) => pair.connect(scenario, connections));
+      await both((pair) => pair.run(WARM_UP_MS));
+      const grown = await both((pair) => pair.grown());
+      const turns: { readonly here: Turn; readonly there: Turn }[] = [];
+      while (turns.length < TURNS) turns.push(await both((pair) => pair.run(TURN_MS)));
+      await both((pair) => pair.close());
+      const middle = median(turns, (turn) => cost(turn.here) / cost(turn.there));
+      const [value, peerValue] = [cost(middle.here), cost(middle.there)];
       figures.push({ what: `iWARP: ${what}`, value, unit, peer: 'node:net', peerValue, bound });
       const used = median(turns, (turn) => turn.here.cpuUs / turn.there.cpuUs);
       report(
@@ -161,10 +174,14 @@ export async function iwarpFigures(
         report(`iWARP: ${what}: ${rate(value)}, node:net ${rate(peerValue)}`);
       }
       if (connections > 1) {
-        const kib = ({ serverBytes }: Turn): string => (serverBytes / 1024 / connections).toFixed(1);
+        const kib = (bytes: number): string => (bytes / 1024 / connections).toFixed(1);
         report(
           `iWARP: ${what}: ${Math.round(1e6 / value)} echoes/s, node:net ${Math.round(1e6 / peerValue)};` +
-            ` ${kib(first.here)} KiB resident for each accepted connection, node:net ${kib(first.there)} KiB`,
+            ` ${kib(grown.here)} KiB resident for each accepted connection, node:net ${kib(grown.there)} KiB`,
+        );
+        report(
+          `iWARP: ${what}: ${made.here.toFixed(0)} us of processor time at both ends to make a connection,` +
+            ` node:net ${made.there.toFixed(0)}`,
         );
       }
     }

@@ -10,7 +10,8 @@ import { InternetEnd } from './net-end.ts';
 
 async function obey(end: End, order: Order): Promise<unknown> {
   if ('serve' in order) return end.serve(order.serve);
-  if ('run' in order) return end.run(order.run, order.port, order.connections, order.ms);
+  if ('connect' in order) return end.connect(order.connect, order.port, order.connections).then(() => 0);
+  if ('run' in order) return end.run(order.run);
   if ('memory' in order) {
     globalThis.gc?.();
     return process.memoryUsage().rss;

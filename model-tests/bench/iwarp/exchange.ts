@@ -7,8 +7,10 @@ export type Transport = 'net' | 'iwarp' | 'iwarp-crc';
 export type Order =
   /** Take connections; answered with the port. */
   | { readonly serve: Scenario }
-  /** Make connections to `port` and measure for `ms`; answered with a {@link Measured}. */
-  | { readonly run: Scenario; readonly port: number; readonly connections: number; readonly ms: number }
+  /** Make connections to `port`; answered with 0 when each is ready for the exchange. */
+  | { readonly connect: Scenario; readonly port: number; readonly connections: number }
+  /** Exchange on the connections for `ms`; answered with a {@link Measured} when nothing is on its way any more. */
+  | { readonly run: number }
   /** Answered with the bytes that this process has in memory. */
   | { readonly memory: true }
   /** Answered with the microseconds of processor time that this process has used. */
@@ -36,9 +38,15 @@ export const WINDOW = 8;
 
 export interface End {
   serve(scenario: Scenario): Promise<number>;
-  run(scenario: Scenario, port: number, connections: number, ms: number): Promise<Measured>;
+  /** Makes connections, for {@link End.run}. */
+  connect(scenario: Scenario, port: number, connections: number): Promise<void>;
+  /** Can be asked again and again of the same connections. */
+  run(ms: number): Promise<Measured>;
   close(): Promise<void>;
 }
+
+/** What exchanges for `ms` on connections that were made for it. */
+export type Exchange = (ms: number) => Promise<Measured>;
 
 /** Round trips that were measured one by one. */
 export class RoundTrips {
@@ -63,5 +71,33 @@ export class RoundTrips {
   measured(): Measured {
     const sorted = this.#us.subarray(0, this.#count).sort();
     return { count: this.#count, seconds: (this.#lastMs - this.#startMs) / 1e3, p50Us: sorted[this.#count >> 1]! };
+  }
+}
+
+/** Echoes on many connections, each with one on its way. */
+export class Echoes {
+  readonly #startMs = performance.now();
+  readonly #endMs: number;
+  readonly #over: (measured: Measured) => void;
+  #nowMs = this.#startMs;
+  #underWay: number;
+  #count = 0;
+
+  /** @param over - told when none is on its way any more */
+  constructor(ms: number, connections: number, over: (measured: Measured) => void) {
+    this.#endMs = this.#startMs + ms;
+    this.#underWay = connections;
+    this.#over = over;
+  }
+
+  /** One has come. @returns whether its connection sends the next */
+  next(): boolean {
+    this.#count++;
+    this.#nowMs = performance.now();
+    if (this.#nowMs < this.#endMs) return true;
+    if (--this.#underWay === 0) {
+      this.#over({ count: this.#count, seconds: (this.#nowMs - this.#startMs) / 1e3, p50Us: 0 });
+    }
+    return false;
   }
 }

@@ -30,7 +30,16 @@ import {
   WSA,
   WSA_FLAG_OVERLAPPED,
 } from '../../../machines/index.ts';
-import { type End, type Measured, messageBytes, RoundTrips, type Scenario, WINDOW } from './exchange.ts';
+import {
+  Echoes,
+  type End,
+  type Exchange,
+  type Measured,
+  messageBytes,
+  RoundTrips,
+  type Scenario,
+  WINDOW,
+} from './exchange.ts';
 
 /** A request that can be started again and again. */
 class Request extends WsaOverlapped {
@@ -68,6 +77,7 @@ export class IwarpEnd implements End {
   #nextHandle = 1n;
   #nextEvent = 0x100n;
   #sockets: Socket[] = [];
+  #exchange: Exchange | null = null;
 
   constructor(crc: boolean) {
     const adapter = new IwarpAdapter({ addresses: ['127.0.0.1'], crc, startupsMax: 2000 });
@@ -131,23 +141,18 @@ export class IwarpEnd implements End {
     return port;
   }
 
-  async run(scenario: Scenario, port: number, connections: number, ms: number): Promise<Measured> {
+  async connect(scenario: Scenario, port: number, connections: number): Promise<void> {
     const sockets: Socket[] = [];
     // A hundred at a time: a listener's queue has a bound.
     while (sockets.length < connections) {
       const some = Math.min(100, connections - sockets.length);
       sockets.push(...(await Promise.all(Array.from({ length: some }, () => this.#connect(port)))));
     }
-    switch (scenario) {
-      case 'roundTrip':
-        return this.#roundTrip(sockets[0]!, ms);
-      case 'echoes':
-        return this.#echoes(sockets, ms);
-      case 'messages':
-        return this.#messages(sockets[0]!, ms);
-      case 'writes':
-        return this.#writes(sockets[0]!, ms);
-    }
+    this.#exchange = await this.#prepare(sockets, scenario);
+  }
+
+  run(ms: number): Promise<Measured> {
+    return this.#exchange!(ms);
   }
 
   async close(): Promise<void> {
@@ -218,66 +223,76 @@ export class IwarpEnd implements End {
 
   // ---------------------------------------------------------------- the connecting end
 
-  #roundTrip(socket: Socket, ms: number): Promise<Measured> {
+  async #prepare(sockets: readonly Socket[], scenario: Scenario): Promise<Exchange> {
+    switch (scenario) {
+      case 'roundTrip':
+        return this.#roundTrip(sockets[0]!);
+      case 'echoes':
+        return this.#echoes(sockets);
+      case 'messages':
+        return this.#messages(sockets[0]!);
+      case 'writes':
+        return this.#writes(sockets[0]!);
+    }
+  }
+
+  #roundTrip(socket: Socket): Exchange {
     const bytes = messageBytes.roundTrip;
     const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
     const [message] = this.#memory(socket, 1, bytes, MEM_READ);
     const send = new Request(message!, () => {});
-    return new Promise((resolve) => {
-      const rounds = new RoundTrips(ms);
+    let rounds: RoundTrips;
+    let over: (measured: Measured) => void;
+    for (const part of memory) {
+      const receive = new Request(part, () => {
+        if (rounds.next()) this.#send(socket, send);
+        else over(rounds.measured());
+        this.#recv(socket, receive);
+      });
+      this.#recv(socket, receive);
+    }
+    return (ms) =>
+      new Promise((resolve) => {
+        over = resolve;
+        rounds = new RoundTrips(ms);
+        this.#send(socket, send);
+        this.#loop.nudge();
+      });
+  }
+
+  #echoes(sockets: readonly Socket[]): Exchange {
+    const bytes = messageBytes.echoes;
+    let echoes: Echoes;
+    const starts = sockets.map((socket) => {
+      const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
+      const [message] = this.#memory(socket, 1, bytes, MEM_READ);
+      const send = new Request(message!, () => {});
       for (const part of memory) {
         const receive = new Request(part, () => {
-          if (rounds.next()) this.#send(socket, send);
-          else resolve(rounds.measured());
+          if (echoes.next()) this.#send(socket, send);
           this.#recv(socket, receive);
         });
         this.#recv(socket, receive);
       }
-      this.#send(socket, send);
-      this.#loop.nudge();
+      return () => this.#send(socket, send);
     });
+    return (ms) =>
+      new Promise((resolve) => {
+        echoes = new Echoes(ms, sockets.length, resolve);
+        for (const start of starts) start();
+        this.#loop.nudge();
+      });
   }
 
-  #echoes(sockets: readonly Socket[], ms: number): Promise<Measured> {
-    const bytes = messageBytes.echoes;
-    return new Promise((resolve) => {
-      const startMs = performance.now();
-      let done = 0;
-      let isOver = false;
-      for (const socket of sockets) {
-        const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
-        const [message] = this.#memory(socket, 1, bytes, MEM_READ);
-        const send = new Request(message!, () => {});
-        for (const part of memory) {
-          const receive = new Request(part, () => {
-            if (isOver) return;
-            this.#recv(socket, receive);
-            done++;
-            const nowMs = performance.now();
-            if (nowMs - startMs < ms) {
-              this.#send(socket, send);
-              return;
-            }
-            isOver = true;
-            resolve({ count: done, seconds: (nowMs - startMs) / 1e3, p50Us: 0 });
-          });
-          this.#recv(socket, receive);
-        }
-        this.#send(socket, send);
-      }
-      this.#loop.nudge();
-    });
-  }
-
-  #messages(socket: Socket, ms: number): Promise<Measured> {
+  #messages(socket: Socket): Exchange {
     const messages = this.#memory(socket, WINDOW, messageBytes.messages, MEM_READ);
-    return this.#stream(socket, ms, 1, (index, done) => {
+    return this.#stream(socket, 1, (index, done) => {
       const send = new Request(messages[index]!, done);
       return () => this.#send(socket, send);
     });
   }
 
-  async #writes(socket: Socket, ms: number): Promise<Measured> {
+  async #writes(socket: Socket): Promise<Exchange> {
     const bytes = messageBytes.writes;
     const [descriptor] = this.#memory(socket, 1, REMOTE_DESCRIPTOR_BYTES, MEM_WRITE);
     const [ask] = this.#memory(socket, 1, 1, MEM_READ);
@@ -285,7 +300,7 @@ export class IwarpEnd implements End {
     this.#send(socket, new Request(ask!, () => {}));
     this.#loop.nudge();
     await asked;
-    return this.#stream(socket, ms, REMOTE_DESCRIPTOR_BYTES, (index, done) => {
+    return this.#stream(socket, REMOTE_DESCRIPTOR_BYTES, (index, done) => {
       const memory = new Uint8Array(bytes).fill(1);
       const buffers = [{ len: bytes, buf: memory, handle: this.#register(socket, memory, MEM_READ) }];
       const write = new Request(memory, () => {});
@@ -317,41 +332,44 @@ export class IwarpEnd implements End {
    *
    * @param make - makes transfer `index`, which calls `done` when its memory is free; returns what starts it
    */
-  #stream(
-    socket: Socket,
-    ms: number,
-    answerBytes: number,
-    make: (index: number, done: () => void) => () => void,
-  ): Promise<Measured> {
-    return new Promise((resolve) => {
-      const free: (() => void)[] = [];
-      let [sent, answered] = [0, 0];
-      const fill = (): void => {
-        while (sent - answered < WINDOW && free.length > 0 && performance.now() - startMs < ms) {
-          sent++;
-          free.shift()!();
-        }
-        if (answered === sent) resolve({ count: sent, seconds: (performance.now() - startMs) / 1e3, p50Us: 0 });
-      };
-      for (let index = 0; index < WINDOW; index++) {
-        const start = make(index, () => {
-          free.push(start);
-          fill();
-        });
+  #stream(socket: Socket, answerBytes: number, make: (index: number, done: () => void) => () => void): Exchange {
+    const free: (() => void)[] = [];
+    let [sent, answered] = [0, 0];
+    let [startMs, endMs] = [0, 0];
+    let over: (measured: Measured) => void;
+    const fill = (): void => {
+      while (sent - answered < WINDOW && free.length > 0 && performance.now() < endMs) {
+        sent++;
+        free.shift()!();
+      }
+      if (answered === sent && free.length === WINDOW) {
+        over({ count: sent, seconds: (performance.now() - startMs) / 1e3, p50Us: 0 });
+      }
+    };
+    for (let index = 0; index < WINDOW; index++) {
+      const start = make(index, () => {
         free.push(start);
-      }
-      for (const part of this.#memory(socket, WINDOW + 1, answerBytes, MEM_WRITE)) {
-        const receive = new Request(part, () => {
-          this.#recv(socket, receive);
-          answered++;
-          fill();
-        });
+        fill();
+      });
+      free.push(start);
+    }
+    for (const part of this.#memory(socket, WINDOW + 1, answerBytes, MEM_WRITE)) {
+      const receive = new Request(part, () => {
         this.#recv(socket, receive);
-      }
-      const startMs = performance.now();
-      fill();
-      this.#loop.nudge();
-    });
+        answered++;
+        fill();
+      });
+      this.#recv(socket, receive);
+    }
+    return (ms) =>
+      new Promise((resolve) => {
+        over = resolve;
+        [sent, answered] = [0, 0];
+        startMs = performance.now();
+        endMs = startMs + ms;
+        fill();
+        this.#loop.nudge();
+      });
   }
 
   // ---------------------------------------------------------------- the provider's interface

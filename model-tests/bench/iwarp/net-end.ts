@@ -3,11 +3,21 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-import { type End, type Measured, messageBytes, RoundTrips, type Scenario, WINDOW } from './exchange.ts';
+import {
+  Echoes,
+  type End,
+  type Exchange,
+  type Measured,
+  messageBytes,
+  RoundTrips,
+  type Scenario,
+  WINDOW,
+} from './exchange.ts';
 
 export class InternetEnd implements End {
   #server: net.Server | null = null;
   readonly #sockets = new Set<net.Socket>();
+  #exchange: Exchange | null = null;
 
   async serve(scenario: Scenario): Promise<number> {
     const bytes = messageBytes[scenario];
@@ -35,7 +45,7 @@ export class InternetEnd implements End {
     return (server.address() as net.AddressInfo).port;
   }
 
-  async run(scenario: Scenario, port: number, connections: number, ms: number): Promise<Measured> {
+  async connect(scenario: Scenario, port: number, connections: number): Promise<void> {
     const sockets = await Promise.all(
       Array.from({ length: connections }, async () => {
         const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
@@ -47,77 +57,80 @@ export class InternetEnd implements End {
     );
     switch (scenario) {
       case 'roundTrip':
-        return this.#roundTrip(sockets[0]!, ms);
+        this.#exchange = this.#roundTrip(sockets[0]!);
+        return;
       case 'echoes':
-        return this.#echoes(sockets, ms);
+        this.#exchange = this.#echoes(sockets);
+        return;
       default:
-        return this.#stream(sockets[0]!, messageBytes[scenario], ms);
+        this.#exchange = this.#stream(sockets[0]!, messageBytes[scenario]);
     }
   }
 
-  #roundTrip(socket: net.Socket, ms: number): Promise<Measured> {
+  run(ms: number): Promise<Measured> {
+    return this.#exchange!(ms);
+  }
+
+  #roundTrip(socket: net.Socket): Exchange {
     const bytes = messageBytes.roundTrip;
     const message = Buffer.alloc(bytes);
-    return new Promise((resolve) => {
-      const rounds = new RoundTrips(ms);
+    let rounds: RoundTrips;
+    let over: (measured: Measured) => void;
+    let count = 0;
+    socket.on('data', (chunk) => {
+      count += chunk.length;
+      if (count < bytes) return;
+      count = 0;
+      if (rounds.next()) socket.write(message);
+      else over(rounds.measured());
+    });
+    return (ms) =>
+      new Promise((resolve) => {
+        over = resolve;
+        rounds = new RoundTrips(ms);
+        socket.write(message);
+      });
+  }
+
+  #echoes(sockets: readonly net.Socket[]): Exchange {
+    const bytes = messageBytes.echoes;
+    const message = Buffer.alloc(bytes);
+    let echoes: Echoes;
+    for (const socket of sockets) {
       let count = 0;
       socket.on('data', (chunk) => {
         count += chunk.length;
         if (count < bytes) return;
         count = 0;
-        if (rounds.next()) socket.write(message);
-        else resolve(rounds.measured());
+        if (echoes.next()) socket.write(message);
       });
-      socket.write(message);
-    });
-  }
-
-  #echoes(sockets: readonly net.Socket[], ms: number): Promise<Measured> {
-    const bytes = messageBytes.echoes;
-    const message = Buffer.alloc(bytes);
-    return new Promise((resolve) => {
-      const startMs = performance.now();
-      let done = 0;
-      let isOver = false;
-      for (const socket of sockets) {
-        let count = 0;
-        socket.on('data', (chunk) => {
-          count += chunk.length;
-          if (count < bytes || isOver) return;
-          count = 0;
-          done++;
-          const nowMs = performance.now();
-          if (nowMs - startMs < ms) {
-            socket.write(message);
-            return;
-          }
-          isOver = true;
-          resolve({ count: done, seconds: (nowMs - startMs) / 1e3, p50Us: 0 });
-        });
-        socket.write(message);
-      }
-    });
+    }
+    return (ms) =>
+      new Promise((resolve) => {
+        echoes = new Echoes(ms, sockets.length, resolve);
+        for (const socket of sockets) socket.write(message);
+      });
   }
 
   /** Keeps {@link WINDOW} messages on their way. */
-  #stream(socket: net.Socket, bytes: number, ms: number): Promise<Measured> {
+  #stream(socket: net.Socket, bytes: number): Exchange {
     const messages = Array.from({ length: WINDOW }, () => Buffer.alloc(bytes, 1));
-    return new Promise((resolve) => {
-      const startMs = performance.now();
-      let [sent, acknowledged] = [0, 0];
-      const fill = (): void => {
-        while (sent - acknowledged < WINDOW && performance.now() - startMs < ms)
-          socket.write(messages[sent++ % WINDOW]!);
-      };
-      socket.on('data', (chunk) => {
-        acknowledged += chunk.length;
-        fill();
-        if (acknowledged === sent) {
-          resolve({ count: sent, seconds: (performance.now() - startMs) / 1e3, p50Us: 0 });
-        }
+    let acknowledge: (count: number) => void;
+    socket.on('data', (chunk) => acknowledge(chunk.length));
+    return (ms) =>
+      new Promise((resolve) => {
+        const startMs = performance.now();
+        let [sent, acknowledged] = [0, 0];
+        acknowledge = (count) => {
+          acknowledged += count;
+          while (sent - acknowledged < WINDOW && performance.now() - startMs < ms)
+            socket.write(messages[sent++ % WINDOW]!);
+          if (acknowledged === sent) {
+            resolve({ count: sent, seconds: (performance.now() - startMs) / 1e3, p50Us: 0 });
+          }
+        };
+        acknowledge(0);
       });
-      fill();
-    });
   }
 
   async close(): Promise<void> {
