@@ -10,70 +10,47 @@
 import {
   AF_INET,
   AF_INET6,
-  compileMachines,
-  digestOf,
   digestOfRun,
   digestOfSystem,
   FD_ACCEPT,
   FD_CONNECT,
   INVALID_SOCKET,
-  InvariantError,
   IPPROTO_TCP,
-  type CompiledMachine,
-  type Limits,
   M,
-  MEM_READ,
-  MEM_READWRITE,
-  MEM_WRITE,
-  pendingMax,
-  productionLimits,
-  type Routes,
   SIO_ADDRESS_LIST_QUERY,
   SIO_GET_EXTENSION_FUNCTION_POINTER,
   SIO_GET_GROUP_QOS,
   SIO_GET_QOS,
   SIO_SET_GROUP_QOS,
   SIO_SET_QOS,
-  SO_DEBUG,
-  SO_MAX_MSG_SIZE,
-  SO_MAX_RDMA_SIZE,
-  SO_RDMA_THRESHOLD_SIZE,
   SOCK_STREAM,
   SOCKET_ERROR,
   SOL_SOCKET,
   SOMAXCONN,
   type System,
-  TCP_NODELAY,
   WSA,
   WSA_FLAG_OVERLAPPED,
   WSS_OPERATION_IN_PROGRESS,
 } from '../machines/index.ts';
-import { type Adapter, Opcode, type SocketAddress } from './adapter/adapter.ts';
-import type { Clock } from './clock.ts';
-import { CompletionPoller } from './completion-poller.ts';
-import { Context, defaultConfig, type ProviderConfig } from './context.ts';
-import { DescriptorTable } from './descriptors.ts';
-import { Dispatcher } from './dispatcher.ts';
-import { type DuplicationStore, processDuplicationStore } from './duplication.ts';
-import { DetailKind, detailWords } from './journal/detail.ts';
-import type { JournalMetadata } from './journal/format.ts';
-import { Journal, type JournalMode, type JournalSink } from './journal/journal.ts';
-import { limits } from './limits.ts';
-import { performersOf } from './perform.ts';
+import { Opcode, type SocketAddress } from './adapter/adapter.ts';
+import { Calls, finish, isObject, isUint32, type ProviderOptions, roomFor } from './calls.ts';
+import type { Context } from './context.ts';
+import { extensionAsked, optionValue, POINTER_BYTES, settableOption, writeAddressList } from './control.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { DetailKind } from './journal/detail.ts';
+import type { JournalSink } from './journal/journal.ts';
+import { Registrations } from './registration.ts';
 import { decodeDescriptor, encodeDescriptor, REMOTE_DESCRIPTOR_BYTES } from './remote-descriptor.ts';
 import {
   type ConditionFunction,
-  type ExtensionName,
-  extensionGuids,
-  fromSockaddr,
-  guidBytes,
   type Handle,
   isWildcard,
   type Out,
   procTableSlots,
   type Qos,
-  type Socket,
+  readSockaddr,
   sockaddrBytes,
+  type Socket,
   toSockaddr,
   type WsaBuf,
   type WsaBufEx,
@@ -84,41 +61,8 @@ import {
   type WspData,
   type WspUpcallTable,
 } from './spi.ts';
-import { type BufferRecord, ELEMENT_WORDS, RequestTable, RowPool, SocketRecord } from './tables.ts';
-import { sameBytes } from './handshake.ts';
-import { elementsPerPiece } from './work-queue.ts';
-
-/** How a provider records its steps. */
-export interface ProviderJournal {
-  readonly mode: JournalMode;
-  /** File mode: where the journal goes. Belongs to the provider, which closes it. */
-  readonly sink?: JournalSink;
-  /** Ring mode: how many records are kept. */
-  readonly ringRecords?: number;
-  /** Where the ring is dumped when an invariant breaks. */
-  readonly onInvariantError?: () => JournalSink;
-}
-
-/** What a provider is made of. */
-export interface ProviderOptions {
-  /** Belongs to the provider from its first start-up to its last clean-up. */
-  readonly adapter: Adapter;
-  readonly clock: Clock;
-  readonly journal?: ProviderJournal;
-  readonly config?: Partial<ProviderConfig>;
-  readonly limits?: Limits;
-  /** Instead of the tables and routes made for the limits: a test of tests breaks them on purpose. */
-  readonly tables?: { readonly machines: readonly CompiledMachine[]; readonly routes: Routes };
-  readonly duplication?: DuplicationStore;
-  /** Fills `bytes` with what nobody can guess; the platform's cryptographic generator when absent. */
-  readonly random?: (bytes: Uint8Array) => void;
-  /** Name of this host in the journal. */
-  readonly host?: string;
-  /** Seed of the run, for the journal. */
-  readonly seed?: number;
-  /** Told of exceptions that the switch's up-calls throw; thrown again outside of the provider when absent. */
-  readonly onUpcallError?: (error: unknown) => void;
-}
+import { SocketRecord } from './tables.ts';
+import { Transfers } from './transfer.ts';
 
 /** WSPPROC_TABLE: 30 slots; those that a SAN provider does not supply are null. */
 export type WspProcTable = Record<(typeof procTableSlots)[number], ((...args: never[]) => unknown) | null>;
@@ -129,119 +73,37 @@ const DESCRIPTION = 'wsdirect: Windows Sockets Direct provider for RDMA';
 /** XP1_GUARANTEED_DELIVERY | XP1_GUARANTEED_ORDER | XP1_MESSAGE_ORIENTED. */
 export const SERVICE_FLAGS = 0x0e;
 
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 /** A pointer that may be null. */
 const isOptional = (value: unknown): boolean => value === null || value === undefined || isObject(value);
-/** Whether `bytes`, of which the caller says that `given` may be used, has room for `needed`. */
-const roomFor = (bytes: Uint8Array, given: unknown, needed: number): boolean =>
-  typeof given === 'number' && given >= needed && bytes.length >= needed;
-const isUint32 = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+
+const requiredUpcalls = [
+  'WPUCreateSocketHandle',
+  'WPUCloseSocketHandle',
+  'WPUCompleteOverlappedRequest',
+  'WPUSetEvent',
+  'WPUResetEvent',
+] as const;
+
+function copyUpcalls(table: WspUpcallTable): WspUpcallTable {
+  return Object.fromEntries(
+    requiredUpcalls.map((name) => [name, table[name].bind(table)]),
+  ) as unknown as WspUpcallTable;
+}
 
 /** A SAN service provider. Make one for each process and adapter; nothing works before {@link Provider.WSPStartupEx}. */
 export class Provider {
+  readonly #calls: Calls;
   readonly #context: Context;
   readonly #dispatcher: Dispatcher;
-  readonly #poller: CompletionPoller;
-  readonly #descriptors = new DescriptorTable<SocketRecord>();
-  readonly #journal: ProviderJournal;
-  readonly #limits: Limits;
-  readonly #event: {
-    readonly startup: number;
-    readonly cleanup: number;
-    readonly socket: number;
-    readonly takeOver: number;
-    readonly bind: number;
-    readonly connect: number;
-    readonly listen: number;
-    readonly accept: number;
-    readonly eventSelect: number;
-    readonly enumNetworkEvents: number;
-    readonly setSockOpt: number;
-    readonly duplicate: number;
-    readonly close: number;
-    readonly registerMemory: number;
-    readonly deregisterMemory: number;
-    readonly pinned: number;
-    readonly refused: number;
-    /** By {@link Opcode}. */
-    readonly transfer: readonly number[];
-  };
-  /** Rows of the registrations that the call at hand needs. */
-  readonly #pinned = new Int32Array(limits.rdmaElementsMax);
-  #pinnedCount = 0;
+  readonly #registrations: Registrations;
+  readonly #transfers: Transfers;
 
   constructor(options: ProviderOptions) {
-    const config: ProviderConfig = { ...defaultConfig, ...options.config };
-    this.#limits = options.limits ?? productionLimits;
-    this.#journal = options.journal ?? { mode: 'off' };
-    const machines = options.tables?.machines ?? compileMachines(this.#limits);
-    const { clock } = options;
-    const metadata: JournalMetadata = {
-      machinesDigest: digestOf(machines),
-      limits: { ...this.#limits },
-      createdBy: 'wsdirect',
-      adapter: options.adapter.name,
-      host: options.host ?? 'local',
-      base: 'empty',
-      ...(options.seed === undefined ? {} : { seed: options.seed }),
-    };
-    const { sink, ringRecords, mode } = this.#journal;
-    this.#dispatcher = new Dispatcher(
-      machines,
-      () =>
-        new Journal({
-          mode,
-          metadata,
-          ...(sink === undefined ? {} : { sink }),
-          ...(ringRecords === undefined ? {} : { ringRecords }),
-          snapshot: () => this.#dispatcher.snapshot(),
-        }),
-      () => Math.floor(clock.nowMs() * 1000) >>> 0,
-      options.tables?.routes,
-    );
-    this.#context = new Context({
-      adapter: options.adapter,
-      clock,
-      config,
-      dispatcher: this.#dispatcher,
-      duplication: options.duplication ?? processDuplicationStore,
-      random: options.random ?? ((bytes) => void globalThis.crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>)),
-      socketRows: new RowPool(this.#limits.socketsMax),
-      bufferRows: new RowPool(0x4000_0000),
-      arrivalRows: new RowPool(0x100_0000),
-      requests: new RequestTable(Math.min(2 * pendingMax(this.#limits) * this.#limits.socketsMax + 1, 0x4000_0000)),
-      queueDepth: this.#limits.queueDepth,
-      onUpcallError:
-        options.onUpcallError ??
-        ((error) =>
-          queueMicrotask(() => {
-            throw error;
-          })),
-    });
-    this.#poller = new CompletionPoller(this.#context);
-    this.#dispatcher.connect(performersOf(this.#context), (request) => this.#poller.notify(request));
-    const of = (name: string) => this.#dispatcher.event('socket', name);
-    this.#event = {
-      startup: this.#dispatcher.event('provider', 'spi.startup'),
-      cleanup: this.#dispatcher.event('provider', 'spi.cleanup'),
-      socket: of('spi.socket'),
-      takeOver: of('spi.takeOver'),
-      bind: of('spi.bind'),
-      connect: of('spi.connect'),
-      listen: of('spi.listen'),
-      accept: of('spi.accept'),
-      eventSelect: of('spi.eventSelect'),
-      enumNetworkEvents: this.#dispatcher.event('networkEvents', 'spi.enumNetworkEvents'),
-      setSockOpt: of('spi.setSockOpt'),
-      duplicate: of('spi.duplicateSocket'),
-      close: of('spi.closeSocket'),
-      registerMemory: of('spi.registerMemory'),
-      deregisterMemory: of('spi.deregisterMemory'),
-      pinned: this.#dispatcher.event('registeredBuffer', 'request.pinned'),
-      refused: this.#dispatcher.event('overlappedRequest', 'spi.refused'),
-      transfer: [of('spi.send'), of('spi.recv'), of('spi.rdmaWrite'), of('spi.rdmaRead')],
-    };
+    this.#calls = new Calls(options);
+    this.#context = this.#calls.context;
+    this.#dispatcher = this.#calls.dispatcher;
+    this.#registrations = new Registrations(this.#calls);
+    this.#transfers = new Transfers(this.#calls);
   }
 
   // ---------------------------------------------------------------- the loop
@@ -250,7 +112,7 @@ export class Provider {
    * One turn: handles what the adapter and the clock have, then makes the completion up-calls that are due.
    *
    * @returns facts handled and up-calls made; 0 when there was nothing to do
-   * @throws {@link InvariantError} when the provider itself is broken; never for a network condition
+   * @throws InvariantError when the provider itself is broken; never for a network condition
    */
   poll(): number {
     return this.collect() + this.report();
@@ -263,13 +125,7 @@ export class Provider {
    * @throws as {@link Provider.poll}
    */
   collect(): number {
-    this.#dispatcher.beginTurn();
-    if (this.#isCleanedUp) return 0;
-    try {
-      return this.#poller.poll();
-    } catch (error) {
-      throw this.#recorded(error);
-    }
+    return this.#calls.collect();
   }
 
   /**
@@ -281,19 +137,7 @@ export class Provider {
    * @throws as {@link Provider.poll}
    */
   report(max?: number): number {
-    if (this.#isCleanedUp) return 0;
-    try {
-      const made = this.#dispatcher.deliver(max);
-      // The last clean-up was called inside one of them: no turn comes that would make the others of its socket.
-      return this.#isCleanedUp ? made + this.#dispatcher.deliver() : made;
-    } catch (error) {
-      throw this.#recorded(error);
-    }
-  }
-
-  /** The last clean-up may be at work, and a turn be asked for inside one of its up-calls: it reports what is due itself. */
-  get #isCleanedUp(): boolean {
-    return this.#dispatcher.refusal === WSA.WSANOTINITIALISED;
+    return this.#calls.report(max);
   }
 
   /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */
@@ -319,7 +163,7 @@ export class Provider {
 
   /** Name of a socket's internal state, for tests and tools. @returns null when `s` is no socket */
   socketState(s: Socket): string | null {
-    const record = this.#descriptors.get(s);
+    const record = this.#calls.descriptors.get(s);
     return record === undefined ? null : this.#dispatcher.system.rows[M.socket]!.stateName(record.row);
   }
 
@@ -364,7 +208,7 @@ export class Provider {
     lpUpcallTable: WspUpcallTable | null,
     lpProcTable: Partial<WspProcTable> | null,
   ): number {
-    return this.#guarded(() => {
+    return this.#calls.guarded(() => {
       const supported =
         isUint32(wVersionRequested) && (wVersionRequested & 0xff) * 256 + ((wVersionRequested >> 8) & 0xff) >= 0x0202;
       const refusal = !supported
@@ -376,7 +220,7 @@ export class Provider {
             !requiredUpcalls.every((name) => typeof lpUpcallTable[name] === 'function')
           ? WSA.WSAEFAULT
           : 0;
-      const answer = this.#dispatcher.call(this.#event.startup, 0, refusal);
+      const answer = this.#dispatcher.call(this.#calls.event.startup, 0, refusal);
       if (answer !== 0) return answer;
       this.#context.upcalls ??= copyUpcalls(lpUpcallTable!);
       lpWSPData!.wVersion = VERSION;
@@ -401,10 +245,10 @@ export class Provider {
    * @see WSPCleanup (ff566270)
    */
   WSPCleanup(lpErrno: Out<number>): number {
-    return this.#guarded(() => {
-      const answer = this.#dispatcher.call(this.#event.cleanup, 0);
+    return this.#calls.guarded(() => {
+      const answer = this.#dispatcher.call(this.#calls.event.cleanup, 0);
       if (this.#dispatcher.refusal === WSA.WSANOTINITIALISED) {
-        this.#descriptors.clear();
+        this.#calls.descriptors.clear();
         this.#context.handles.clear();
         this.#dispatcher.deliver();
       }
@@ -430,7 +274,7 @@ export class Provider {
     dwFlags: number,
     lpErrno: Out<number>,
   ): Socket {
-    return this.#guarded(() => {
+    return this.#calls.guarded(() => {
       const refuse = (error: number): Socket => {
         finish(lpErrno, error);
         return INVALID_SOCKET;
@@ -451,7 +295,7 @@ export class Provider {
       const record = this.#newSocket(taken?.local.family ?? family, lpProtocolInfo?.dwCatalogEntryId ?? 0);
       let answer: number;
       if (taken === null) {
-        answer = this.#dispatcher.call(this.#event.socket, record.row);
+        answer = this.#dispatcher.call(this.#calls.event.socket, record.row);
       } else {
         record.local = taken.local;
         record.remote = taken.remote;
@@ -461,7 +305,7 @@ export class Provider {
         record.noDelay = taken.options.noDelay;
         record.attaching = !taken.listening;
         answer = this.#dispatcher.call(
-          this.#event.takeOver,
+          this.#calls.event.takeOver,
           record.row,
           taken.listening ? 1 : 0,
           Math.max(1, taken.backlog),
@@ -473,7 +317,7 @@ export class Provider {
 
   #newSocket(family: SocketAddress['family'], catalogEntryId: number): SocketRecord {
     const row = this.#context.socketRows.allocate();
-    const record = new SocketRecord(row, this.#descriptors.next(row), family, catalogEntryId);
+    const record = new SocketRecord(row, this.#calls.descriptors.next(row), family, catalogEntryId);
     this.#context.sockets[row] = record;
     return record;
   }
@@ -488,7 +332,7 @@ export class Provider {
       finish(lpErrno, WSA.WSANOTINITIALISED);
       return INVALID_SOCKET;
     }
-    this.#descriptors.set(record.descriptor, record);
+    this.#calls.descriptors.set(record.descriptor, record);
     finish(lpErrno, 0);
     return record.descriptor;
   }
@@ -509,33 +353,22 @@ export class Provider {
    * @see WSPBind (ff566268)
    */
   WSPBind(s: Socket, name: Uint8Array | null, namelen: number, lpErrno: Out<number>): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
-      const address = this.#address(name, namelen, record.family);
+      const address = readSockaddr(name, namelen, record.family);
       if (typeof address === 'number') {
         return finish(lpErrno, WSA.WSAEFAULT);
       }
       if (address.port === 0) return finish(lpErrno, WSA.WSAEINVAL);
       if (!isWildcard(address) && !this.#serves(address)) return finish(lpErrno, WSA.WSAEADDRNOTAVAIL);
-      const answer = this.#dispatcher.call(this.#event.bind, record.row);
+      const answer = this.#dispatcher.call(this.#calls.event.bind, record.row);
       if (answer === 0) {
         record.local = address;
-        this.#detail(DetailKind.localAddress, record.row, address);
+        this.#calls.detail(DetailKind.localAddress, record.row, address);
       }
       return finish(lpErrno, answer);
     });
-  }
-
-  /** @returns the address, or WSAEFAULT for a bad pointer or length, WSAEAFNOSUPPORT for another family */
-  #address(name: Uint8Array | null, namelen: number, family: SocketAddress['family']): SocketAddress | number {
-    if (!(name instanceof Uint8Array) || !Number.isInteger(namelen)) return WSA.WSAEFAULT;
-    if (namelen < 2 || name.length < namelen) return WSA.WSAEFAULT;
-    const wanted = sockaddrBytes(family);
-    const given = name[0]! | (name[1]! << 8);
-    if (given !== (family === 'IPv4' ? AF_INET : AF_INET6)) return WSA.WSAEAFNOSUPPORT;
-    if (namelen < wanted) return WSA.WSAEFAULT;
-    return fromSockaddr(name.subarray(0, wanted)) ?? WSA.WSAEFAULT;
   }
 
   #serves({ address }: SocketAddress): boolean {
@@ -558,22 +391,17 @@ export class Provider {
     optlen: number,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!(optval instanceof Uint8Array) || !Number.isInteger(optlen) || optlen > optval.length) {
         return finish(lpErrno, WSA.WSAEFAULT);
       }
       if (level !== SOL_SOCKET && level !== IPPROTO_TCP) return finish(lpErrno, WSA.WSAEINVAL);
-      const option =
-        level === SOL_SOCKET && optname === SO_DEBUG
-          ? 'debug'
-          : level === IPPROTO_TCP && optname === TCP_NODELAY
-            ? 'noDelay'
-            : null;
+      const option = settableOption(level, optname);
       if (option === null) return finish(lpErrno, WSA.WSAENOPROTOOPT);
       if (optlen < 4) return finish(lpErrno, WSA.WSAEFAULT);
-      const answer = this.#dispatcher.call(this.#event.setSockOpt, record.row);
+      const answer = this.#dispatcher.call(this.#calls.event.setSockOpt, record.row);
       if (answer === 0) record[option] = optval[0]! | optval[1]! | optval[2]! | optval[3]! ? 1 : 0;
       return finish(lpErrno, answer);
     });
@@ -595,14 +423,14 @@ export class Provider {
     optlen: Out<number> | null,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!(optval instanceof Uint8Array) || !isObject(optlen) || !Number.isInteger(optlen.value)) {
         return finish(lpErrno, WSA.WSAEFAULT);
       }
       if (level !== SOL_SOCKET && level !== IPPROTO_TCP) return finish(lpErrno, WSA.WSAEINVAL);
-      const value = this.#option(record, level, optname);
+      const value = optionValue(record, level, optname, this.#context.adapter.capabilities);
       if (value === null) return finish(lpErrno, WSA.WSAENOPROTOOPT);
       if (optlen.value < 4 || optval.length < 4) {
         optlen.value = 4;
@@ -612,23 +440,6 @@ export class Provider {
       optlen.value = 4;
       return finish(lpErrno, 0);
     });
-  }
-
-  #option(record: SocketRecord, level: number, optname: number): number | null {
-    const { messageSizeMax, rdmaSizeMax } = this.#context.adapter.capabilities;
-    if (level === IPPROTO_TCP) return optname === TCP_NODELAY ? record.noDelay : null;
-    switch (optname) {
-      case SO_DEBUG:
-        return record.debug;
-      case SO_MAX_MSG_SIZE:
-        return Math.min(messageSizeMax, limits.transferBytesMax);
-      case SO_MAX_RDMA_SIZE:
-        return Math.min(rdmaSizeMax, limits.transferBytesMax);
-      case SO_RDMA_THRESHOLD_SIZE:
-        return limits.rdmaThresholdBytes;
-      default:
-        return null;
-    }
   }
 
   /**
@@ -652,17 +463,30 @@ export class Provider {
     _lpThreadId: unknown,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
+    return this.#calls.guarded(() => {
       const { refusal } = this.#dispatcher;
       if (dwIoControlCode === SIO_GET_EXTENSION_FUNCTION_POINTER) {
         if (refusal !== 0) return finish(lpErrno, refusal);
-        return this.#extension(lpvInBuffer, cbInBuffer, lpvOutBuffer, cbOutBuffer, lpcbBytesReturned, lpErrno);
+        if (!isObject(lpvOutBuffer) || lpvOutBuffer instanceof Uint8Array || !isObject(lpcbBytesReturned)) {
+          return finish(lpErrno, WSA.WSAEFAULT);
+        }
+        const asked = extensionAsked(lpvInBuffer, cbInBuffer, cbOutBuffer, this.#context.adapter.capabilities);
+        if (typeof asked === 'number') return finish(lpErrno, asked);
+        lpvOutBuffer.value = this[asked].bind(this);
+        lpcbBytesReturned.value = POINTER_BYTES;
+        return finish(lpErrno, 0);
       }
-      if (this.#enter(s, lpErrno) === null) return SOCKET_ERROR;
+      if (this.#calls.enter(s, lpErrno) === null) return SOCKET_ERROR;
       if (!isObject(lpcbBytesReturned)) return finish(lpErrno, WSA.WSAEFAULT);
       switch (dwIoControlCode) {
         case SIO_ADDRESS_LIST_QUERY:
-          return this.#addressList(lpvOutBuffer, cbOutBuffer, lpcbBytesReturned, lpErrno);
+          return writeAddressList(
+            this.#context.adapter.addresses(),
+            lpvOutBuffer,
+            cbOutBuffer,
+            lpcbBytesReturned,
+            lpErrno,
+          );
         case SIO_GET_QOS:
         case SIO_GET_GROUP_QOS:
         case SIO_SET_QOS:
@@ -674,71 +498,9 @@ export class Provider {
     });
   }
 
-  #extension(
-    guid: Uint8Array | null,
-    guidBytesGiven: number,
-    target: Uint8Array | Out<unknown> | null,
-    room: number,
-    lpcbBytesReturned: Out<number> | null,
-    lpErrno: Out<number>,
-  ): number {
-    if (
-      !(guid instanceof Uint8Array) ||
-      !roomFor(guid, guidBytesGiven, GUID_BYTES) ||
-      !isObject(target) ||
-      target instanceof Uint8Array ||
-      !isUint32(room) ||
-      room < POINTER_BYTES ||
-      !isObject(lpcbBytesReturned)
-    ) {
-      return finish(lpErrno, WSA.WSAEFAULT);
-    }
-    const wanted = guid.subarray(0, GUID_BYTES);
-    const name = extensionNames.find((candidate) => sameBytes(guidBytes(extensionGuids[candidate]), wanted));
-    if (name === undefined) return finish(lpErrno, WSA.WSAEINVAL);
-    const offered =
-      name !== 'WSPMemoryRegistrationCacheCallback' &&
-      (name !== 'WSPRdmaRead' || this.#context.adapter.capabilities.readDepthMax > 0);
-    if (!offered) return finish(lpErrno, WSA.WSAEOPNOTSUPP);
-    target.value = this[name].bind(this);
-    lpcbBytesReturned.value = POINTER_BYTES;
-    return finish(lpErrno, 0);
-  }
-
-  /** SOCKET_ADDRESS_LIST as a 64-bit caller sees it; a pointer is an offset from the buffer's start. */
-  #addressList(
-    target: Uint8Array | Out<unknown> | null,
-    room: number,
-    returned: Out<number>,
-    lpErrno: Out<number>,
-  ): number {
-    const addresses = this.#context.adapter
-      .addresses()
-      .map((address) => toSockaddr({ family: address.includes(':') ? 'IPv6' : 'IPv4', address, port: 0 }));
-    const headBytes = 8 + 16 * addresses.length;
-    const needed = addresses.reduce((sum, { length }) => sum + length, headBytes);
-    if (!(target instanceof Uint8Array) || !roomFor(target, room, needed)) {
-      returned.value = needed;
-      return finish(lpErrno, WSA.WSAEFAULT);
-    }
-    const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
-    view.setInt32(0, addresses.length, true);
-    view.setInt32(4, 0, true);
-    let at = headBytes;
-    for (const [index, address] of addresses.entries()) {
-      view.setBigUint64(8 + 16 * index, BigInt(at), true);
-      view.setInt32(16 + 16 * index, address.length, true);
-      view.setInt32(20 + 16 * index, 0, true);
-      target.set(address, at);
-      at += address.length;
-    }
-    returned.value = needed;
-    return finish(lpErrno, 0);
-  }
-
   /** There is no quality of service. @returns false, with WSAEOPNOTSUPP. @see WSPGetQOSByName (ff566290) */
   WSPGetQOSByName(_s: Socket, _lpQOSName: WsaBuf | null, _lpQOS: Qos | null, lpErrno: Out<number>): boolean {
-    return this.#guarded(() => {
+    return this.#calls.guarded(() => {
       const { refusal } = this.#dispatcher;
       finish(lpErrno, refusal === WSA.WSANOTINITIALISED ? refusal : WSA.WSAEOPNOTSUPP);
       return false;
@@ -766,10 +528,10 @@ export class Provider {
     _lpGQOS: Qos | null,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
-      const address = this.#address(name, namelen, record.family);
+      const address = readSockaddr(name, namelen, record.family);
       if (typeof address === 'number') return finish(lpErrno, address);
       if (!isOptional(lpCallerData) || !isOptional(lpCalleeData)) return finish(lpErrno, WSA.WSAEFAULT);
       if (isObject(lpCallerData) && lpCallerData.len !== 0) return finish(lpErrno, WSA.WSAEPROTONOSUPPORT);
@@ -780,9 +542,9 @@ export class Provider {
       // A refused call must leave the address of the connection that is there.
       const before = record.remote;
       record.remote = address;
-      const answer = this.#dispatcher.call(this.#event.connect, record.row);
+      const answer = this.#dispatcher.call(this.#calls.event.connect, record.row);
       if (answer === WSA.WSAEWOULDBLOCK) {
-        this.#detail(DetailKind.remoteAddress, record.row, address);
+        this.#calls.detail(DetailKind.remoteAddress, record.row, address);
         if (isObject(lpCalleeData)) lpCalleeData.len = 0;
       } else {
         record.remote = before;
@@ -799,15 +561,15 @@ export class Provider {
    * @see WSPListen (ff566297)
    */
   WSPListen(s: Socket, backlog: number, lpErrno: Out<number>): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!Number.isInteger(backlog)) return finish(lpErrno, WSA.WSAEINVAL);
       const length = Math.min(
-        Math.max(1, backlog === SOMAXCONN ? this.#limits.backlogMax : backlog),
-        this.#limits.backlogMax,
+        Math.max(1, backlog === SOMAXCONN ? this.#calls.limits.backlogMax : backlog),
+        this.#calls.limits.backlogMax,
       );
-      return finish(lpErrno, this.#dispatcher.call(this.#event.listen, record.row, length));
+      return finish(lpErrno, this.#dispatcher.call(this.#calls.event.listen, record.row, length));
     });
   }
 
@@ -829,8 +591,8 @@ export class Provider {
     dwCallbackData: unknown,
     lpErrno: Out<number>,
   ): Socket {
-    return this.#guarded(() => {
-      const listener = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const listener = this.#calls.enter(s, lpErrno);
       if (listener === null) return INVALID_SOCKET;
       const bytes = sockaddrBytes(listener.family);
       const fits =
@@ -848,7 +610,7 @@ export class Provider {
         record.debug = listener.debug;
         record.noDelay = listener.noDelay;
       }
-      const answer = this.#dispatcher.call(this.#event.accept, listener.row, record?.row ?? 0, full ? 1 : 0);
+      const answer = this.#dispatcher.call(this.#calls.event.accept, listener.row, record?.row ?? 0, full ? 1 : 0);
       this.#context.acceptCall = outer;
       if (answer !== 0 || record === null) {
         if (record !== null) this.#discard(record);
@@ -857,8 +619,8 @@ export class Provider {
         return INVALID_SOCKET;
       }
       // By these the journals of both ends are put together.
-      if (record.local !== null) this.#detail(DetailKind.localAddress, record.row, record.local);
-      if (record.remote !== null) this.#detail(DetailKind.remoteAddress, record.row, record.remote);
+      if (record.local !== null) this.#calls.detail(DetailKind.localAddress, record.row, record.local);
+      if (record.remote !== null) this.#calls.detail(DetailKind.remoteAddress, record.row, record.remote);
       const accepted = this.#handOut(record, lpErrno);
       if (addr !== null && accepted !== INVALID_SOCKET) {
         addr.set(toSockaddr(call.remote!));
@@ -876,8 +638,8 @@ export class Provider {
    * @see WSPEventSelect (ff566287)
    */
   WSPEventSelect(s: Socket, hEventObject: WsaEvent, lNetworkEvents: number, lpErrno: Out<number>): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (
         !isUint32(lNetworkEvents) ||
@@ -889,7 +651,7 @@ export class Provider {
       const before = record.event;
       record.event = lNetworkEvents === 0 ? 0n : hEventObject;
       const answer = this.#dispatcher.call(
-        this.#event.eventSelect,
+        this.#calls.event.eventSelect,
         record.row,
         (lNetworkEvents & FD_ACCEPT) === 0 ? 0 : 1,
         (lNetworkEvents & FD_CONNECT) === 0 ? 0 : 1,
@@ -912,15 +674,15 @@ export class Provider {
     lpNetworkEvents: WsaNetworkEvents | null,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!(lpNetworkEvents instanceof WsaNetworkEvents) || typeof hEventObject !== 'bigint') {
         return finish(lpErrno, WSA.WSAEINVAL);
       }
       const outer = this.#context.enumCall;
       this.#context.enumCall = { event: hEventObject, events: lpNetworkEvents };
-      const answer = this.#dispatcher.call(this.#event.enumNetworkEvents, record.row);
+      const answer = this.#dispatcher.call(this.#calls.event.enumNetworkEvents, record.row);
       this.#context.enumCall = outer;
       return finish(lpErrno, answer);
     });
@@ -933,13 +695,13 @@ export class Provider {
    * @see WSPCloseSocket (ff566273)
    */
   WSPCloseSocket(s: Socket, lpErrno: Out<number>): number {
-    return this.#guarded(() => {
+    return this.#calls.guarded(() => {
       const { refusal } = this.#dispatcher;
       if (refusal === WSA.WSANOTINITIALISED) return finish(lpErrno, refusal);
-      const record = this.#descriptors.get(s);
+      const record = this.#calls.descriptors.get(s);
       if (record === undefined) return finish(lpErrno, WSA.WSAENOTSOCK);
-      this.#descriptors.delete(s);
-      const answer = this.#dispatcher.call(this.#event.close, record.row);
+      this.#calls.descriptors.delete(s);
+      const answer = this.#dispatcher.call(this.#calls.event.close, record.row);
       return finish(lpErrno, refusal === 0 ? answer : refusal);
     });
   }
@@ -958,8 +720,8 @@ export class Provider {
     lpProtocolInfo: WsaProtocolInfo | null,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!isObject(lpProtocolInfo) || !isUint32(dwProcessId)) return finish(lpErrno, WSA.WSAEINVAL);
       const { system } = this.#dispatcher;
@@ -981,7 +743,7 @@ export class Provider {
         dwProcessId,
       );
       if (token === null) return finish(lpErrno, WSA.WSAENOBUFS);
-      const answer = this.#dispatcher.call(this.#event.duplicate, record.row);
+      const answer = this.#dispatcher.call(this.#calls.event.duplicate, record.row);
       if (answer !== 0) {
         duplication.take(token, dwProcessId);
         return finish(lpErrno, answer);
@@ -1016,7 +778,7 @@ export class Provider {
     _lpThreadId: unknown,
     lpErrno: Out<number>,
   ): number {
-    return this.#transfer(
+    return this.#transfers.start(
       Opcode.send,
       s,
       lpBuffers,
@@ -1049,7 +811,7 @@ export class Provider {
     lpErrno: Out<number>,
   ): number {
     const flags = lpFlags === null || lpFlags === undefined ? 0 : lpFlags.value;
-    return this.#transfer(
+    return this.#transfers.start(
       Opcode.receive,
       s,
       lpBuffers,
@@ -1090,7 +852,7 @@ export class Provider {
       length: dwTargetDescriptorLength,
       offset: dwTargetBufferOffset,
     };
-    return this.#transfer(
+    return this.#transfers.start(
       Opcode.rdmaWrite,
       s,
       lpBuffers,
@@ -1128,7 +890,7 @@ export class Provider {
       length: dwTargetDescriptorLength,
       offset: dwTargetBufferOffset,
     };
-    return this.#transfer(
+    return this.#transfers.start(
       Opcode.rdmaRead,
       s,
       lpBuffers,
@@ -1139,140 +901,6 @@ export class Provider {
       target,
       lpErrno,
     );
-  }
-
-  #transfer(
-    opcode: number,
-    s: Socket,
-    lpBuffers: readonly WsaBuf[] | null,
-    count: number,
-    flags: number,
-    flagsError: number,
-    lpOverlapped: WsaOverlapped | null,
-    target: { descriptor: Uint8Array | null; length: number; offset: number } | null,
-    lpErrno: Out<number>,
-  ): number {
-    const record = this.#enter(s, lpErrno);
-    if (record === null) return SOCKET_ERROR;
-    if (!(lpOverlapped instanceof WsaOverlapped)) {
-      return finish(lpErrno, lpOverlapped === null || lpOverlapped === undefined ? WSA.WSAEINVAL : WSA.WSAEFAULT);
-    }
-    if (!Array.isArray(lpBuffers)) return finish(lpErrno, WSA.WSAEFAULT);
-    const { adapter, requests } = this.#context;
-    const { capabilities } = adapter;
-    // An RDMA request may be split into several work requests, a message not: it would be several messages.
-    const countMax = target === null ? Math.min(limits.elementsMax, capabilities.elementsMax) : limits.rdmaElementsMax;
-    if (!Number.isInteger(count) || count < 1 || count > countMax) return finish(lpErrno, WSA.WSAEINVAL);
-    if (count > lpBuffers.length) return finish(lpErrno, WSA.WSAEFAULT);
-    let total = 0;
-    for (let index = 0; index < count; index++) {
-      const buffer: WsaBuf | undefined = lpBuffers[index];
-      if (
-        !isObject(buffer) ||
-        !(buffer.buf instanceof Uint8Array) ||
-        !isUint32(buffer.len) ||
-        buffer.len > buffer.buf.length
-      ) {
-        return finish(lpErrno, WSA.WSAEFAULT);
-      }
-      total += buffer.len;
-    }
-    if (flags !== 0) return finish(lpErrno, flagsError);
-    if (total === 0) return finish(lpErrno, WSA.WSAEINVAL);
-    const { words } = lpOverlapped;
-    // One structure, one request: this one has a request that is pending.
-    if (words[0] === WSS_OPERATION_IN_PROGRESS && words[1] === 0) return finish(lpErrno, WSA.WSAEINVAL);
-    if (
-      total >
-      Math.min(target === null ? capabilities.messageSizeMax : capabilities.rdmaSizeMax, limits.transferBytesMax)
-    ) {
-      // A receive may be larger than any message.
-      if (opcode !== Opcode.receive) return finish(lpErrno, WSA.WSAEMSGSIZE);
-      if (total > 0xffff_ffff) return finish(lpErrno, WSA.WSAEINVAL);
-    }
-    const remote = target === null ? null : decodeDescriptor(target.descriptor, target.length);
-    if (target !== null && (remote === null || !isUint32(target.offset))) return finish(lpErrno, WSA.WSAEINVAL);
-
-    const row = requests.allocate();
-    let refusal = this.#gather(record, row, opcode, lpBuffers, count, target !== null);
-    if (remote !== null) {
-      // What the descriptor rules out is refused here: at the peer's adapter it would break the connection.
-      const access = opcode === Opcode.rdmaRead ? MEM_READ : MEM_WRITE;
-      if (refusal === 0 && (target!.offset + total > remote.length || (remote.access & access) === 0)) {
-        refusal = WSA.WSAEFAULT;
-      }
-      requests.setRemote(row, remote.key, remote.address + target!.offset);
-    }
-    requests.overlapped[row] = lpOverlapped;
-    requests.socket[row] = record.row;
-    requests.opcode[row] = opcode;
-    requests.total[row] = total;
-    if (refusal === 0) {
-      for (let index = 0; index < this.#pinnedCount; index++) {
-        this.#dispatcher.apply(this.#event.pinned, this.#pinned[index]!, row);
-      }
-    }
-    const pins = this.#pinnedCount > 0 && refusal === 0;
-    const { initiating, initiatingBuffers } = this.#context;
-    this.#context.initiating = row;
-    this.#context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
-    const { gathering } = this.#context.work;
-    this.#context.work.gathering = false;
-    const pieces = count === 1 ? 1 : Math.ceil(count / elementsPerPiece(adapter, opcode));
-    let answer: number;
-    try {
-      answer = this.#dispatcher.call(this.#event.transfer[opcode]!, record.row, row, words[6]! & 1, 0, pieces, refusal);
-    } catch (error) {
-      throw this.#recorded(error);
-    }
-    this.#context.initiating = initiating;
-    this.#context.initiatingBuffers = initiatingBuffers;
-    this.#context.work.gathering = gathering;
-    if (answer !== WSA.WSA_IO_PENDING && requests.overlapped[row] === lpOverlapped) {
-      // Refused before it was started: nothing else will free the row.
-      if (pins) this.#dispatcher.apply(this.#event.refused, row);
-      requests.free(row);
-    }
-    return finish(lpErrno, answer);
-  }
-
-  /** Finds the registrations of a request's buffers and writes its elements. @returns 0, WSAEFAULT or WSAEINVAL */
-  #gather(
-    record: SocketRecord,
-    row: number,
-    opcode: number,
-    lpBuffers: readonly WsaBuf[],
-    count: number,
-    byHandle: boolean,
-  ): number {
-    const { requests } = this.#context;
-    this.#pinnedCount = 0;
-    requests.elementCount[row] = count;
-    if (count > 1) requests.more.set(row, new Uint32Array((count - 1) * ELEMENT_WORDS));
-    const access = opcode === Opcode.receive || opcode === Opcode.rdmaRead ? MEM_WRITE : MEM_READ;
-    for (let index = 0; index < count; index++) {
-      const { buf, len } = lpBuffers[index]!;
-      let found: BufferRecord | undefined;
-      if (byHandle) {
-        found = this.#context.handles.get((lpBuffers[index] as WsaBufEx).handle);
-        if (found === undefined || found.socket !== record || found.kind !== 'local') return WSA.WSAEINVAL;
-        if (!covers(found, buf!, buf!.buffer, len, access)) return WSA.WSAEFAULT;
-      } else {
-        found = findCovering(record.buffers, buf!, len, access);
-        if (found === undefined) return WSA.WSAEFAULT;
-      }
-      let known = 0;
-      while (known < this.#pinnedCount && this.#pinned[known] !== found.row) known++;
-      if (known === this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found.row;
-      const address = found.region!.address + (buf!.byteOffset - found.memory.byteOffset);
-      const words = index === 0 ? requests.first : requests.more.get(row)!;
-      const at = index === 0 ? row * ELEMENT_WORDS : (index - 1) * ELEMENT_WORDS;
-      words[at] = found.region!.localKey;
-      words[at + 1] = len;
-      words[at + 2] = address >>> 0;
-      words[at + 3] = Math.floor(address / 0x1_0000_0000);
-    }
-    return 0;
   }
 
   /**
@@ -1292,7 +920,7 @@ export class Provider {
     lpdwFlags: Out<number> | null,
     lpErrno: Out<number>,
   ): boolean {
-    if (this.#enter(s, lpErrno) === null) return false;
+    if (this.#calls.enter(s, lpErrno) === null) return false;
     if (!(lpOverlapped instanceof WsaOverlapped) || !isObject(lpcbTransfer) || !isObject(lpdwFlags)) {
       finish(lpErrno, WSA.WSAEINVAL);
       return false;
@@ -1306,7 +934,7 @@ export class Provider {
       this.poll();
       if (fWait) this.#wait(words);
       // The up-calls that the poll made can have closed the socket.
-      if (this.#enter(s, lpErrno) === null) return false;
+      if (this.#calls.enter(s, lpErrno) === null) return false;
       if (words[0] === WSS_OPERATION_IN_PROGRESS) {
         finish(lpErrno, WSA.WSA_IO_INCOMPLETE);
         return false;
@@ -1344,66 +972,12 @@ export class Provider {
     dwFlags: number,
     lpErrno: Out<number>,
   ): Handle {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return 0n;
-      const buffer = this.#register(record, 'local', lpBuffer, dwBufferLength, dwFlags, lpErrno);
+      const buffer = this.#registrations.register(record, 'local', lpBuffer, dwBufferLength, dwFlags, lpErrno);
       return buffer?.handle ?? 0n;
     });
-  }
-
-  #register(
-    record: SocketRecord,
-    kind: BufferRecord['kind'],
-    lpBuffer: Uint8Array | null,
-    length: number,
-    access: number,
-    lpErrno: Out<number>,
-  ): BufferRecord | null {
-    if (!(lpBuffer instanceof Uint8Array) || !isUint32(length) || length === 0 || length > lpBuffer.length) {
-      finish(lpErrno, WSA.WSAEFAULT);
-      return null;
-    }
-    if (access !== MEM_READ && access !== MEM_WRITE && access !== MEM_READWRITE) {
-      finish(lpErrno, WSA.WSAEINVAL);
-      return null;
-    }
-    const { buffers, bufferRows } = this.#context;
-    let buffer = record.buffers.find(
-      ({ memory, access: given, kind: as }) =>
-        as === kind &&
-        given === access &&
-        memory.buffer === lpBuffer.buffer &&
-        memory.byteOffset === lpBuffer.byteOffset &&
-        memory.length === length,
-    );
-    if (buffer === undefined) {
-      const row = bufferRows.allocate();
-      buffer = {
-        row,
-        socket: record,
-        kind,
-        memory: length === lpBuffer.length ? lpBuffer : lpBuffer.subarray(0, length),
-        store: lpBuffer.buffer,
-        access,
-        handle: this.#context.handles.next(row),
-        region: null,
-      };
-      buffers[row] = buffer;
-    }
-    const { row } = buffer;
-    const answer = this.#dispatcher.call(this.#event.registerMemory, record.row, row);
-    finish(lpErrno, answer);
-    if (answer === 0) {
-      this.#context.handles.set(buffer.handle, buffer);
-      return buffer;
-    }
-    // The state refused it: no machine knows the row.
-    if (buffer.region === null && buffers[row] === buffer) {
-      buffers[row] = undefined;
-      bufferRows.free(row);
-    }
-    return null;
   }
 
   /**
@@ -1413,22 +987,11 @@ export class Provider {
    * @see WSPDeregisterMemory (ff566279)
    */
   WSPDeregisterMemory(s: Socket, handle: Handle, lpErrno: Out<number>): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
-      return finish(lpErrno, this.#deregister(record, 'local', this.#context.handles.get(handle)));
+      return finish(lpErrno, this.#registrations.deregister(record, 'local', this.#context.handles.get(handle)));
     });
-  }
-
-  #deregister(record: SocketRecord, kind: BufferRecord['kind'], buffer: BufferRecord | undefined): number {
-    const known = buffer !== undefined && buffer.socket === record && buffer.kind === kind;
-    const answer = this.#dispatcher.call(
-      this.#event.deregisterMemory,
-      record.row,
-      known ? buffer.row : 0,
-      known ? 1 : 0,
-    );
-    return answer;
   }
 
   /**
@@ -1449,8 +1012,8 @@ export class Provider {
     lpdwDescriptorLength: Out<number> | null,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       if (!isObject(lpdwDescriptorLength)) return finish(lpErrno, WSA.WSAEFAULT);
       if (
@@ -1460,7 +1023,7 @@ export class Provider {
         lpdwDescriptorLength.value = REMOTE_DESCRIPTOR_BYTES;
         return finish(lpErrno, WSA.WSAEFAULT);
       }
-      const buffer = this.#register(record, 'remote', lpBuffer, dwBufferLength, dwFlags, lpErrno);
+      const buffer = this.#registrations.register(record, 'remote', lpBuffer, dwBufferLength, dwFlags, lpErrno);
       if (buffer === null) return SOCKET_ERROR;
       const { region, memory, access, handle } = buffer;
       lpRdmaBufferDescriptor!.set(
@@ -1489,12 +1052,12 @@ export class Provider {
     dwDescriptorLength: number,
     lpErrno: Out<number>,
   ): number {
-    return this.#guarded(() => {
-      const record = this.#enter(s, lpErrno);
+    return this.#calls.guarded(() => {
+      const record = this.#calls.enter(s, lpErrno);
       if (record === null) return SOCKET_ERROR;
       const descriptor = decodeDescriptor(lpRdmaBufferDescriptor, dwDescriptorLength);
       const buffer = descriptor === null ? undefined : this.#context.handles.get(descriptor.id);
-      return finish(lpErrno, this.#deregister(record, 'remote', buffer));
+      return finish(lpErrno, this.#registrations.deregister(record, 'remote', buffer));
     });
   }
 
@@ -1505,94 +1068,9 @@ export class Provider {
    * @see WSPMemoryRegistrationCacheCallback (ff566299)
    */
   WSPMemoryRegistrationCacheCallback(_lpvAddress: Uint8Array | null, _Size: number, lpErrno: Out<number>): number {
-    return this.#guarded(() => {
+    return this.#calls.guarded(() => {
       const { refusal } = this.#dispatcher;
       return finish(lpErrno, refusal === WSA.WSANOTINITIALISED ? refusal : WSA.WSAEINVAL);
     });
   }
-
-  // ---------------------------------------------------------------- shared
-
-  /** The checks that come first in every function. @returns the socket, or null with the error in `lpErrno` */
-  #enter(s: Socket, lpErrno: Out<number>): SocketRecord | null {
-    const { refusal } = this.#dispatcher;
-    const record = refusal === WSA.WSANOTINITIALISED ? undefined : this.#descriptors.get(s);
-    if (record !== undefined && refusal === 0) return record;
-    finish(lpErrno, refusal === WSA.WSANOTINITIALISED || record !== undefined ? refusal : WSA.WSAENOTSOCK);
-    return null;
-  }
-
-  #detail(kind: number, row: number, address: SocketAddress): void {
-    const [w0, w1, w2, w3, w4, w5, w6, w7] = detailWords(kind, row, address);
-    this.#dispatcher.journal.append(w0!, w1!, w2!, w3!, w4!, w5!, w6!, w7!);
-  }
-
-  /** Runs one call; when an invariant breaks in it, the flight recorder is saved. */
-  #guarded<T>(call: () => T): T {
-    this.#dispatcher.tick();
-    try {
-      return call();
-    } catch (error) {
-      throw this.#recorded(error);
-    }
-  }
-
-  #recorded(error: unknown): unknown {
-    const { onInvariantError } = this.#journal;
-    if (error instanceof InvariantError && onInvariantError !== undefined && !this.#dumped) {
-      this.#dumped = true;
-      this.#dispatcher.journal.dump(onInvariantError());
-    }
-    return error;
-  }
-  #dumped = false;
-}
-
-const POINTER_BYTES = 8;
-const GUID_BYTES = 16;
-const extensionNames = Object.keys(extensionGuids) as ExtensionName[];
-const requiredUpcalls = [
-  'WPUCreateSocketHandle',
-  'WPUCloseSocketHandle',
-  'WPUCompleteOverlappedRequest',
-  'WPUSetEvent',
-  'WPUResetEvent',
-] as const;
-
-function copyUpcalls(table: WspUpcallTable): WspUpcallTable {
-  return Object.fromEntries(
-    requiredUpcalls.map((name) => [name, table[name].bind(table)]),
-  ) as unknown as WspUpcallTable;
-}
-
-/** Stores the error. @returns 0 on success, otherwise SOCKET_ERROR */
-function finish(lpErrno: Out<number>, error: number): number {
-  if (isObject(lpErrno)) lpErrno.value = error;
-  return error === 0 ? 0 : SOCKET_ERROR;
-}
-
-function covers(
-  { memory, store, access }: BufferRecord,
-  buf: Uint8Array,
-  of: ArrayBufferLike,
-  len: number,
-  wanted: number,
-): boolean {
-  if (store !== of || (access & wanted) === 0) return false;
-  const offset = buf.byteOffset - memory.byteOffset;
-  return offset >= 0 && offset + len <= memory.length;
-}
-
-function findCovering(
-  buffers: readonly BufferRecord[],
-  buf: Uint8Array,
-  len: number,
-  wanted: number,
-): BufferRecord | undefined {
-  const { buffer: of } = buf;
-  for (let index = 0; index < buffers.length; index++) {
-    const buffer = buffers[index]!;
-    if (buffer.kind === 'local' && covers(buffer, buf, of, len, wanted)) return buffer;
-  }
-  return undefined;
 }

@@ -20,7 +20,7 @@ import {
 import { memorySink } from './journal/journal.ts';
 import { type JournalContents, readJournal } from './journal/reader.ts';
 import { type ReplayedDetail, type ReplayedRecord, ReplayError, replayJournal, verdictText } from './replay.ts';
-import type { ProviderJournal } from './provider.ts';
+import type { ProviderJournal } from './calls.ts';
 import type { Socket } from './spi.ts';
 
 interface Run {

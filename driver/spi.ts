@@ -9,7 +9,7 @@
  */
 
 import type { SocketAddress } from './adapter/adapter.ts';
-import { AF_INET, AF_INET6, FD_MAX_EVENTS, IPPROTO_TCP, SOCK_STREAM } from '../machines/index.ts';
+import { AF_INET, AF_INET6, FD_MAX_EVENTS, IPPROTO_TCP, SOCK_STREAM, WSA } from '../machines/index.ts';
 
 /** A SOCKET: what WSPSocket and WSPAccept give out; valid only at the provider that gave it. */
 export type Socket = bigint;
@@ -212,6 +212,27 @@ export function fromSockaddr(bytes: Uint8Array): SocketAddress | null {
     default:
       return null;
   }
+}
+
+/**
+ * The address that a caller passes in.
+ *
+ * @param namelen - bytes of `name`, as the caller states it
+ * @param family - of the socket
+ * @returns the address, or WSAEFAULT for a bad pointer or length, WSAEAFNOSUPPORT for another family
+ */
+export function readSockaddr(
+  name: Uint8Array | null,
+  namelen: number,
+  family: SocketAddress['family'],
+): SocketAddress | number {
+  if (!(name instanceof Uint8Array) || !Number.isInteger(namelen)) return WSA.WSAEFAULT;
+  if (namelen < 2 || name.length < namelen) return WSA.WSAEFAULT;
+  const wanted = sockaddrBytes(family);
+  const given = name[0]! | (name[1]! << 8);
+  if (given !== (family === 'IPv4' ? AF_INET : AF_INET6)) return WSA.WSAEAFNOSUPPORT;
+  if (namelen < wanted) return WSA.WSAEFAULT;
+  return fromSockaddr(name.subarray(0, wanted)) ?? WSA.WSAEFAULT;
 }
 
 /** The 4 or 16 bytes of an IP address, in network order. @throws RangeError when it isn't one */

@@ -24,7 +24,8 @@ import {
   wsaName,
 } from '../../machines/index.ts';
 import type { SocketAddress } from '../adapter/adapter.ts';
-import { Provider, type ProviderOptions } from '../provider.ts';
+import type { ProviderOptions } from '../calls.ts';
+import { Provider } from '../provider.ts';
 import {
   fromSockaddr,
   out,

@@ -9,7 +9,7 @@
 import type { Adapter } from '../adapter/adapter.ts';
 import { SystemClock } from '../clock.ts';
 import { EventLoop } from '../event-loop.ts';
-import type { ProviderOptions } from '../provider.ts';
+import type { ProviderOptions } from '../calls.ts';
 import { Host } from './host.ts';
 
 export interface RuntimeOptions extends Omit<ProviderOptions, 'adapter' | 'clock' | 'host'> {
