@@ -52,8 +52,8 @@ function costs(cases: readonly (readonly [WorldDefinition, readonly Property[], 
       const cpu = seconds(process.cpuUsage(all));
       const mine = seconds(process.threadCpuUsage(own));
       if (!found.complete) throw new Error(`world '${world.name}' is out of limits`);
-      // With one thread, what the engine itself does beside it (compiling, collecting) is not a second thread of ours.
-      const busiest = options.threads === 2 ? Math.max(mine, cpu - mine) : mine;
+      // What the engine does in threads of its own (compiling, collecting) is in none of ours, of one or of two.
+      const busiest = Math.max(mine, ...found.result.cpuSeconds);
       rounds[index]!.push({ found, seconds: (performance.now() - begun) / 1000, cpu, busiest });
     }
   }

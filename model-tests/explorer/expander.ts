@@ -20,6 +20,10 @@ import { World, type WorldDefinition } from './world.ts';
 /** States of one block at most. */
 export const BLOCK_STATES = 256;
 
+/** States that an expander remembers to have proposed; a power of 2, for the cache next to the processor. */
+const RECENT_BITS = 13;
+const RECENT = 2 ** RECENT_BITS;
+
 /** What decides which states are taken for one. */
 export interface Reductions {
   /** Dead variables are 0. */
@@ -126,8 +130,10 @@ export class Expander {
   readonly #found: Int32Array;
   /** Null where states are changed as wholes after a rule. */
   readonly #steps: { readonly first: LocalSteps; readonly second: LocalSteps } | null;
-  /** How many successors each state of a block has. */
+  /** How many of these are of each state of a block. */
   readonly #counts = new Int32Array(BLOCK_STATES);
+  /** Parts of states that were proposed lately, the first plus 1, where their hash says; null where edges are noted. */
+  readonly #recent: Int32Array | null;
   readonly #hit: Uint8Array;
   readonly #onState: readonly ((at: number) => void)[];
   readonly #onEdge: readonly ((state: number, rule: number) => void)[];
@@ -163,6 +169,7 @@ export class Expander {
       this.#forget === null && this.canonicalizer === null
         ? { first: new LocalSteps(rules), second: new LocalSteps(rules) }
         : null;
+    this.#recent = edges ? null : new Int32Array(2 * RECENT);
     this.#enabled = new Uint16Array(rules);
     [this.#firsts, this.#seconds, this.#found] = [0, 1, 2].map(() => new Int32Array(BLOCK_STATES * rules)) as never as [
       Int32Array,
@@ -240,10 +247,13 @@ export class Expander {
     const count = this.#succeed(block);
     this.store.findAll(this.#firsts, this.#seconds, count, this.#found);
     this.#propose(block);
-    block.head[Head.transitions] = count;
   }
 
-  /** Makes the successors of a block's states and judges them. @returns how many they are */
+  /**
+   * Makes the successors of a block's states and judges them.
+   *
+   * @returns how many of them are to be looked for; the others this expander has proposed before, from a state before
+   */
   #succeed({ head, fresh, edgeRule }: Block): number {
     const { store, successors, layout, canonicalizer: canonical } = this;
     const { words, split } = layout;
@@ -256,12 +266,14 @@ export class Expander {
     ];
     const [forget, onState, onEdge, onEnd] = [this.#forget, this.#onState, this.#onEdge, this.#onEnd];
     const steps = this.#steps;
+    const recent = this.#recent;
     const start = head[Head.start]!;
     const end = head[Head.end]!;
     const { pairs } = store.memory;
     head[Head.errorState] = -1;
     this.#counts.fill(0);
     let transitions = 0;
+    let looks = 0;
     let freshAt = 0;
     for (let number = start; number < end; number++) {
       store.load(number, state, 0);
@@ -270,7 +282,7 @@ export class Expander {
       const count = successors.enabled(state, 0, enabled);
       for (let judge = 0; judge < onState.length; judge++) onState[judge]!(number);
       let moves = false;
-      const before = transitions;
+      const before = looks;
       for (let index = 0; index < count; index++) {
         const rule = enabled[index]!;
         // What a rule makes of one part, it makes of it beside every other.
@@ -308,16 +320,24 @@ export class Expander {
           } else if (touched === Part.second) steps?.second.set(second, rule, other);
         }
         if (canonical === null && (one !== first || other !== second)) moves = true;
-        if (this.#edges) edgeRule[transitions] = rule;
-        firsts[transitions] = one;
-        seconds[transitions++] = other;
+        transitions++;
+        if (recent === null) edgeRule[looks] = rule;
+        else if (one >= 0 && other >= 0) {
+          const at = 2 * ((Math.imul(one, 0x9e37_79b1) ^ Math.imul(other, 0x85eb_ca77)) >>> (32 - RECENT_BITS));
+          if (recent[at] === one + 1 && recent[at + 1] === other) continue;
+          recent[at] = one + 1;
+          recent[at + 1] = other;
+        }
+        firsts[looks] = one;
+        seconds[looks++] = other;
       }
-      this.#counts[number - start] = transitions - before;
+      this.#counts[number - start] = looks - before;
       if (head[Head.errorState]! >= 0) break;
       if (!moves) for (let judge = 0; judge < onEnd.length; judge++) onEnd[judge]!(number);
     }
     head[Head.fresh] = freshAt;
-    return transitions;
+    head[Head.transitions] = transitions;
+    return looks;
   }
 
   /** Writes down which successors the store does not have, and where edges lead. */

@@ -48,6 +48,8 @@ export interface SearchResult {
   readonly complete: boolean;
   /** How often each rule happened. */
   readonly fired: readonly number[];
+  /** CPU seconds of each thread beside this one, from its beginning or its last search on. */
+  readonly cpuSeconds: readonly number[];
 }
 
 export interface SearchOptions {
@@ -197,5 +199,6 @@ export function* search(task: SearchTask, options: SearchOptions): Generator<Pro
     reduced: task.reductions.dead || expander.canonicalizer !== null,
     complete,
     fired: Array.from(expander.fired, (count, rule) => count + pool.fired(rule)),
+    cpuSeconds: pool.cpuSeconds,
   };
 }

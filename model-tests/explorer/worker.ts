@@ -1,17 +1,31 @@
-/** A worker thread of a search: expands blocks until the search is over. */
+/** A thread that has a part in searches, one after another: expands blocks until a search is over. */
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { Block, BlockStatus, Expander, Head } from './expander.ts';
 import { StateStore } from './store.ts';
-import { claim, Control, type Grown, type WorkerStart } from './workers.ts';
+import { claim, Control, type Grown, Phase, type ThreadStart, type WorkerStart } from './workers.ts';
 
-const { task, number, control, known, memory, version, blocks: shared, fired, port } = workerData as WorkerStart;
+/** Milliseconds for which a thread waits for the next search. */
+const IDLE_MS = 60_000;
 
-function run(): void {
+const { phase, port } = workerData as ThreadStart;
+// A search's arrays live until each thread has noticed that it needs them no more, and one that waits notices nothing.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+function cpuSeconds(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** @param begun - CPU seconds of this thread that are not this search's */
+function expandAll(start: WorkerStart, begun: number): void {
+  const { task, control, known, memory, version, blocks: shared, figures } = start;
   const store = new StateStore(memory, { numbered: task.edges, shared: true });
   const expander = new Expander(task, () => store, known);
   const { successors, layout } = expander;
-  const counts = new Float64Array(fired);
   const blocks = shared.map((each) => new Block(each, layout.words, successors.rules, task.asked.length, task.edges));
   let mine = version;
   for (let turn = 0; ; ) {
@@ -36,7 +50,8 @@ function run(): void {
       Object.assign(store.second.memory, received.memory.second);
     }
     expander.expand(block);
-    counts.set(expander.fired);
+    figures.set(expander.fired);
+    figures[expander.fired.length] = cpuSeconds() - begun;
     Atomics.store(block.head, Head.status, BlockStatus.done);
     Atomics.add(control, Control.progress, 1);
     Atomics.notify(control, Control.progress);
@@ -44,11 +59,31 @@ function run(): void {
   }
 }
 
-try {
-  run();
-} catch (error) {
-  Atomics.store(control, Control.failed, number + 1);
-  port.postMessage(String((error as Error).stack ?? error));
-  Atomics.add(control, Control.progress, 1);
-  Atomics.notify(control, Control.progress);
+/** Has its part in the search that this thread is engaged for. */
+function search(begun: number): void {
+  let start: WorkerStart | undefined;
+  while (start === undefined) start = receiveMessageOnPort(port)?.message as WorkerStart | undefined;
+  const { control, number } = start;
+  try {
+    expandAll(start, begun);
+  } catch (error) {
+    Atomics.store(control, Control.failed, number + 1);
+    port.postMessage(String((error as Error).stack ?? error));
+    Atomics.add(control, Control.progress, 1);
+    Atomics.notify(control, Control.progress);
+    while (Atomics.load(control, Control.stop) === 0) Atomics.wait(control, Control.stop, 0, 50);
+  }
+  // Arrays that nobody looks into any more.
+  while (receiveMessageOnPort(port) !== undefined);
+}
+
+// What it takes to get here is the first search's.
+for (let begun = 0; Atomics.load(phase, 0) !== Phase.over; begun = cpuSeconds()) {
+  search(begun);
+  collect();
+  Atomics.store(phase, 0, Phase.idle);
+  while (Atomics.load(phase, 0) === Phase.idle) {
+    if (Atomics.wait(phase, 0, Phase.idle, IDLE_MS) !== 'timed-out') continue;
+    Atomics.compareExchange(phase, 0, Phase.idle, Phase.over);
+  }
 }
