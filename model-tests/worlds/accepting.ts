@@ -6,13 +6,10 @@
  * is made in the same way.
  */
 
-import { setup } from 'xstate';
 import * as chart from '../../machines/index.ts';
 import {
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type MachineDefinition,
   oneOf,
@@ -35,6 +32,7 @@ import {
   sometimes,
   type WorldDefinition,
 } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
@@ -123,9 +121,8 @@ function host(): MachineDefinition {
     handOver: { guard: when(open), actions: effect('handOver', {}) },
     closeAccepted: { guard: when(c.accepted), actions: [update({ accepted: 0 }), effect('closeAccepted', {})] },
   };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'host',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -219,7 +216,6 @@ function host(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 function accepting(name: string): WorldDefinition {
@@ -350,16 +346,14 @@ function accepting(name: string): WorldDefinition {
 function obstacle(): MachineDefinition {
   const contract = { context: {}, events: { put: {}, listen: {} }, effects: { listen: {}, refuse: {} } } as const;
   const { effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'obstacle',
-    context: initialContext(contract),
     initial: 'none',
     states: {
       none: { on: { put: 'there', listen: { actions: effect('listen', {}) } } },
       there: { on: { listen: { target: 'none', actions: effect('refuse', {}) } } },
     },
   });
-  return { contract, machine };
 }
 
 const world = accepting('accepting, and whatever can happen');

@@ -6,7 +6,6 @@
  * order of the calls, and whatever names a request is declared.
  */
 
-import { setup } from 'xstate';
 import {
   add,
   all,
@@ -15,8 +14,6 @@ import {
   type Expression,
   field,
   type Field,
-  implementations,
-  initialContext,
   language,
   less,
   type MachineDefinition,
@@ -24,6 +21,7 @@ import {
   subtract,
 } from '../../machines/index.ts';
 import type { Property, Reference, WorldDefinition } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { closingProperties, requestProperties } from './requirements.ts';
@@ -53,9 +51,8 @@ function starter(): MachineDefinition {
     effects: { calling: {}, pin: {}, call: {}, returned: {} },
   } as const;
   const { effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'starter',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -70,7 +67,6 @@ function starter(): MachineDefinition {
       over: { on: { close: { target: 'over' } } },
     },
   });
-  return { contract, machine };
 }
 
 /** As the pair's own, with as many places as there are requests. */
@@ -99,9 +95,8 @@ function channel(requests: number, depth: number): MachineDefinition {
       [count, subtract(context(count), 1)],
     ]);
   const clear = Object.fromEntries(Object.keys(contract.context).map((name) => [name, 0]));
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'channel',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -122,7 +117,6 @@ function channel(requests: number, depth: number): MachineDefinition {
       closed: { on: { send: { target: 'closed' }, clear: { target: 'closed' } } },
     },
   });
-  return { contract, machine };
 }
 
 /** The world of `options`. */

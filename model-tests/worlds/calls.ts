@@ -6,13 +6,10 @@
  * is the data worlds' question.
  */
 
-import { setup } from 'xstate';
 import * as chart from '../../machines/index.ts';
 import {
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type MachineDefinition,
   range,
@@ -37,6 +34,7 @@ import {
   unequal,
   type WorldDefinition,
 } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { attempt, oneOfEach } from './connecting.ts';
@@ -117,9 +115,8 @@ function prober(): MachineDefinition {
     registered: { actions: update({ registered: 1 }) },
     forgotten: { actions: update({ registered: 0 }) },
   };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'prober',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -141,7 +138,6 @@ function prober(): MachineDefinition {
       closed: { on: common },
     },
   });
-  return { contract, machine };
 }
 
 const visible = ['created', 'bound', 'listening', 'connecting', 'connected', 'broken', 'dormant'] as const;

@@ -6,15 +6,12 @@
  * need not select before it connects (E-04). One socket suffices, since attempts meet only in its event record.
  */
 
-import { setup } from 'xstate';
 import * as chart from '../../machines/index.ts';
 import {
   connectResult,
   explorationLimits,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type Limits,
   type MachineDefinition,
@@ -39,6 +36,7 @@ import {
   sometimes,
   type WorldDefinition,
 } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
@@ -89,9 +87,8 @@ export function attempt(): MachineDefinition {
   const { context: c, event, update, effect } = language(contract);
   const start = { target: 'trying', actions: [update({ said: 0 }), effect('started', {})] };
   const destroyed = { target: 'idle' } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'attempt',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -164,7 +161,6 @@ export function attempt(): MachineDefinition {
       down: { on: { disconnect: { target: 'down' }, destroyed } },
     },
   });
-  return { contract, machine };
 }
 
 /** The switch's hold on the socket. */
@@ -215,9 +211,8 @@ function dialler(): MachineDefinition {
     { guard: when(event('connect')), actions: update({ owed: 0 }) },
     { actions: update({}) },
   ];
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'dialler',
-    context: initialContext(contract),
     initial: 'creating',
     states: {
       creating: inside('open'),
@@ -260,7 +255,6 @@ function dialler(): MachineDefinition {
       closed: { on: { reported: { actions: update({ excess: 1 }) }, removed: { target: 'closed' } } },
     },
   });
-  return { contract, machine };
 }
 
 /** A socket that connects. */

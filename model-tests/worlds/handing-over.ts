@@ -7,7 +7,6 @@
  * can fail: the notice in the mailbox, either connection, the new one's beginning, request and acceptance, the handle.
  */
 
-import { setup } from 'xstate';
 import {
   all,
   any,
@@ -15,8 +14,6 @@ import {
   explorationLimits,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   less,
   type MachineDefinition,
@@ -25,6 +22,7 @@ import {
   WSA,
 } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { REQUESTS_MAX, channel, handle, notifier, overlapped, timer, work } from './surroundings.ts';
 
 /** Sockets of the world. */
@@ -103,9 +101,8 @@ function oldConnection(): MachineDefinition {
   const isUp = (one: 'p1' | 'peer') => equal(c[one], End.up);
   const loseP1 = [update({ p1: End.lost, stuck: 0 }), effect('breakP1', {})];
   const losePeer = [update({ peer: End.lost }), effect('breakPeer', {})];
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'oldConnection',
-    context: initialContext(contract),
     initial: 'there',
     states: {
       there: {
@@ -177,7 +174,6 @@ function oldConnection(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** What P2's request for the new connection has come to: nothing, sent, at the peer, accepted, refused. */
@@ -255,9 +251,8 @@ function newConnection(): MachineDefinition {
     { guard: when(all(at('none'), isUp('p2'))), actions: [update({ peer: next }), ...self, ...loseP2] },
     { actions: [update({ peer: next }), ...self] },
   ];
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'newConnection',
-    context: initialContext(contract),
     initial: 'there',
     states: {
       there: {
@@ -329,7 +324,6 @@ function newConnection(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** The switch of P1, and with nothing to hand over that of the peer. */
@@ -349,9 +343,8 @@ function giver(): MachineDefinition {
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
   const close = { target: 'closed', actions: effect('close', {}) };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'giver',
-    context: initialContext(contract),
     initial: 'using',
     states: {
       using: {
@@ -390,7 +383,6 @@ function giver(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** The switch of P2: it redeems the token once, then sends and receives. */
@@ -413,9 +405,8 @@ function taker(): MachineDefinition {
     effects: { takeOver: {}, granted: {}, refused: {}, send: {}, receive: {}, close: {} },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'taker',
-    context: initialContext(contract),
     initial: 'waiting',
     states: {
       waiting: { on: { issued: 'entitled', ended: 'failed', crippled: 'failed' } },
@@ -478,7 +469,6 @@ function taker(): MachineDefinition {
       failed: { on: { answered: { target: 'failed' }, ended: { target: 'failed' }, crippled: { target: 'failed' } } },
     },
   });
-  return { contract, machine };
 }
 
 export interface HandOverOptions {

@@ -6,7 +6,6 @@
  * function too. One accepted socket is there at a time. The event object is set and reset as the provider says.
  */
 
-import { setup } from 'xstate';
 import {
   add,
   all,
@@ -18,8 +17,6 @@ import {
   explorationLimits,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type Limits,
   less,
@@ -31,6 +28,7 @@ import {
   WSA,
 } from '../../machines/index.ts';
 import type { Rule, WorldDefinition } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { handle } from './surroundings.ts';
 
 export const listenerLimits: Limits = {
@@ -51,9 +49,8 @@ export function peer(): MachineDefinition {
   } as const;
   const { context: c, update, effect } = language(contract);
   const count = update({ verdicts: choose(less(c.verdicts, 2), add(c.verdicts, 1), 2) });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'peer',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: { on: { ask: { target: 'waiting', actions: effect('ask', {}) } } },
@@ -70,7 +67,6 @@ export function peer(): MachineDefinition {
       withdrawn: { on: { refused: { target: 'withdrawn' }, take: { actions: effect('gone', {}) } } },
     },
   });
-  return { contract, machine };
 }
 
 /** The adapter's listener. */
@@ -82,9 +78,8 @@ export function port(): MachineDefinition {
     effects: { opened: {}, arrived: { request }, refuse: { request } },
   } as const;
   const { event, effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'port',
-    context: initialContext(contract),
     initial: 'closed',
     states: {
       closed: {
@@ -97,7 +92,6 @@ export function port(): MachineDefinition {
       open: { on: { close: 'closed', arrive: { actions: effect('arrived', { request: event('request') }) } } },
     },
   });
-  return { contract, machine };
 }
 
 /** The switch's thread that serves the listener. */
@@ -222,9 +216,8 @@ function acceptor(): MachineDefinition {
     decideDefer: decide('deferred', target),
     decideInvalid: decide('invalid', target),
   });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'acceptor',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -270,7 +263,6 @@ function acceptor(): MachineDefinition {
       closed: { on: { ...descriptors, ...concluding } },
     },
   });
-  return { contract, machine };
 }
 
 /** The event object that the switch selected. */
@@ -281,9 +273,8 @@ export function eventObject(): MachineDefinition {
     effects: {},
   } as const;
   const { update } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'eventObject',
-    context: initialContext(contract),
     initial: 'reset',
     states: {
       reset: { on: { set: 'set', reset: { target: 'reset' }, socketClosed: 'over' } },
@@ -293,7 +284,6 @@ export function eventObject(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 const LISTENER = 0;

@@ -7,14 +7,11 @@
  * while it is being accepted. The parts are those of `connected-pair.ts`, whose sockets begin unconnected here.
  */
 
-import { setup } from 'xstate';
 import * as chart from '../../machines/index.ts';
 import {
   connectResult,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type MachineDefinition,
   range,
@@ -41,6 +38,7 @@ import {
   transition,
   type WorldDefinition,
 } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
@@ -70,9 +68,8 @@ function line(): MachineDefinition {
   const { context: c, when, update, effect } = language(contract);
   const port = { listen: { actions: update({ listening: 1 }) }, unlisten: { actions: update({ listening: 0 }) } };
   const stay = (target: string) => ({ target });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'line',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: { on: { ...port, start: { target: 'asked', actions: effect('started', {}) }, leave: stay('idle') } },
@@ -115,7 +112,6 @@ function line(): MachineDefinition {
       over: { on: { ...port, leave: stay('over'), refused: stay('over') } },
     },
   });
-  return { contract, machine };
 }
 
 /** A's switch until it is connected: it connects once, and finds out by an enumeration what came of it. */
@@ -135,9 +131,8 @@ function dialling(): MachineDefinition {
   const { context: c, event, when, update, effect } = language(contract);
   const close = { target: 'closed', actions: effect('close', {}) };
   const once = update({ reports: chart.choose(chart.less(c.reports, 2), chart.add(c.reports, 1), 2) });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'dialling',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: { on: { connect: { target: 'waiting', actions: effect('connect', {}) }, close } },
@@ -166,7 +161,6 @@ function dialling(): MachineDefinition {
       closed: {},
     },
   });
-  return { contract, machine };
 }
 
 /** The thread that accepts, once. */
@@ -183,9 +177,8 @@ function accepting(): MachineDefinition {
     actions: [update({ listening: 0 }), effect('close', {})],
   };
   const none = { actions: update({}) };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'accepting',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -222,7 +215,6 @@ function accepting(): MachineDefinition {
       done: { on: { close, answered: none, returned: { target: 'done' } } },
     },
   });
-  return { contract, machine };
 }
 
 /**

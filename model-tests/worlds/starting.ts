@@ -6,14 +6,11 @@
  * start-ups suffice: the inner ones only count.
  */
 
-import { setup } from 'xstate';
 import * as chart from '../../machines/index.ts';
 import {
   explorationLimits,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type Limits,
   type MachineDefinition,
@@ -39,6 +36,7 @@ import {
   sometimes,
   type WorldDefinition,
 } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
@@ -62,9 +60,8 @@ function device(): MachineDefinition {
     effects: { opened: {}, openFailed: { error: openError }, closed: {}, removed: {} },
   } as const;
   const { context: c, event, update, effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'device',
-    context: initialContext(contract),
     initial: 'closed',
     states: {
       closed: {
@@ -82,7 +79,6 @@ function device(): MachineDefinition {
       closing: { on: { finish: { target: 'closed', actions: effect('closed', {}) } } },
     },
   });
-  return { contract, machine };
 }
 
 /** What the switch knows of the provider. */
@@ -122,9 +118,8 @@ function processOf(): MachineDefinition {
     },
     { actions: update({}) },
   ];
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'process',
-    context: initialContext(contract),
     initial: 'running',
     states: {
       running: {
@@ -139,7 +134,6 @@ function processOf(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** A descriptor, and the switch handle of its socket. */
@@ -182,9 +176,8 @@ function descriptor(): MachineDefinition {
     target: 'none',
     actions: update({ entitled: 1 }),
   };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'descriptor',
-    context: initialContext(contract),
     initial: 'barred',
     states: {
       // The provider is not there.
@@ -288,7 +281,6 @@ function descriptor(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** A process that starts up and cleans up, with `sockets` descriptors. */

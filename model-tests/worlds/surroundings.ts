@@ -6,7 +6,6 @@
  * work of request r, handle, caller, link, notifier and timer of socket s.
  */
 
-import { setup } from 'xstate';
 import {
   add,
   all,
@@ -15,8 +14,6 @@ import {
   type Expression,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   less,
   type MachineDefinition,
@@ -24,6 +21,7 @@ import {
   requestError,
   subtract,
 } from '../../machines/index.ts';
+import { machineOver } from '../support/machine.ts';
 
 /** Requests of a world, and messages of one direction, at most. */
 export const REQUESTS_MAX = 8;
@@ -60,9 +58,8 @@ export function overlapped(): MachineDefinition {
     notified: { target: 'done', actions: update({ ...outcome, notifications: once(c.notifications) }) },
   } as const;
   const untimely = { published: 'untimely', notified: 'untimely' } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'overlapped',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: { on: { calling: { target: 'calling', actions: update({ polled: event('polled') }) }, ...untimely } },
@@ -77,7 +74,6 @@ export function overlapped(): MachineDefinition {
       untimely: { on: {} },
     },
   });
-  return { contract, machine };
 }
 
 /**
@@ -123,9 +119,8 @@ export function caller(
     effect(type, what),
     effect('returned', { request: event('request') }),
   ];
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'caller',
-    context: initialContext(contract),
     initial: begins,
     states: {
       ...(begins === 'absent' ? { absent: { on: { connected: 'open', ended: 'closed' } } } : {}),
@@ -153,7 +148,6 @@ export function caller(
       closed: { on: { ended: { target: 'closed' } } },
     },
   });
-  return { contract, machine };
 }
 
 /** The switch handle of a socket. */
@@ -164,9 +158,8 @@ export function handle(): MachineDefinition {
     effects: {},
   } as const;
   const { context: c, update } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'handle',
-    context: initialContext(contract),
     initial: 'none',
     states: {
       none: { on: { created: 'open', upcall: { actions: update({ late: 1 }) } } },
@@ -179,7 +172,6 @@ export function handle(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** The dispatcher's turn for completion up-calls of one socket: in order, one at a time. */
@@ -203,9 +195,8 @@ export function notifier(): MachineDefinition {
     actions: update({ d0: put(c.d0, 0), d1: put(c.d1, 1), d2: put(c.d2, 2), d3: put(c.d3, 3), count: add(c.count, 1) }),
   };
   const take = update({ current: c.d0, d0: c.d1, d1: c.d2, d2: c.d3, d3: 0, count: subtract(c.count, 1) });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'notifier',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -230,7 +221,6 @@ export function notifier(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /**
@@ -263,9 +253,8 @@ export function work(failing = false): MachineDefinition {
   const { context: c, event, update, effect } = language(contract);
   const forget = update({ message: 0 });
   const destroyed = { target: 'idle', actions: forget } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'work',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -320,7 +309,6 @@ export function work(failing = false): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /**
@@ -345,9 +333,8 @@ export function channel(): MachineDefinition {
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
   const put = (slot: Expression, count: Expression, at: number) => choose(equal(count, at), event('request'), slot);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'channel',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -392,7 +379,6 @@ export function channel(): MachineDefinition {
       closed: { on: { send: { target: 'closed' }, clear: { target: 'closed' } } },
     },
   });
-  return { contract, machine };
 }
 
 /**
@@ -432,9 +418,8 @@ export function link(begins: 'absent' | 'up' = 'up'): MachineDefinition {
     fail: { target: 'lost', actions: [effect('breakWork', {}), effect('tellPeer', {})] },
   };
   const refuse = { post: { actions: effect('refuse', what) } };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'link',
-    context: initialContext(contract),
     initial: begins,
     states: {
       ...(begins === 'absent'
@@ -475,7 +460,6 @@ export function link(begins: 'absent' | 'up' = 'up'): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** A socket's timer: it may expire at any time. */
@@ -486,9 +470,8 @@ export function timer(): MachineDefinition {
     effects: { expired: {} },
   } as const;
   const { effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'timer',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: { on: { start: 'running', stop: { target: 'idle' } } },
@@ -498,7 +481,6 @@ export function timer(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** The first message of a connection, as far as its length matters: it may be longer than what is there for it. */
@@ -510,9 +492,8 @@ export function text(): MachineDefinition {
   } as const;
   const { event, effect } = language(contract);
   const what = { request: event('request') };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'text',
-    context: initialContext(contract),
     initial: 'short',
     states: {
       short: { on: { lengthen: 'long', arrived: 'arrivedShort' } },
@@ -521,5 +502,4 @@ export function text(): MachineDefinition {
       arrivedLong: { on: { copy: { actions: effect('tooLong', what) } } },
     },
   });
-  return { contract, machine };
 }

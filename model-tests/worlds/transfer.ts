@@ -7,7 +7,6 @@
  * while the provider has it registered there; whether that was right is what the world asks.
  */
 
-import { setup } from 'xstate';
 import {
   add,
   all,
@@ -17,8 +16,6 @@ import {
   type Expression,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   less,
   type MachineDefinition,
@@ -30,6 +27,7 @@ import {
   WSA,
 } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import { connectedPair, type PairOptions } from './connected-pair.ts';
 import { REQUESTS_MAX } from './surroundings.ts';
 
@@ -72,9 +70,8 @@ function caller(): MachineDefinition {
       ],
     };
   };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'caller',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -90,7 +87,6 @@ function caller(): MachineDefinition {
       closed: { on: { ended: { target: 'closed' } } },
     },
   });
-  return { contract, machine };
 }
 
 /** The WSAOVERLAPPED of a request, as `surroundings.ts` has it; it knows whether its initiating call is running. */
@@ -132,9 +128,8 @@ function overlapped(): MachineDefinition {
   } as const;
   const untimely = { published: 'untimely', notified: 'untimely' } as const;
   const after = update({ inCall: 0 });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'overlapped',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -167,7 +162,6 @@ function overlapped(): MachineDefinition {
       untimely: { on: {} },
     },
   });
-  return { contract, machine };
 }
 
 /** A request at the adapter, of one or several work requests. */
@@ -207,9 +201,8 @@ function work(): MachineDefinition {
   const stay = (state: string) => ({ target: state });
   const one = update({ left: subtract(c.left, 1) });
   const last = when(equal(c.left, 1));
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'work',
-    context: initialContext(contract),
     initial: 'idle',
     states: {
       idle: {
@@ -279,7 +272,6 @@ function work(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 /** What is under way in one direction, and the receives that wait for its messages; its row is the receiving socket. */
@@ -340,9 +332,8 @@ function wire(): MachineDefinition {
   /** The first may go on: nothing that it has to wait for is unanswered. */
   const mayGo = all(less(0, c.posted), not(all(c.f0, c.reading)));
   const nothing = Object.fromEntries(Object.keys(contract.context).map((name) => [name, 0]));
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'channel',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -395,7 +386,6 @@ function wire(): MachineDefinition {
       closed: { on: { post: { target: 'closed' }, clear: { target: 'closed' } } },
     },
   });
-  return { contract, machine };
 }
 
 /** A socket's registration: what the switch knows of it, what the adapter does with it, what the peer reaches through it. */
@@ -498,9 +488,8 @@ function memory(): MachineDefinition {
     guard: when(all(equal(c.inside, 0), less(c.held, 2), not(c.spare))),
     actions: [update({ inside: 1 }), effect('register', {}), effect('returned', {})],
   };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'memory',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -527,7 +516,6 @@ function memory(): MachineDefinition {
       closed: { on: adapter },
     },
   });
-  return { contract, machine };
 }
 
 /** One end of a connection as `surroundings.ts` has it, whose adapter can refuse to take what is posted. */
@@ -572,9 +560,8 @@ function link(): MachineDefinition {
     fail: lose('lost'),
   };
   const refuse = { post: { actions: effect('refuse', { request: event('request') }) } };
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'link',
-    context: initialContext(contract),
     initial: 'up',
     states: {
       up: { on: { ...whole, peerLost: 'severed' } },
@@ -614,7 +601,6 @@ function link(): MachineDefinition {
       },
     },
   });
-  return { contract, machine };
 }
 
 export interface TransferOptions extends PairOptions {

@@ -9,15 +9,12 @@
  * `driver/adapter/verbs.ts`, without the empty turns that it may spend before it arms.
  */
 
-import { setup } from 'xstate';
 import {
   add,
   choose,
   equal as same,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   less as below,
   type MachineDefinition,
@@ -34,6 +31,7 @@ import {
   type Property,
   type WorldDefinition,
 } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
 import type { CatalogWorld } from './catalog.ts';
 
 const COMPLETIONS = 3;
@@ -56,9 +54,8 @@ function completionQueue({ forgetsToDisarm }: { readonly forgetsToDisarm: boolea
     effects: { found: { some: flag }, announce: {} },
   } as const;
   const { context: c, when, update, effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'completionQueue',
-    context: initialContext(contract),
     initial: 'open',
     states: {
       open: {
@@ -86,7 +83,6 @@ function completionQueue({ forgetsToDisarm }: { readonly forgetsToDisarm: boolea
       },
     },
   });
-  return { contract, machine };
 }
 
 /** What the loop does when it has found nothing; to `yield` is to let Node.js run. */
@@ -115,9 +111,8 @@ function eventLoop(order: Order): MachineDefinition {
   });
   /** Node.js runs, and says so when the descriptor is readable. */
   const yields = { nodeTurn: { actions: effect('ask', {}) }, announced: { actions: update({ seen: 1 }) } } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'eventLoop',
-    context: initialContext(contract),
     initial: 'turning',
     states: {
       turning: { on: { turn: look('looking'), ...yields } },
@@ -139,7 +134,6 @@ function eventLoop(order: Order): MachineDefinition {
       asleep: { on: { ...yields, announced: { target: 'turning', actions: update({ seen: 1 }) } } },
     },
   });
-  return { contract, machine };
 }
 
 /** @param broken - how it is put together wrongly; not at all by default */
