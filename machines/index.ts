@@ -1,4 +1,5 @@
 /** The specification: machines, what they are made of, and what steps them. Pure; runs in a browser as well. */
+export * from './agreement.ts';
 export * from './catalog.ts';
 export * from './compile.ts';
 export * from './connection-request.ts';
