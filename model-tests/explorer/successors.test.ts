@@ -18,7 +18,8 @@ import {
 } from '../../machines/index.ts';
 import { brokenMachines } from '../worlds/broken-tables.ts';
 import { worlds } from '../worlds/index.ts';
-import { connectedPair, type PairOptions, type PairRequest, pairLimits } from '../worlds/connected-pair.ts';
+import { connectedPair, type PairOptions, type PairRequest } from '../worlds/connected-pair.ts';
+import { smallest } from '../worlds/surroundings.ts';
 import { compareEachStep } from '../worlds/like-xstate.ts';
 import { generatedSuccessors, isBroken, Layout, productionSuccessors, World, type WorldDefinition } from './index.ts';
 
@@ -115,7 +116,7 @@ describe("generated successors are production's", () => {
   }
 
   test("while every machine step is XState's", () => {
-    const limits = { ...pairLimits, queueDepth: 2 };
+    const limits = { ...smallest, queueDepth: 2 };
     const definition = connectedPair({ name: 'depth 2', requests: stream, upcallsFail: true, limits });
     let compared: { readonly steps: number } = { steps: 0 };
     const size = compare(definition, (world) => {
@@ -164,7 +165,7 @@ describe("generated successors are production's", () => {
     const early = compare(
       connectedPair({
         ...everything,
-        machines: brokenMachines(pairLimits, [
+        machines: brokenMachines(smallest, [
           { machine: 'overlappedRequest', state: 'posted', event: 'socket.closing', as: 'held' },
         ]),
       }),

@@ -9,7 +9,6 @@
  * asks again. Pipes are numbered by where they come from; the initiator's second one is 3.
  */
 
-import { type AnyStateMachine, setup } from 'xstate';
 import {
   createIwarpStreamMachine,
   choose,
@@ -18,13 +17,13 @@ import {
   equal,
   field,
   flag,
-  implementations,
-  initialContext,
   language,
   type MachineDefinition,
   range,
 } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
+import { machineOver } from '../support/machine.ts';
+import { timer } from '../worlds/surroundings.ts';
 
 /** What a pipe carries. */
 export const Token = { none: 0, request: 1, accept: 2, reject: 3, fpdu: 4, terminate: 5, garbage: 6, end: 7 } as const;
@@ -56,9 +55,8 @@ function pipe(): MachineDefinition {
   };
   const renew = { target: 'up', actions: update({ ...empty } as never) } as const;
   const stop = { target: 'down', actions: update({ ...empty } as never) } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'pipe',
-    context: initialContext(contract),
     initial: 'down',
     states: {
       down: { on: { push: { target: 'down' }, finish: { target: 'down' }, renew, stop: { target: 'down' } } },
@@ -79,25 +77,6 @@ function pipe(): MachineDefinition {
       finished: { on: { push: { target: 'finished' }, finish: { target: 'finished' }, deliver, renew, stop } },
     },
   });
-  return { contract, machine };
-}
-
-/** A timer. */
-function timer(): MachineDefinition {
-  const contract = { context: {}, events: { start: {}, stop: {}, expire: {} }, effects: { expired: {} } } as const;
-  const { effect } = language(contract);
-  const machine = setup(implementations(contract)).createMachine({
-    id: 'timer',
-    context: initialContext(contract),
-    initial: 'idle',
-    states: {
-      idle: { on: { start: 'running', stop: { target: 'idle' } } },
-      running: {
-        on: { start: { target: 'running' }, stop: 'idle', expire: { target: 'idle', actions: effect('expired', {}) } },
-      },
-    },
-  });
-  return { contract, machine };
 }
 
 /** What is around both machines of one side: its TCP, and where an event goes. */
@@ -172,9 +151,8 @@ function link(asked: 1 | 2): MachineDefinition {
     finish: { actions: effect('finish', { out: c.out }) },
   } as const;
   const malformed = { actions: effect('malformed', {}) } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'link',
-    context: initialContext(contract),
     initial: 'none',
     states: {
       none: {
@@ -297,7 +275,6 @@ function link(asked: 1 | 2): MachineDefinition {
       },
     },
   } as never);
-  return { contract, machine: machine as unknown as AnyStateMachine };
 }
 
 /** What one owner is told: each thing in its order, once. */
@@ -319,9 +296,8 @@ function owner(): MachineDefinition {
   } as const;
   const { effect } = language(contract);
   const leave = (target: string) => ({ target, actions: effect('disconnect', {}) });
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'owner',
-    context: initialContext(contract),
     initial: 'waiting',
     states: {
       waiting: {
@@ -341,19 +317,16 @@ function owner(): MachineDefinition {
       over: { on: {} },
     },
   } as never);
-  return { contract, machine: machine as unknown as AnyStateMachine };
 }
 
 /** The queues of a connection: flushed once. */
 function queues(): MachineDefinition {
   const contract = { context: {}, events: { flush: {} }, effects: {} } as const;
-  const machine = setup(implementations(contract)).createMachine({
+  return machineOver(contract, {
     id: 'queues',
-    context: initialContext(contract),
     initial: 'open',
     states: { open: { on: { flush: 'flushed' } }, flushed: { on: {} } },
   });
-  return { contract, machine };
 }
 
 export interface PairOptions {

@@ -2,6 +2,16 @@
 
 import { enters, from, on, propertiesOf, type Step, type StepProperty, value } from './property.ts';
 
+/** What a record of network events holds, besides the error of a connect. */
+export const recordFlags = [
+  'acceptSelected',
+  'connectSelected',
+  'acceptRecorded',
+  'connectRecorded',
+  'connectUnreported',
+  'acceptEnabled',
+] as const;
+
 const p = propertiesOf('networkEvents');
 
 const had = ({ before }: Step, name: string): boolean => before[name] === 1;
@@ -136,15 +146,6 @@ export const eventProperties: readonly StepProperty[] = [
     'connectError',
   ),
   p.holds('S-29, WSD-107: a record that has stopped is blank', (step) =>
-    enters(step, 'stopped')
-      ? [
-          'acceptSelected',
-          'connectSelected',
-          'acceptRecorded',
-          'connectRecorded',
-          'connectUnreported',
-          'acceptEnabled',
-        ].every((name) => value(step.after, name) === 0)
-      : null,
+    enters(step, 'stopped') ? recordFlags.every((name) => value(step.after, name) === 0) : null,
   ),
 ];

@@ -7,15 +7,7 @@
  */
 
 import * as chart from '../../machines/index.ts';
-import {
-  field,
-  flag,
-  language,
-  type MachineDefinition,
-  oneOf,
-  range,
-  WSA,
-} from '../../machines/index.ts';
+import { field, flag, language, type MachineDefinition, range, WSA } from '../../machines/index.ts';
 import {
   all,
   always,
@@ -36,16 +28,13 @@ import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
-import { listenerLimits, peer, port } from './listening.ts';
-
-const LISTENER = 0;
-const ACCEPTED = 1;
-const handleError = oneOf(WSA.WSAENOBUFS, WSA.WSAEMFILE);
+import { ACCEPTED, besideListening, fromPeers, LISTENER, peer, peerRules, port, privateFlush } from './listening.ts';
+import { handOverEffects, requestEffects, rowsOfSockets } from './performances.ts';
+import { errorNumber, handleError, smallest } from './surroundings.ts';
 
 /** The switch's one thread; `listener` and `accepted` are the descriptors that it has. */
 function host(): MachineDefinition {
   const request = range(0, 1);
-  const error = range(0, 11_002);
   const contract = {
     context: {
       listener: field(flag),
@@ -73,8 +62,8 @@ function host(): MachineDefinition {
       refuse: { error: handleError },
       listenerClosed: {},
       acceptedClosed: {},
-      replied: { error },
-      answered: { error },
+      replied: { error: errorNumber },
+      answered: { error: errorNumber },
       connect: { request },
       closeListener: {},
       handOver: {},
@@ -222,10 +211,7 @@ function accepting(name: string): WorldDefinition {
   const peers = [0, 1];
   const by = { row: 0, class: 'switch' } as const;
   const rules: Rule[] = [
-    ...peers.flatMap((number): Rule[] => [
-      { name: `peer ${number} asks`, send: 'peer/ask', row: number, class: 'peer' },
-      { name: `peer ${number} withdraws`, send: 'peer/withdraw', row: number, class: 'peer' },
-    ]),
+    ...peerRules(peers),
     { ...by, name: 'WSPSocket with the token of a listener', send: 'host/takeOver' },
     { ...by, name: 'WSPAccept', send: 'host/accept' },
     { ...by, name: 'CF_ACCEPT', send: 'host/decideAccept', fair: 'decide' },
@@ -239,25 +225,15 @@ function accepting(name: string): WorldDefinition {
     { ...by, name: 'WSPCleanup', send: 'provider/spi.cleanup' },
     { name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' },
     { name: 'the adapter will not listen', send: 'obstacle/put', row: 0, class: 'fault' },
-    {
-      name: 'private first receive: flush',
-      send: 'firstMessage/adapter.firstFlushed',
-      row: ACCEPTED,
-      class: 'adapter',
-      fair: 'flush',
-    },
+    privateFlush,
   ];
   return {
     name,
-    limits: { ...listenerLimits, backlogMax: 1 },
+    limits: smallest,
     environment: { peer: peer(), port: port(), host: host(), obstacle: obstacle() },
     rows: {
-      provider: 1,
-      socket: 2,
-      networkEvents: 2,
+      ...rowsOfSockets(2),
       connectionRequest: peers.length,
-      requestQueue: 4,
-      firstMessage: 2,
       peer: peers.length,
       port: 1,
       host: 1,
@@ -293,13 +269,7 @@ function accepting(name: string): WorldDefinition {
       'connectionRequest/callConditionFunction': [{ send: 'host/asked', to: 0, with: ['self'] }],
       'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],
 
-      'peer/ask': [{ send: 'port/arrive', to: 0, with: ['self'] }],
-      'peer/took': [{ send: 'socket/adapter.accepted', to: ACCEPTED }],
-      'peer/gone': [{ send: 'socket/adapter.acceptFailed', to: ACCEPTED, with: [WSA.WSAECONNRESET] }],
-      'peer/withdrawn': [{ send: 'connectionRequest/adapter.withdrawn', to: 'self' }],
-      'port/opened': [{ send: 'socket/adapter.listening', to: LISTENER }],
-      'port/arrived': [{ send: 'socket/adapter.connectRequest', to: LISTENER, with: ['request'] }],
-      'port/refuse': [{ send: 'peer/refused', to: 'request' }],
+      ...fromPeers,
       'obstacle/listen': [{ send: 'port/open', to: 0 }],
       'obstacle/refuse': [{ send: 'socket/adapter.listenFailed', to: LISTENER, with: [WSA.WSAENOBUFS] }],
       'host/takeOver': [{ send: 'socket/spi.takeOver', to: LISTENER, with: [1, 1] }],
@@ -314,28 +284,14 @@ function accepting(name: string): WorldDefinition {
       'host/handOver': [{ send: 'socket/spi.duplicateSocket', to: LISTENER }],
       'host/closeAccepted': [{ send: 'socket/spi.closeSocket', to: ACCEPTED }],
     },
-    drops: [
-      'provider/answer',
-      'socket/freeBuffers',
-      'socket/socketClosed',
-      'socket/disconnect',
-      'socket/destroyConnector',
-      'socket/startTimer',
-      'socket/stopTimer',
-      'connectionRequest/forget',
-    ],
+    drops: ['provider/answer', 'socket/socketClosed', ...besideListening],
     never: [
       'networkEvents/answer',
       'networkEvents/setEvent',
       'networkEvents/reportNetworkEvents',
       'socket/startConnect',
-      'socket/startReattach',
-      'socket/acceptReattach',
-      'socket/rejectReattach',
-      'socket/writeMailbox',
-      'requestQueue/answer',
-      'requestQueue/pairRequest',
-      'firstMessage/copyFirstMessage',
+      ...handOverEffects,
+      ...requestEffects,
     ],
     rules,
     start: [{ send: 'provider/spi.startup', row: 0, with: [0] }],

@@ -6,25 +6,13 @@
  * order of the calls, and whatever names a request is declared.
  */
 
-import {
-  add,
-  all,
-  choose,
-  equal,
-  type Expression,
-  field,
-  type Field,
-  language,
-  less,
-  type MachineDefinition,
-  range,
-  subtract,
-} from '../../machines/index.ts';
+import { language, type MachineDefinition, range } from '../../machines/index.ts';
 import type { Property, Reference, WorldDefinition } from '../explorer/index.ts';
 import { machineOver } from '../support/machine.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { closingProperties, requestProperties } from './requirements.ts';
+import { channel } from './surroundings.ts';
 
 export interface AnyOrderOptions {
   readonly name: string;
@@ -69,56 +57,6 @@ function starter(): MachineDefinition {
   });
 }
 
-/** As the pair's own, with as many places as there are requests. */
-function channel(requests: number, depth: number): MachineDefinition {
-  const request = range(0, Math.max(requests - 1, 4));
-  const places = Array.from({ length: depth }, (_, place) => place);
-  const names = (letter: string) => places.map((place) => `${letter}${place}`);
-  const contract = {
-    context: Object.fromEntries([
-      ...[...names('m'), ...names('r')].map((name) => [name, field(request)]),
-      ...['messages', 'receives', 'taken'].map((name) => [name, field(range(0, depth))]),
-    ]) as Record<string, Field>,
-    events: { send: { request }, receive: { request }, deliver: {}, clear: {} },
-    effects: { acknowledged: { request }, landed: { request, message: range(0, 4) } },
-  } as const;
-  const { event, when, update, effect } = language(contract);
-  const context = (name: string): Expression => ({ op: 'context', name });
-  const put = (letter: string, count: string) =>
-    Object.fromEntries([
-      ...names(letter).map((name, at) => [name, choose(equal(context(count), at), event('request'), context(name))]),
-      [count, add(context(count), 1)],
-    ]);
-  const take = (letter: string, count: string) =>
-    Object.fromEntries([
-      ...names(letter).map((name, at) => [name, at + 1 < depth ? context(`${letter}${at + 1}`) : 0]),
-      [count, subtract(context(count), 1)],
-    ]);
-  const clear = Object.fromEntries(Object.keys(contract.context).map((name) => [name, 0]));
-  return machineOver(contract, {
-    id: 'channel',
-    initial: 'open',
-    states: {
-      open: {
-        on: {
-          send: { actions: update(put('m', 'messages')) },
-          receive: { actions: update(put('r', 'receives')) },
-          deliver: {
-            guard: when(all(less(0, context('messages')), less(0, context('receives')))),
-            actions: [
-              effect('landed', { request: context('r0'), message: add(context('taken'), 1) }),
-              effect('acknowledged', { request: context('m0') }),
-              update({ ...take('m', 'messages'), ...take('r', 'receives'), taken: add(context('taken'), 1) }),
-            ],
-          },
-          clear: { target: 'closed', actions: update(clear) },
-        },
-      },
-      closed: { on: { send: { target: 'closed' }, clear: { target: 'closed' } } },
-    },
-  });
-}
-
 /** The world of `options`. */
 export function anyOrder(options: AnyOrderOptions): WorldDefinition {
   const { name, sends, receives, closing = false, failing = false } = options;
@@ -144,7 +82,11 @@ export function anyOrder(options: AnyOrderOptions): WorldDefinition {
   );
   return {
     ...pair,
-    environment: { ...pair.environment!, channel: channel(requests.length, depth), starter: starter() },
+    environment: {
+      ...pair.environment!,
+      channel: channel(depth, range(0, Math.max(requests.length - 1, 4))),
+      starter: starter(),
+    },
     rows: { ...pair.rows, starter: requests.length },
     carried: { ...pair.carried!, 'overlappedRequest/bytes': depth },
     rules: [

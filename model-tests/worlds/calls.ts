@@ -7,14 +7,7 @@
  */
 
 import * as chart from '../../machines/index.ts';
-import {
-  field,
-  flag,
-  language,
-  type MachineDefinition,
-  range,
-  WSA,
-} from '../../machines/index.ts';
+import { field, flag, language, type MachineDefinition, range, WSA } from '../../machines/index.ts';
 import {
   all,
   always,
@@ -37,10 +30,11 @@ import {
 import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
-import { attempt, oneOfEach } from './connecting.ts';
+import { attempt, fromAttempts, toAttempts } from './connecting.ts';
 import { lifecycle } from './lifecycle.ts';
+import { fromTimers, requestEffects, rowsOfSockets, toHandles, toTimers } from './performances.ts';
 import { wsa } from './requirements.ts';
-import { handle, timer } from './surroundings.ts';
+import { errorNumber, handle, smallest, timer } from './surroundings.ts';
 
 /** Calls, by number; the first is none. */
 const calls = [
@@ -65,13 +59,12 @@ type Call = Exclude<(typeof calls)[number], 'none'>;
 
 /** The switch, which remembers its last call and the answer. */
 function prober(): MachineDefinition {
-  const error = range(0, 11_002);
   const contract = {
     context: {
       /** Changes with each call. */
       turn: field(flag),
       call: field(range(0, calls.length - 1)),
-      error: field(error),
+      error: field(errorNumber),
       /** How often the call was answered. */
       answers: field(range(0, 2)),
       /** The registration is there. */
@@ -82,7 +75,7 @@ function prober(): MachineDefinition {
     events: {
       ...(Object.fromEntries(calls.slice(1).map((name) => [name, {}])) as Record<Call, Record<string, never>>),
       transfer: { call: range(6, 9), refusal: chart.oneOf(WSA.WSAEFAULT, WSA.WSAEINVAL) },
-      answered: { error },
+      answered: { error: errorNumber },
       registered: {},
       forgotten: {},
     },
@@ -284,14 +277,10 @@ function stateByCall(name: string): WorldDefinition {
     ];
   return {
     name,
-    limits: oneOfEach,
+    limits: { ...smallest, socketsMax: 1 },
     environment: { attempt: attempt(), prober: prober(), handle: handle(), timer: timer() },
     rows: {
-      provider: 1,
-      socket: 1,
-      networkEvents: 1,
-      requestQueue: 2,
-      firstMessage: 1,
+      ...rowsOfSockets(1),
       registeredBuffer: 1,
       attempt: 1,
       prober: 1,
@@ -308,23 +297,12 @@ function stateByCall(name: string): WorldDefinition {
         { send: 'prober/registered', to: 0 },
       ],
       'registeredBuffer/forget': [{ send: 'prober/forgotten', to: 0 }],
-      'socket/createSwitchHandle': [
-        { send: 'handle/created', to: 'self' },
-        { send: 'socket/upcall.handleCreated', to: 'self' },
-      ],
-      'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
+      ...toHandles,
       'socket/startListening': [{ send: 'socket/adapter.listening', to: 'self' }],
-      'socket/startConnect': [{ send: 'attempt/start', to: 0 }],
-      'socket/disconnect': [{ send: 'attempt/disconnect', to: 0 }],
-      'socket/destroyConnector': [{ send: 'attempt/destroyed', to: 0 }],
-      'socket/startTimer': [{ send: 'timer/start', to: 'self' }],
-      'socket/stopTimer': [{ send: 'timer/stop', to: 'self' }],
-      'attempt/started': [{ send: 'socket/adapter.connectStarted', to: 0 }],
-      'attempt/notStarted': [{ send: 'socket/adapter.connectNotStarted', to: 0, with: ['error'] }],
-      'attempt/established': [{ send: 'socket/adapter.established', to: 0 }],
-      'attempt/ended': [{ send: 'socket/adapter.connectEnded', to: 0, with: ['error'] }],
-      'attempt/disconnected': [{ send: 'socket/adapter.disconnected', to: 0, with: [0] }],
-      'timer/expired': [{ send: 'socket/clock.expired', to: 'self' }],
+      ...toAttempts,
+      ...toTimers,
+      ...fromAttempts,
+      ...fromTimers,
       'prober/bind': [{ send: 'socket/spi.bind', to: 0 }],
       'prober/connect': [{ send: 'socket/spi.connect', to: 0 }],
       'prober/listen': [{ send: 'socket/spi.listen', to: 0, with: [1] }],
@@ -360,9 +338,7 @@ function stateByCall(name: string): WorldDefinition {
       'socket/acceptConnection',
       'socket/acceptReattach',
       'socket/rejectReattach',
-      'requestQueue/pairRequest',
-      'requestQueue/answer',
-      'firstMessage/copyFirstMessage',
+      ...requestEffects,
     ],
     rules,
     start: [

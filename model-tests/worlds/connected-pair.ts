@@ -6,16 +6,28 @@
  * of one queue in any order, which no real one does: the provider is to keep the order by itself.
  */
 
-import { type CompiledMachine, explorationLimits, type Limits, type Routes, WSA } from '../../machines/index.ts';
+import { type CompiledMachine, type Limits, type Routes, WSA } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
 import {
-  REQUESTS_MAX,
+  connected,
+  fromChannels,
+  fromStructures,
+  fromTimers,
+  handOverEffects,
+  rowsOfSockets,
+  toHandles,
+  toStructures,
+  toTimers,
+} from './performances.ts';
+import {
   caller,
   channel,
   handle,
   link,
   notifier,
   overlapped,
+  REQUESTS_MAX,
+  smallest,
   text,
   timer,
   work,
@@ -56,16 +68,6 @@ export interface PairOptions {
   readonly machines?: readonly CompiledMachine[];
 }
 
-export const pairLimits: Limits = {
-  ...explorationLimits,
-  startupsMax: 1,
-  backlogMax: 1,
-  queueDepth: 1,
-  overflowMax: 1,
-  piecesMax: 1,
-  referencesMax: 1,
-};
-
 const sockets = [0, 1] as const;
 
 /** The world of `options`. */
@@ -93,12 +95,6 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     place < 0 ? 'B private receive' : `${socket === 0 ? 'A' : 'B'} ${kind} ${place + 1}`;
   const side = (socket: number) => (socket === 0 ? 'A' : 'B');
 
-  const connecting = (socket: number): NonNullable<WorldDefinition['start']> => [
-    { send: 'socket/spi.socket', row: socket },
-    { send: 'socket/spi.bind', row: socket },
-    { send: 'socket/spi.connect', row: socket },
-    { send: 'socket/adapter.established', row: socket },
-  ];
   // A listener has been there, and is closed.
   const rows = accepted ? 3 : 2;
 
@@ -204,19 +200,9 @@ export function connectedPair(options: PairOptions): WorldDefinition {
   if (cleanup) rules.push({ name: 'WSPCleanup', send: 'provider/spi.cleanup', row: 0, class: 'switch' });
   if (removal) rules.push({ name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' });
 
-  const overlappedPerforms: WorldDefinition['performs'] = {
-    'overlappedRequest/markPending': [{ send: 'overlapped/marked', to: 'self' }],
-    'overlappedRequest/postWork': [{ send: 'work/post', to: 'self' }],
-    'overlappedRequest/publish': [{ send: 'overlapped/published', to: 'self', with: ['error', 'bytes'] }],
-    'overlappedRequest/requestNotification': [{ send: 'notifier/due', to: toSocket, with: ['self'] }],
-    'overlappedRequest/completeOverlappedRequest': [
-      { send: 'overlapped/notified', to: 'self', with: ['error', 'bytes'] },
-      { send: 'handle/upcall', to: toSocket },
-    ],
-  };
   return {
     name,
-    limits: { ...pairLimits, socketsMax: rows, ...options.limits },
+    limits: { ...smallest, socketsMax: rows, ...options.limits },
     environment: {
       caller: caller(most('send'), most('receive')),
       overlapped: overlapped(),
@@ -229,11 +215,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       ...(tooLong ? { text: text() } : {}),
     },
     rows: {
-      provider: 1,
-      socket: rows,
-      networkEvents: rows,
-      requestQueue: 2 * rows,
-      firstMessage: rows,
+      ...rowsOfSockets(rows),
       connectionRequest: accepted ? 1 : 0,
       overlappedRequest: requests.length,
       registeredBuffer: 2,
@@ -264,11 +246,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
           }
         : {}),
       'provider/breakAllSockets': [{ send: 'socket/adapter.removed', to: 'openSockets' }],
-      'socket/createSwitchHandle': [
-        { send: 'handle/created', to: 'self' },
-        { send: 'socket/upcall.handleCreated', to: 'self' },
-      ],
-      'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
+      ...toHandles,
       'socket/startListening': [{ send: 'socket/adapter.listening', to: 'self' }],
       'socket/acceptConnection': [
         { send: 'work/post', to: privateWork },
@@ -281,10 +259,9 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'socket/startConnect': [{ send: 'socket/adapter.connectStarted', to: 'self' }],
       'socket/disconnect': [{ send: 'link/disconnect', to: 'self' }],
       'socket/destroyConnector': [{ send: 'link/destroyed', to: 'self' }],
-      'socket/startTimer': [{ send: 'timer/start', to: 'self' }],
-      'socket/stopTimer': [{ send: 'timer/stop', to: 'self' }],
+      ...toTimers,
       'registeredBuffer/registerRegion': [{ send: 'registeredBuffer/adapter.registered', to: 'self' }],
-      ...overlappedPerforms,
+      ...toStructures(toSocket),
 
       'caller/calling': [{ send: 'overlapped/calling', to: 'request', with: ['polled'] }],
       'caller/pin': [
@@ -294,9 +271,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'caller/receive': [{ send: 'socket/spi.recv', to: 'self', with: ['request', 'polled', 0, 1, 0] }],
       'caller/returned': [{ send: 'overlapped/returned', to: 'request' }],
       'caller/close': [{ send: 'socket/spi.closeSocket', to: 'self' }],
-      'overlapped/refused': [{ send: 'overlappedRequest/spi.refused', to: 'self' }],
-      'notifier/notify': [{ send: 'overlappedRequest/dispatcher.notify', to: 'request' }],
-      'notifier/returned': [{ send: 'overlappedRequest/upcall.returned', to: 'request', with: ['failed'] }],
+      ...fromStructures,
       'work/handOver': [{ send: 'link/post', to: toSocket, with: ['self'] }],
       'work/completed': [
         { send: 'overlappedRequest/adapter.completed', to: { of: 'self', map: allButPrivate }, with: ['bytes'] },
@@ -341,9 +316,8 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'link/dropWork': [...toWorks('destroyed'), { send: 'channel/clear', to: 'self' }],
       'link/tellPeer': [{ send: 'link/peerLost', to: { of: 'self', map: [1, 0] } }],
       'link/disconnected': [{ send: 'socket/adapter.disconnected', to: 'self', with: [0] }],
-      'channel/landed': [{ send: 'work/landed', to: 'request', with: ['message'] }],
-      'channel/acknowledged': [{ send: 'work/landed', to: 'request', with: [0] }],
-      'timer/expired': [{ send: 'socket/clock.expired', to: 'self' }],
+      ...fromChannels,
+      ...fromTimers,
     },
     // Answers show in what the structures are told; the rest frees what no row stands for.
     drops: [
@@ -359,10 +333,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     ],
     never: [
       ...(cleanup ? [] : ['provider/endAllSockets', 'provider/closeAdapter']),
-      'socket/startReattach',
-      'socket/acceptReattach',
-      'socket/rejectReattach',
-      'socket/writeMailbox',
+      ...handOverEffects,
       'connectionRequest/rejectConnection',
       'networkEvents/setEvent',
       'networkEvents/reportNetworkEvents',
@@ -382,8 +353,8 @@ export function connectedPair(options: PairOptions): WorldDefinition {
             { send: 'socket/spi.accept', row: 2, with: [1, 0] },
             { send: 'socket/spi.closeSocket', row: 2 },
           ] as const)
-        : connecting(1)),
-      ...connecting(0),
+        : connected(1)),
+      ...connected(0),
       ...sockets.map((socket) => ({
         send: 'socket/spi.registerMemory' as const,
         row: socket,

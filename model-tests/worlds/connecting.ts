@@ -7,18 +7,7 @@
  */
 
 import * as chart from '../../machines/index.ts';
-import {
-  connectResult,
-  explorationLimits,
-  field,
-  flag,
-  language,
-  type Limits,
-  type MachineDefinition,
-  oneOf,
-  range,
-  WSA,
-} from '../../machines/index.ts';
+import { connectResult, field, flag, language, type MachineDefinition, oneOf, WSA } from '../../machines/index.ts';
 import {
   all,
   always,
@@ -41,19 +30,9 @@ import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
 import { eventObject } from './listening.ts';
+import { fromTimers, handOverEffects, requestEffects, rowsOfSockets, toHandles, toTimers } from './performances.ts';
 import { wsa } from './requirements.ts';
-import { handle, timer } from './surroundings.ts';
-
-export const oneOfEach: Limits = {
-  ...explorationLimits,
-  startupsMax: 1,
-  socketsMax: 1,
-  backlogMax: 1,
-  queueDepth: 1,
-  overflowMax: 1,
-  piecesMax: 1,
-  referencesMax: 1,
-};
+import { errorNumber, handle, isNeverReturned, smallest, timer } from './surroundings.ts';
 
 /** What the peer's provider can say, and what of it is final for the switch. */
 const said = oneOf(0, WSA.WSAECONNREFUSED, WSA.WSAECONNRESET);
@@ -163,9 +142,24 @@ export function attempt(): MachineDefinition {
   });
 }
 
+/** What the socket asks of its one attempt. */
+export const toAttempts = {
+  'socket/startConnect': [{ send: 'attempt/start', to: 0 }],
+  'socket/disconnect': [{ send: 'attempt/disconnect', to: 0 }],
+  'socket/destroyConnector': [{ send: 'attempt/destroyed', to: 0 }],
+} as const;
+
+/** What it hears of it. */
+export const fromAttempts = {
+  'attempt/started': [{ send: 'socket/adapter.connectStarted', to: 0 }],
+  'attempt/notStarted': [{ send: 'socket/adapter.connectNotStarted', to: 0, with: ['error'] }],
+  'attempt/established': [{ send: 'socket/adapter.established', to: 0 }],
+  'attempt/ended': [{ send: 'socket/adapter.connectEnded', to: 0, with: ['error'] }],
+  'attempt/disconnected': [{ send: 'socket/adapter.disconnected', to: 0, with: [0] }],
+} as const;
+
 /** The switch's hold on the socket. */
 function dialler(): MachineDefinition {
-  const anyError = range(0, 11_002);
   const contract = {
     context: {
       /** WSPConnect returned WSAEWOULDBLOCK, and no FD_CONNECT was reported since. */
@@ -184,7 +178,7 @@ function dialler(): MachineDefinition {
       select: { connect: flag },
       enumerate: {},
       close: {},
-      answered: { error: anyError },
+      answered: { error: errorNumber },
       returned: {},
       reported: { connect: flag },
       removed: {},
@@ -194,11 +188,7 @@ function dialler(): MachineDefinition {
   const { context: c, event, when, update, effect } = language(contract);
   const returned = effect('returned', {});
   const never = (...errors: readonly number[]) =>
-    chart.any(
-      chart.equal(event('error'), WSA.WSAEINPROGRESS),
-      chart.equal(event('error'), WSA.WSAEINTR),
-      ...errors.map((error) => chart.equal(event('error'), error)),
-    );
+    chart.any(isNeverReturned(event('error')), ...errors.map((error) => chart.equal(event('error'), error)));
   /** Inside a call, which answers once and returns. */
   const inside = (back: string, ...errors: readonly number[]) => ({
     on: {
@@ -292,7 +282,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
   const answered = [{ send: 'dialler/answered', to: 0, with: ['error'] }] as const;
   return {
     name,
-    limits: oneOfEach,
+    limits: { ...smallest, socketsMax: 1 },
     environment: {
       attempt: attempt(),
       dialler: dialler(),
@@ -301,11 +291,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
       timer: timer(),
     },
     rows: {
-      provider: 1,
-      socket: 1,
-      networkEvents: 1,
-      requestQueue: 2,
-      firstMessage: 1,
+      ...rowsOfSockets(1),
       attempt: 1,
       dialler: 1,
       eventObject: 1,
@@ -320,17 +306,10 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
       ],
       'socket/answer': answered,
       'networkEvents/answer': answered,
-      'socket/createSwitchHandle': [
-        { send: 'handle/created', to: 'self' },
-        { send: 'socket/upcall.handleCreated', to: 'self' },
-      ],
-      'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
+      ...toHandles,
       'socket/startListening': [{ send: 'socket/adapter.listenFailed', to: 'self', with: [WSA.WSAENOBUFS] }],
-      'socket/startConnect': [{ send: 'attempt/start', to: 0 }],
-      'socket/disconnect': [{ send: 'attempt/disconnect', to: 0 }],
-      'socket/destroyConnector': [{ send: 'attempt/destroyed', to: 0 }],
-      'socket/startTimer': [{ send: 'timer/start', to: 'self' }],
-      'socket/stopTimer': [{ send: 'timer/stop', to: 'self' }],
+      ...toAttempts,
+      ...toTimers,
       'networkEvents/setEvent': [{ send: 'eventObject/set', to: 0 }],
       'networkEvents/resetEvent': [
         { send: 'eventObject/reset', to: 0 },
@@ -341,11 +320,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
         { send: 'dialler/reported', to: 0, with: ['connect'] },
       ],
 
-      'attempt/started': [{ send: 'socket/adapter.connectStarted', to: 0 }],
-      'attempt/notStarted': [{ send: 'socket/adapter.connectNotStarted', to: 0, with: ['error'] }],
-      'attempt/established': [{ send: 'socket/adapter.established', to: 0 }],
-      'attempt/ended': [{ send: 'socket/adapter.connectEnded', to: 0, with: ['error'] }],
-      'attempt/disconnected': [{ send: 'socket/adapter.disconnected', to: 0, with: [0] }],
+      ...fromAttempts,
       'dialler/bind': [{ send: 'socket/spi.bind', to: 0 }],
       'dialler/listen': [{ send: 'socket/spi.listen', to: 0, with: [1] }],
       'dialler/connect': [{ send: 'socket/spi.connect', to: 0 }],
@@ -356,21 +331,16 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
         { send: 'eventObject/socketClosed', to: 0 },
       ],
       'dialler/returned': [{ send: 'dialler/returned', to: 0 }],
-      'timer/expired': [{ send: 'socket/clock.expired', to: 'self' }],
+      ...fromTimers,
     },
     drops: ['provider/answer', 'socket/freeBuffers', 'socket/socketClosed'],
     never: [
       'provider/endAllSockets',
       'provider/closeAdapter',
       'socket/stopListening',
-      'socket/startReattach',
       'socket/acceptConnection',
-      'socket/acceptReattach',
-      'socket/rejectReattach',
-      'socket/writeMailbox',
-      'requestQueue/pairRequest',
-      'requestQueue/answer',
-      'firstMessage/copyFirstMessage',
+      ...handOverEffects,
+      ...requestEffects,
     ],
     rules,
     start: [

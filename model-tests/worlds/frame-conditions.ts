@@ -26,19 +26,12 @@ import {
   type WorldDefinition,
 } from '../explorer/index.ts';
 import { explorationLimits } from '../../machines/index.ts';
-import { connectorAsSaid } from './lifecycle.ts';
+import { recordFlags } from '../steps/events.ts';
+import { connectorAsSaid, timed } from './lifecycle.ts';
 
 /** Socket states before a connection, with one, and after it; others are within one call. */
 const unconnected = ['unopened', 'opening', 'orphaned', 'created', 'bound', 'listening', 'connecting'] as const;
 const parting = ['broken', 'dormant.handing', 'dormant.parted', 'closing'] as const;
-/** Socket states that have a bound in time, and never are without one. */
-const timed = [
-  'connecting.pending',
-  'connected.suspended',
-  'connected.attaching',
-  'dormant.handing',
-  'closing.handing',
-] as const;
 
 /** What holds of the rows of `definition`. */
 export function frameConditions(definition: WorldDefinition): Property[] {
@@ -130,17 +123,8 @@ export function frameConditions(definition: WorldDefinition): Property[] {
   }
 
   const events = (number: number) => row('networkEvents', number);
-  const eventFields = [
-    'acceptSelected',
-    'connectSelected',
-    'acceptRecorded',
-    'connectRecorded',
-    'connectUnreported',
-    'acceptEnabled',
-    'connectError',
-  ] as const;
   state('S-29: a record that has stopped is blank', numbers('networkEvents'), (number) =>
-    given(events(number).in('stopped', 'freed'), zero('networkEvents', number, ...eventFields)),
+    given(events(number).in('stopped', 'freed'), zero('networkEvents', number, ...recordFlags, 'connectError')),
   );
   state('what is on record of a connect is what nobody was told of', numbers('networkEvents'), (number) =>
     given(events(number).field('connectRecorded'), events(number).field('connectUnreported')),

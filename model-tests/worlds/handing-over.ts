@@ -11,7 +11,6 @@ import {
   all,
   any,
   equal,
-  explorationLimits,
   field,
   flag,
   language,
@@ -23,7 +22,27 @@ import {
 } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
 import { machineOver } from '../support/machine.ts';
-import { REQUESTS_MAX, channel, handle, notifier, overlapped, timer, work } from './surroundings.ts';
+import {
+  connected,
+  fromChannels,
+  fromStructures,
+  fromTimers,
+  rowsOfSockets,
+  toStructures,
+  toTimers,
+} from './performances.ts';
+import {
+  channel,
+  errorNumber,
+  handle,
+  notifier,
+  overlapped,
+  request,
+  REQUESTS_MAX,
+  smallest,
+  timer,
+  work,
+} from './surroundings.ts';
 
 /** Sockets of the world. */
 export const Who = { p1: 0, peer: 1, p2: 2 } as const;
@@ -42,7 +61,6 @@ export const Request = {
 } as const;
 /** P1's second receive, which waits for a place when the socket is handed over; in worlds that have it. */
 export const HELD = 6;
-const request = range(0, REQUESTS_MAX);
 
 /** An end of a connection: none, there, in error, in error and noticed. */
 export const End = { none: 0, up: 1, lost: 2, noticed: 3 } as const;
@@ -333,8 +351,8 @@ function giver(): MachineDefinition {
     events: {
       send: {},
       duplicate: {},
-      answered: { error: range(0, 11_002) },
-      resumed: { error: range(0, 11_002) },
+      answered: { error: errorNumber },
+      resumed: { error: errorNumber },
       close: {},
       ended: {},
       crippled: {},
@@ -395,7 +413,7 @@ function taker(): MachineDefinition {
       wanted: {},
       grant: {},
       refuse: {},
-      answered: { error: range(0, 11_002) },
+      answered: { error: errorNumber },
       send: {},
       receive: {},
       close: {},
@@ -507,6 +525,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
   const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1, ...(held ? [Who.p1] : []), Who.p2];
   /** Rows of something, by request. */
   const byRequest = (rows: Readonly<Record<number, number>>): number[] => labels.map((_, row) => rows[row] ?? -1);
+  const structures = toStructures({ of: 'self', map: socketOf });
   const real = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? -1 : row)) } as const;
   const isPrivate = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? Who.p2 : -1)) } as const;
   const is = (who: number) => ({ of: 'self', map: sockets.map((socket) => (socket === who ? 0 : -1)) }) as const;
@@ -631,12 +650,6 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       by(0, { name: 'P2: closed', send: 'taker/close' }),
     );
   }
-  const connected = (socket: number): NonNullable<WorldDefinition['start']> => [
-    { send: 'socket/spi.socket', row: socket },
-    { send: 'socket/spi.bind', row: socket },
-    { send: 'socket/spi.connect', row: socket },
-    { send: 'socket/adapter.established', row: socket },
-  ];
   const started = (row: number, polled: 0 | 1): NonNullable<WorldDefinition['start']> => [
     { send: 'overlapped/calling', row, with: [polled] },
     { send: 'socket/spi.recv', row: socketOf[row]!, with: [row, polled, 0, 1, 0] },
@@ -653,16 +666,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     );
   return {
     name,
-    limits: {
-      ...explorationLimits,
-      startupsMax: 1,
-      socketsMax: 3,
-      backlogMax: 1,
-      queueDepth: 1,
-      overflowMax: 1,
-      piecesMax: 1,
-      referencesMax: 1,
-    },
+    limits: { ...smallest, socketsMax: 3 },
     environment: {
       oldConnection: oldConnection(),
       newConnection: newConnection(),
@@ -676,11 +680,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       timer: timer(),
     },
     rows: {
-      provider: 1,
-      socket: 3,
-      networkEvents: 3,
-      requestQueue: 6,
-      firstMessage: 3,
+      ...rowsOfSockets(3),
       overlappedRequest: labels.length - 1,
       oldConnection: 1,
       newConnection: 1,
@@ -743,17 +743,10 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
         { send: 'newConnection/destroyP2', to: is(Who.p2) },
       ],
       'socket/writeMailbox': [{ send: 'oldConnection/postLetter', to: 0 }],
-      'socket/startTimer': [{ send: 'timer/start', to: 'self' }],
-      'socket/stopTimer': [{ send: 'timer/stop', to: 'self' }],
-      'overlappedRequest/markPending': [{ send: 'overlapped/marked', to: 'self' }],
-      'overlappedRequest/postWork': [{ send: 'work/post', to: 'self' }],
-      'overlappedRequest/publish': [{ send: 'overlapped/published', to: 'self', with: ['error', 'bytes'] }],
-      'overlappedRequest/requestNotification': [
-        { send: 'notifier/due', to: { of: 'self', map: socketOf }, with: ['self'] },
-      ],
+      ...toTimers,
+      ...structures,
       'overlappedRequest/completeOverlappedRequest': [
-        { send: 'overlapped/notified', to: 'self', with: ['error', 'bytes'] },
-        { send: 'handle/upcall', to: { of: 'self', map: socketOf } },
+        ...structures['overlappedRequest/completeOverlappedRequest'],
         // The peer's switch goes on when it has heard of P2.
         { send: 'giver/resumed', to: { of: 'self', map: [-1, 1, -1, -1, -1] }, with: ['error'] },
       ],
@@ -824,9 +817,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'taker/send': call('send', Request.p2Send, 0),
       'taker/receive': call('recv', Request.p2Receive, 1),
       'taker/close': [{ send: 'socket/spi.closeSocket', to: Who.p2 }],
-      'overlapped/refused': [{ send: 'overlappedRequest/spi.refused', to: 'self' }],
-      'notifier/notify': [{ send: 'overlappedRequest/dispatcher.notify', to: 'request' }],
-      'notifier/returned': [{ send: 'overlappedRequest/upcall.returned', to: 'request', with: ['failed'] }],
+      ...fromStructures,
       'work/handOver': [
         { send: 'oldConnection/post', to: { of: 'self', map: byRequest({ [Request.peerReceive]: 0 }) } },
         {
@@ -858,9 +849,8 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
         { send: 'overlappedRequest/adapter.flushed', to: real },
         { send: 'firstMessage/adapter.firstFlushed', to: isPrivate },
       ],
-      'channel/landed': [{ send: 'work/landed', to: 'request', with: ['message'] }],
-      'channel/acknowledged': [{ send: 'work/landed', to: 'request', with: [0] }],
-      'timer/expired': [{ send: 'socket/clock.expired', to: 'self' }],
+      ...fromChannels,
+      ...fromTimers,
     },
     drops: [
       'provider/answer',

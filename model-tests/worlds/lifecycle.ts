@@ -42,14 +42,15 @@ const edges: readonly (readonly [from: readonly string[], to: readonly string[]]
   [['closing'], over],
 ];
 
-/** States in which a socket waits for its timer, and in which it may; in others none runs. */
-const timed = [
+/** States in which a socket waits for its timer, and never is without one. */
+export const timed = [
   'connecting.pending',
   'connected.suspended',
   'connected.attaching',
   'dormant.handing',
   'closing.handing',
 ];
+/** States in which it may have one; in others none runs. */
 const maybeTimed = [...timed, 'closing'];
 
 /** The adapter has a connector for socket `number` as long as the socket says so; where one is made, from then on. */

@@ -14,11 +14,9 @@ import {
   choose,
   equal,
   type Expression,
-  explorationLimits,
   field,
   flag,
   language,
-  type Limits,
   less,
   type MachineDefinition,
   not,
@@ -29,16 +27,8 @@ import {
 } from '../../machines/index.ts';
 import type { Rule, WorldDefinition } from '../explorer/index.ts';
 import { machineOver } from '../support/machine.ts';
-import { handle } from './surroundings.ts';
-
-export const listenerLimits: Limits = {
-  ...explorationLimits,
-  startupsMax: 1,
-  queueDepth: 1,
-  overflowMax: 1,
-  piecesMax: 1,
-  referencesMax: 1,
-};
+import { handOverEffects, requestEffects, rowsOfSockets } from './performances.ts';
+import { errorNumber, handle, smallest } from './surroundings.ts';
 
 /** Who asks for a connection. */
 export function peer(): MachineDefinition {
@@ -130,9 +120,9 @@ function acceptor(): MachineDefinition {
       occupied: {},
       freed: {},
       /** The listener's socket has answered a call. */
-      replied: { error: range(0, 11_002) },
+      replied: { error: errorNumber },
       /** The request or the accepted socket has answered. */
-      answered: { error: range(0, 11_002) },
+      answered: { error: errorNumber },
       returned: {},
       concluded: {},
     },
@@ -286,8 +276,45 @@ export function eventObject(): MachineDefinition {
   });
 }
 
-const LISTENER = 0;
-const ACCEPTED = 1;
+/** Sockets of a world with a listener. */
+export const [LISTENER, ACCEPTED] = [0, 1];
+
+/** What peers at a listener's port do and hear. */
+export const fromPeers = {
+  'peer/ask': [{ send: 'port/arrive', to: 0, with: ['self'] }],
+  'peer/took': [{ send: 'socket/adapter.accepted', to: ACCEPTED }],
+  'peer/gone': [{ send: 'socket/adapter.acceptFailed', to: ACCEPTED, with: [WSA.WSAECONNRESET] }],
+  'peer/withdrawn': [{ send: 'connectionRequest/adapter.withdrawn', to: 'self' }],
+  'port/opened': [{ send: 'socket/adapter.listening', to: LISTENER }],
+  'port/arrived': [{ send: 'socket/adapter.connectRequest', to: LISTENER, with: ['request'] }],
+  'port/refuse': [{ send: 'peer/refused', to: 'request' }],
+} as const;
+
+/** What they may do: ask, and withdraw. */
+export const peerRules = (peers: readonly number[]): Rule[] =>
+  peers.flatMap((row): Rule[] => [
+    { name: `peer ${row} asks`, send: 'peer/ask', row, class: 'peer' },
+    { name: `peer ${row} withdraws`, send: 'peer/withdraw', row, class: 'peer' },
+  ]);
+
+/** The private first receive of the accepted socket is given back. */
+export const privateFlush: Rule = {
+  name: 'private first receive: flush',
+  send: 'firstMessage/adapter.firstFlushed',
+  row: ACCEPTED,
+  class: 'adapter',
+  fair: 'flush',
+};
+
+/** What worlds with a listener have no use for. */
+export const besideListening = [
+  'socket/freeBuffers',
+  'socket/disconnect',
+  'socket/destroyConnector',
+  'socket/startTimer',
+  'socket/stopTimer',
+  'connectionRequest/forget',
+] as const;
 
 export interface ListeningOptions {
   readonly name: string;
@@ -302,10 +329,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
   const peers = Array.from({ length: options.peers }, (_, number) => number);
   const by = { row: 0, class: 'switch' } as const;
   const rules: Rule[] = [
-    ...peers.flatMap((row): Rule[] => [
-      { name: `peer ${row} asks`, send: 'peer/ask', row, class: 'peer' },
-      { name: `peer ${row} withdraws`, send: 'peer/withdraw', row, class: 'peer' },
-    ]),
+    ...peerRules(peers),
     { ...by, name: 'WSPAccept', send: 'acceptor/accept', with: [0], fair: 'accept' },
     { ...by, name: 'WSPAccept without descriptors', send: 'acceptor/accept', with: [1] },
     { ...by, name: 'CF_ACCEPT', send: 'acceptor/decideAccept', fair: 'decide' },
@@ -319,25 +343,15 @@ export function listening(options: ListeningOptions): WorldDefinition {
     { ...by, name: 'WSPListen(2)', send: 'acceptor/listen', with: [2] },
     { ...by, name: 'WSPCloseSocket(listener)', send: 'acceptor/close', fair: 'close' },
     { ...by, name: 'WSPCloseSocket(accepted)', send: 'socket/spi.closeSocket', row: ACCEPTED, fair: 'close accepted' },
-    {
-      name: 'private first receive: flush',
-      send: 'firstMessage/adapter.firstFlushed',
-      row: ACCEPTED,
-      class: 'adapter',
-      fair: 'flush',
-    },
+    privateFlush,
   ];
   return {
     name,
-    limits: listenerLimits,
+    limits: { ...smallest, backlogMax: 2 },
     environment: { peer: peer(), port: port(), acceptor: acceptor(), eventObject: eventObject(), handle: handle() },
     rows: {
-      provider: 1,
-      socket: 2,
-      networkEvents: 2,
+      ...rowsOfSockets(2),
       connectionRequest: peers.length,
-      requestQueue: 4,
-      firstMessage: 2,
       peer: peers.length,
       port: 1,
       acceptor: 1,
@@ -374,13 +388,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
       'connectionRequest/answer': [{ send: 'acceptor/answered', to: 0, with: ['error'] }],
       'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],
 
-      'peer/ask': [{ send: 'port/arrive', to: 0, with: ['self'] }],
-      'peer/took': [{ send: 'socket/adapter.accepted', to: ACCEPTED }],
-      'peer/gone': [{ send: 'socket/adapter.acceptFailed', to: ACCEPTED, with: [WSA.WSAECONNRESET] }],
-      'peer/withdrawn': [{ send: 'connectionRequest/adapter.withdrawn', to: 'self' }],
-      'port/opened': [{ send: 'socket/adapter.listening', to: LISTENER }],
-      'port/arrived': [{ send: 'socket/adapter.connectRequest', to: LISTENER, with: ['request'] }],
-      'port/refuse': [{ send: 'peer/refused', to: 'request' }],
+      ...fromPeers,
       'acceptor/returned': [{ send: 'acceptor/returned', to: 0 }],
       'acceptor/concluded': [{ send: 'acceptor/concluded', to: 0 }],
       'acceptor/accept': [{ send: 'socket/spi.accept', to: LISTENER, with: [ACCEPTED, 'full'] }],
@@ -396,28 +404,14 @@ export function listening(options: ListeningOptions): WorldDefinition {
         { send: 'eventObject/socketClosed', to: 0 },
       ],
     },
-    drops: [
-      'provider/answer',
-      'networkEvents/answer',
-      'socket/freeBuffers',
-      'socket/disconnect',
-      'socket/destroyConnector',
-      'socket/startTimer',
-      'socket/stopTimer',
-      'connectionRequest/forget',
-    ],
+    drops: ['provider/answer', 'networkEvents/answer', ...besideListening],
     never: [
       'provider/endAllSockets',
       'provider/breakAllSockets',
       'provider/closeAdapter',
       'socket/startConnect',
-      'socket/startReattach',
-      'socket/acceptReattach',
-      'socket/rejectReattach',
-      'socket/writeMailbox',
-      'requestQueue/pairRequest',
-      'requestQueue/answer',
-      'firstMessage/copyFirstMessage',
+      ...handOverEffects,
+      ...requestEffects,
     ],
     rules,
     ...(options.routes === undefined ? {} : { routes: options.routes }),

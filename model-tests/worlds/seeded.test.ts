@@ -7,7 +7,8 @@ import { routes } from '../../machines/index.ts';
 import { explore, type Property, replay, type Verdict, type WorldDefinition } from '../explorer/index.ts';
 import { brokenMachines, type Fault } from './broken-tables.ts';
 import { closeProperties, everything } from './close.ts';
-import { connectedPair, type PairRequest, pairLimits } from './connected-pair.ts';
+import { connectedPair, type PairRequest } from './connected-pair.ts';
+import { smallest } from './surroundings.ts';
 import { listenerProperties } from './listener.ts';
 import { listening } from './listening.ts';
 import { deregisteringClosed, memoryProperties, reading as readingRequests } from './remote.ts';
@@ -39,7 +40,7 @@ describe('bugs put in on purpose are found', () => {
       closing: true,
       routes: { ...routes, overlappedRequest: { ...others, leaveOrder: [], retire: [...leaveOrder!, ...retire!] } },
       machines: brokenMachines(
-        pairLimits,
+        smallest,
         ['socket.broken', 'socket.closing', 'socket.lost'].flatMap((event): Fault[] => [
           {
             machine: 'overlappedRequest',
@@ -64,7 +65,7 @@ describe('bugs put in on purpose are found', () => {
     const early = connectedPair({
       ...everything,
       name: 'early',
-      machines: brokenMachines(pairLimits, [
+      machines: brokenMachines(smallest, [
         { machine: 'overlappedRequest', state: 'posted', event: 'socket.closing', as: 'held' },
       ]),
     });

@@ -8,15 +8,7 @@
  */
 
 import * as chart from '../../machines/index.ts';
-import {
-  connectResult,
-  field,
-  flag,
-  language,
-  type MachineDefinition,
-  range,
-  WSA,
-} from '../../machines/index.ts';
+import { connectResult, field, flag, language, type MachineDefinition, range, WSA } from '../../machines/index.ts';
 import {
   all,
   always,
@@ -44,7 +36,7 @@ import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
 import { closingProperties, isTold, requestProperties } from './requirements.ts';
-import { caller, link } from './surroundings.ts';
+import { caller, errorNumber, link } from './surroundings.ts';
 
 const [A, B, LISTENER] = [0, 1, 2] as const;
 
@@ -165,10 +157,17 @@ function dialling(): MachineDefinition {
 
 /** The thread that accepts, once. */
 function accepting(): MachineDefinition {
-  const error = range(0, 11_002);
   const contract = {
     context: { listening: field(flag, 1) },
-    events: { accept: {}, asked: {}, decideAccept: {}, decideReject: {}, answered: { error }, close: {}, returned: {} },
+    events: {
+      accept: {},
+      asked: {},
+      decideAccept: {},
+      decideReject: {},
+      answered: { error: errorNumber },
+      close: {},
+      returned: {},
+    },
     effects: { accept: {}, accepted: {}, rejected: {}, close: {}, returned: {}, connected: {} },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
@@ -255,7 +254,7 @@ export function session(name: string, pairs: 1 | 2, patient = false): WorldDefin
     environment: {
       ...pair.environment,
       caller: caller(pairs, pairs, 'absent', patient),
-      link: link('absent'),
+      link: link({ begins: 'absent' }),
       line: line(),
       dialling: dialling(),
       accepting: accepting(),

@@ -7,17 +7,7 @@
  */
 
 import * as chart from '../../machines/index.ts';
-import {
-  explorationLimits,
-  field,
-  flag,
-  language,
-  type Limits,
-  type MachineDefinition,
-  oneOf,
-  range,
-  WSA,
-} from '../../machines/index.ts';
+import { field, flag, language, type MachineDefinition, oneOf, range, WSA } from '../../machines/index.ts';
 import {
   all,
   always,
@@ -40,16 +30,8 @@ import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
-
-const limits: Limits = {
-  ...explorationLimits,
-  backlogMax: 1,
-  queueDepth: 1,
-  overflowMax: 1,
-  piecesMax: 1,
-  referencesMax: 1,
-};
-const anyError = range(0, 11_002);
+import { handOverEffects, requestEffects, rowsOfSockets } from './performances.ts';
+import { errorNumber, handleError, isNeverReturned, smallest } from './surroundings.ts';
 
 /** The adapter as a whole. */
 function device(): MachineDefinition {
@@ -92,15 +74,20 @@ function processOf(): MachineDefinition {
       /** A call is running: WSPStartupEx (1), WSPCleanup (2). */
       inside: field(range(0, 2)),
     },
-    events: { startup: { refusal }, cleanup: {}, answered: { error: anyError }, returned: {}, removed: {}, ended: {} },
+    events: {
+      startup: { refusal },
+      cleanup: {},
+      answered: { error: errorNumber },
+      returned: {},
+      removed: {},
+      ended: {},
+    },
     effects: { startup: { refusal }, cleanup: {}, returned: {}, ready: {} },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
   const answered = [
     {
-      guard: when(
-        chart.any(chart.equal(event('error'), WSA.WSAEINPROGRESS), chart.equal(event('error'), WSA.WSAEINTR)),
-      ),
+      guard: when(isNeverReturned(event('error'))),
       actions: update({ forbidden: 1 }),
     },
     {
@@ -138,7 +125,6 @@ function processOf(): MachineDefinition {
 
 /** A descriptor, and the switch handle of its socket. */
 function descriptor(): MachineDefinition {
-  const handleError = oneOf(WSA.WSAENOBUFS, WSA.WSAEMFILE);
   const contract = {
     context: {
       /** The switch has given a handle. */
@@ -157,7 +143,7 @@ function descriptor(): MachineDefinition {
       grant: {},
       refuse: { error: handleError },
       unwanted: {},
-      answered: { error: anyError },
+      answered: { error: errorNumber },
       bind: {},
       listen: {},
       close: {},
@@ -325,14 +311,10 @@ export function starting(name: string, socketCount: 1 | 2, removal: boolean): Wo
   ];
   return {
     name,
-    limits,
+    limits: { ...smallest, startupsMax: 2 },
     environment: { device: device(), process: processOf(), descriptor: descriptor() },
     rows: {
-      provider: 1,
-      socket: socketCount,
-      networkEvents: socketCount,
-      requestQueue: 2 * socketCount,
-      firstMessage: socketCount,
+      ...rowsOfSockets(socketCount),
       device: 1,
       process: 1,
       descriptor: socketCount,
@@ -372,17 +354,12 @@ export function starting(name: string, socketCount: 1 | 2, removal: boolean): Wo
       'networkEvents/setEvent',
       'networkEvents/resetEvent',
       'networkEvents/reportNetworkEvents',
-      'requestQueue/answer',
-      'requestQueue/pairRequest',
-      'firstMessage/copyFirstMessage',
+      ...requestEffects,
       'socket/startConnect',
-      'socket/startReattach',
+      ...handOverEffects,
       'socket/acceptConnection',
-      'socket/acceptReattach',
-      'socket/rejectReattach',
       'socket/disconnect',
       'socket/destroyConnector',
-      'socket/writeMailbox',
       'socket/startTimer',
       'socket/stopTimer',
     ],

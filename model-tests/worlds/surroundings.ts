@@ -9,30 +9,88 @@
 import {
   add,
   all,
+  any,
   choose,
+  type Domain,
   equal,
   type Expression,
+  type Field,
   field,
   flag,
   language,
   less,
+  type Limits,
   type MachineDefinition,
+  not,
+  oneOf,
   range,
   requestError,
+  type Signature,
   subtract,
+  WSA,
 } from '../../machines/index.ts';
 import { machineOver } from '../support/machine.ts';
 
+/** One of everything but sockets: the least there can be. */
+export const smallest: Limits = {
+  startupsMax: 1,
+  socketsMax: 2,
+  backlogMax: 1,
+  queueDepth: 1,
+  overflowMax: 1,
+  piecesMax: 1,
+  referencesMax: 1,
+};
+
+/** What a call can return. */
+export const errorNumber = range(0, WSA.WSATRY_AGAIN);
+/** What WPUCreateSocketHandle can fail with. */
+export const handleError = oneOf(WSA.WSAENOBUFS, WSA.WSAEMFILE);
+/** `error` is one that no call ever returns (A.2). */
+export const isNeverReturned = (error: Expression): Expression =>
+  any(equal(error, WSA.WSAEINPROGRESS), equal(error, WSA.WSAEINTR));
+
 /** Requests of a world, and messages of one direction, at most. */
 export const REQUESTS_MAX = 8;
-const request = range(0, REQUESTS_MAX);
-const message = range(0, REQUESTS_MAX);
+export const request = range(0, REQUESTS_MAX);
+export const message = range(0, REQUESTS_MAX);
 /** Counts up to 2, which is one too many of what may happen once. */
 const upToTwice = range(0, 2);
 const once = (count: Expression): Expression => choose(less(count, 2), add(count, 1), 2);
 
-/** The WSAOVERLAPPED of a request, and what the switch is told of it. */
-export function overlapped(): MachineDefinition {
+/** A list in a machine's memory: fields `x0`, `x1`, … for its members, oldest first, and one for how many there are. */
+export function listIn(letter: string, countName: string, places: number) {
+  const context = (name: string): Expression => ({ op: 'context', name });
+  const names = Array.from({ length: places }, (_, place) => `${letter}${place}`);
+  const length = context(countName);
+  type Changes = Readonly<Record<string, Expression>>;
+  return {
+    /** Its fields, with members of `member`. */
+    fields: (member: Domain): Readonly<Record<string, Field>> =>
+      Object.fromEntries([...names.map((name) => [name, field(member)]), [countName, field(range(0, places))]]),
+    length,
+    first: context(names[0]!),
+    /** Puts `value` behind the others. */
+    put: (value: Expression): Changes => ({
+      ...Object.fromEntries(names.map((name, at) => [name, choose(equal(length, at), value, context(name))])),
+      [countName]: add(length, 1),
+    }),
+    /** Takes the first out. */
+    take: {
+      ...Object.fromEntries(names.map((name, at) => [name, at + 1 < places ? context(names[at + 1]!) : 0])),
+      [countName]: subtract(length, 1),
+    } as Changes,
+    clear: Object.fromEntries([...names, countName].map((name) => [name, 0])) as Changes,
+  };
+}
+
+/**
+ * The WSAOVERLAPPED of a request, and what the switch is told of it.
+ *
+ * @param refusable - the adapter can refuse what is posted: it knows whether its initiating call is running, and says when
+ *   it is done
+ */
+export function overlapped(refusable = false): MachineDefinition {
   const contract = {
     context: {
       polled: field(flag),
@@ -41,35 +99,70 @@ export function overlapped(): MachineDefinition {
       notifications: field(upToTwice),
       error: field(requestError),
       message: field(message),
-    },
+      ...(refusable ? { inCall: field(flag) } : {}),
+    } as Readonly<Record<string, Field>>,
     events: {
       calling: { polled: flag },
       marked: {},
+      ...(refusable ? { unmarked: {} } : {}),
       returned: {},
+      ...(refusable ? { noRoom: {} } : {}),
       published: { error: requestError, bytes: message },
       notified: { error: requestError, bytes: message },
     },
-    effects: { refused: {} },
+    effects: { refused: {}, ...(refusable ? { refusedPost: {}, failedPost: {}, told: {} } : {}) } as Signature,
   } as const;
-  const { context: c, event, update, effect } = language(contract);
-  const outcome = { error: event('error'), message: event('bytes') };
-  const told = {
-    published: { target: 'done', actions: update({ ...outcome, publications: once(c.publications) }) },
-    notified: { target: 'done', actions: update({ ...outcome, notifications: once(c.notifications) }) },
-  } as const;
-  const untimely = { published: 'untimely', notified: 'untimely' } as const;
+  const { context: c, event, when, update, effect } = language(contract);
+  const isTold = (count: 'publications' | 'notifications') => ({
+    target: 'done',
+    actions: [
+      update({ error: event('error'), message: event('bytes'), [count]: once(c[count]!) }),
+      ...(refusable ? [effect('told', {})] : []),
+    ],
+  });
+  const told = { published: isTold('publications'), notified: isTold('notifications') };
+  const untimely = { published: 'untimely', notified: 'untimely' };
+  const over = refusable ? [update({ inCall: 0 })] : [];
+  const returns = (state: string) => (refusable ? { actions: over } : { target: state });
   return machineOver(contract, {
     id: 'overlapped',
     initial: 'idle',
     states: {
-      idle: { on: { calling: { target: 'calling', actions: update({ polled: event('polled') }) }, ...untimely } },
+      idle: {
+        on: {
+          calling: {
+            target: 'calling',
+            actions: update({ polled: event('polled'), ...(refusable ? { inCall: 1 } : {}) }),
+          },
+          ...untimely,
+        },
+      },
       // Inside the initiating call.
       calling: {
-        on: { marked: 'pending', returned: { target: 'refused', actions: effect('refused', {}) }, ...untimely },
+        on: {
+          marked: 'pending',
+          returned: { target: 'refused', actions: [...over, effect('refused', {})] },
+          ...untimely,
+        },
       },
-      pending: { on: { returned: { target: 'pending' }, ...told } },
-      done: { on: { returned: { target: 'done' }, ...told } },
-      refused: { on: untimely },
+      pending: {
+        on: {
+          returned: returns('pending'),
+          ...(refusable
+            ? {
+                // Inside the call nothing was started; later the request fails, and the connection with it.
+                noRoom: [
+                  { guard: when(c['inCall']!), actions: effect('refusedPost', {}) },
+                  { actions: effect('failedPost', {}) },
+                ],
+                unmarked: 'refused',
+              }
+            : {}),
+          ...told,
+        },
+      },
+      done: { on: { returned: returns('done'), ...told } },
+      refused: { on: { ...(refusable ? { returned: returns('refused') } : {}), ...untimely } },
       // Told of what was never started: nothing good comes from here.
       untimely: { on: {} },
     },
@@ -315,64 +408,41 @@ export function work(failing = false): MachineDefinition {
  * Messages of one direction under way, and the receives that wait for them: first to first.
  *
  * A message stays until the receiving end is gone, even when its sender is.
+ *
+ * @param places - of messages, and of receives
+ * @param member - what names a request
  */
-export function channel(): MachineDefinition {
+export function channel(places = 2, member: Domain = request): MachineDefinition {
+  const [messages, receives] = [listIn('m', 'messages', places), listIn('r', 'receives', places)];
   const contract = {
     context: {
-      m0: field(request),
-      m1: field(request),
-      messages: field(range(0, 2)),
-      r0: field(request),
-      r1: field(request),
-      receives: field(range(0, 2)),
+      ...messages.fields(member),
+      ...receives.fields(member),
       /** Messages taken so far: the number of the next one, less 1. */
-      taken: field(range(0, 2)),
-    },
-    events: { send: { request }, receive: { request }, deliver: {}, clear: {} },
-    effects: { acknowledged: { request }, landed: { request, message } },
+      taken: field(range(0, places)),
+    } as Readonly<Record<string, Field>>,
+    events: { send: { request: member }, receive: { request: member }, deliver: {}, clear: {} },
+    effects: { acknowledged: { request: member }, landed: { request: member, message } },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
-  const put = (slot: Expression, count: Expression, at: number) => choose(equal(count, at), event('request'), slot);
+  const next = add(c['taken']!, 1);
   return machineOver(contract, {
     id: 'channel',
     initial: 'open',
     states: {
       open: {
         on: {
-          send: {
-            actions: update({
-              m0: put(c.m0, c.messages, 0),
-              m1: put(c.m1, c.messages, 1),
-              messages: add(c.messages, 1),
-            }),
-          },
-          receive: {
-            actions: update({
-              r0: put(c.r0, c.receives, 0),
-              r1: put(c.r1, c.receives, 1),
-              receives: add(c.receives, 1),
-            }),
-          },
+          send: { actions: update(messages.put(event('request'))) },
+          receive: { actions: update(receives.put(event('request'))) },
           deliver: {
-            guard: when(all(less(0, c.messages), less(0, c.receives))),
+            guard: when(all(less(0, messages.length), less(0, receives.length))),
             actions: [
-              effect('landed', { request: c.r0, message: add(c.taken, 1) }),
-              effect('acknowledged', { request: c.m0 }),
-              update({
-                m0: c.m1,
-                m1: 0,
-                messages: subtract(c.messages, 1),
-                r0: c.r1,
-                r1: 0,
-                receives: subtract(c.receives, 1),
-                taken: add(c.taken, 1),
-              }),
+              effect('landed', { request: receives.first, message: next }),
+              effect('acknowledged', { request: messages.first }),
+              update({ ...messages.take, ...receives.take, taken: next }),
             ],
           },
-          clear: {
-            target: 'closed',
-            actions: update({ m0: 0, m1: 0, messages: 0, r0: 0, r1: 0, receives: 0, taken: 0 }),
-          },
+          clear: { target: 'closed', actions: update({ ...messages.clear, ...receives.clear, taken: 0 }) },
         },
       },
       // Its receiving end is gone.
@@ -381,16 +451,24 @@ export function channel(): MachineDefinition {
   });
 }
 
+export interface LinkOptions {
+  readonly begins?: 'absent' | 'up';
+  readonly refusing?: boolean;
+}
+
 /**
  * One end of a connection: the connector of a socket.
  *
  * @param begins - `absent`: it is there once it is made
+ * @param refusing - its adapter can refuse to take what is posted, which can be told to wait (fence); it fails at any time
  */
-export function link(begins: 'absent' | 'up' = 'up'): MachineDefinition {
+export function link({ begins = 'up', refusing = false }: LinkOptions = {}): MachineDefinition {
+  const what = { request, ...(refusing ? { fence: flag } : {}) };
   const contract = {
-    context: {},
+    context: (refusing ? { full: field(flag) } : {}) as Readonly<Record<string, Field>>,
     events: {
-      post: { request },
+      post: what,
+      ...(refusing ? { fill: {} } : {}),
       disconnect: {},
       destroyed: {},
       peerLost: {},
@@ -398,26 +476,36 @@ export function link(begins: 'absent' | 'up' = 'up'): MachineDefinition {
       fail: {},
       notice: {},
       ...(begins === 'absent' ? { made: {} } : {}),
-    },
+    } as Signature,
     effects: {
-      send: { request },
+      send: what,
       refuse: { request },
+      ...(refusing ? { noRoom: { request } } : {}),
       breakWork: {},
       dropWork: {},
       tellPeer: {},
       disconnected: {},
-    },
+    } as Signature,
   } as const;
-  const { event, effect } = language(contract);
-  const what = { request: event('request') };
-  const drop = { target: 'gone', actions: [effect('dropWork', {})] };
+  const { context: c, event, when, update, effect } = language(contract);
+  const posted = { request: event('request') };
+  const emptied = refusing ? [update({ full: 0 })] : [];
+  const drop = { target: 'gone', actions: [...emptied, effect('dropWork', {})] };
+  const lose = { target: 'lost', actions: [...emptied, effect('breakWork', {}), effect('tellPeer', {})] };
+  const send = { actions: effect('send', { ...posted, ...(refusing ? { fence: event('fence') } : {}) }) };
   const whole = {
-    post: { actions: effect('send', what) },
-    disconnect: { target: 'lost', actions: [effect('breakWork', {}), effect('tellPeer', {})] },
-    destroyed: { target: 'gone', actions: [effect('dropWork', {}), effect('tellPeer', {})] },
-    fail: { target: 'lost', actions: [effect('breakWork', {}), effect('tellPeer', {})] },
+    post: refusing ? [{ guard: when(c['full']!), actions: [...emptied, effect('noRoom', posted)] }, send] : send,
+    ...(refusing ? { fill: { guard: when(not(c['full']!)), actions: update({ full: 1 }) } } : {}),
+    disconnect: lose,
+    destroyed: { target: 'gone', actions: [...emptied, effect('dropWork', {}), effect('tellPeer', {})] },
+    fail: lose,
   };
-  const refuse = { post: { actions: effect('refuse', what) } };
+  const refuse = { post: { actions: effect('refuse', posted) } };
+  /** What changes nothing in `state`. */
+  const ignoring = (state: string) =>
+    Object.fromEntries(
+      [...(refusing ? ['fail'] : []), 'disconnect', 'peerLost'].map((name) => [name, { target: state }]),
+    );
   return machineOver(contract, {
     id: 'link',
     initial: begins,
@@ -439,25 +527,20 @@ export function link(begins: 'absent' | 'up' = 'up'): MachineDefinition {
         on: {
           ...whole,
           peerLost: { target: 'severed' },
-          arrive: { target: 'lost', actions: effect('breakWork', {}) },
+          arrive: { target: 'lost', actions: [...emptied, effect('breakWork', {})] },
         },
       },
       // In error; the event that says so is in the queue.
       lost: {
         on: {
           ...refuse,
-          disconnect: { target: 'lost' },
-          peerLost: { target: 'lost' },
+          ...ignoring('lost'),
           notice: { target: 'down', actions: effect('disconnected', {}) },
           destroyed: drop,
         },
       },
-      down: {
-        on: { ...refuse, disconnect: { target: 'down' }, peerLost: { target: 'down' }, destroyed: drop },
-      },
-      gone: {
-        on: { disconnect: { target: 'gone' }, peerLost: { target: 'gone' }, destroyed: { target: 'gone' } },
-      },
+      down: { on: { ...refuse, ...ignoring('down'), destroyed: drop } },
+      gone: { on: { ...ignoring('gone'), destroyed: { target: 'gone' } } },
     },
   });
 }

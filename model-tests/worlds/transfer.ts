@@ -29,10 +29,8 @@ import {
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
 import { machineOver } from '../support/machine.ts';
 import { connectedPair, type PairOptions } from './connected-pair.ts';
-import { REQUESTS_MAX } from './surroundings.ts';
+import { errorNumber, link, listIn, message, overlapped, request } from './surroundings.ts';
 
-const request = range(0, REQUESTS_MAX);
-const message = range(0, REQUESTS_MAX);
 /** What a request of the wire is. */
 const Kind = { send: 0, write: 1, read: 2 } as const;
 const kind = range(0, 2);
@@ -85,81 +83,6 @@ function caller(): MachineDefinition {
         },
       },
       closed: { on: { ended: { target: 'closed' } } },
-    },
-  });
-}
-
-/** The WSAOVERLAPPED of a request, as `surroundings.ts` has it; it knows whether its initiating call is running. */
-function overlapped(): MachineDefinition {
-  const upToTwice = range(0, 2);
-  const contract = {
-    context: {
-      polled: field(flag),
-      publications: field(upToTwice),
-      notifications: field(upToTwice),
-      error: field(requestError),
-      message: field(message),
-      /** The initiating call is running. */
-      inCall: field(flag),
-    },
-    events: {
-      calling: { polled: flag },
-      marked: {},
-      unmarked: {},
-      returned: {},
-      noRoom: {},
-      published: { error: requestError, bytes: message },
-      notified: { error: requestError, bytes: message },
-    },
-    effects: { refused: {}, refusedPost: {}, failedPost: {}, told: {} },
-  } as const;
-  const { context: c, event, when, update, effect } = language(contract);
-  const once = (count: Expression) => choose(less(count, 2), add(count, 1), 2);
-  const outcome = { error: event('error'), message: event('bytes') };
-  const told = {
-    published: {
-      target: 'done',
-      actions: [update({ ...outcome, publications: once(c.publications) }), effect('told', {})],
-    },
-    notified: {
-      target: 'done',
-      actions: [update({ ...outcome, notifications: once(c.notifications) }), effect('told', {})],
-    },
-  } as const;
-  const untimely = { published: 'untimely', notified: 'untimely' } as const;
-  const after = update({ inCall: 0 });
-  return machineOver(contract, {
-    id: 'overlapped',
-    initial: 'idle',
-    states: {
-      idle: {
-        on: {
-          calling: { target: 'calling', actions: update({ polled: event('polled'), inCall: 1 }) },
-          ...untimely,
-        },
-      },
-      calling: {
-        on: {
-          marked: 'pending',
-          returned: { target: 'refused', actions: [after, effect('refused', {})] },
-          ...untimely,
-        },
-      },
-      pending: {
-        on: {
-          returned: { actions: after },
-          // Inside the call nothing was started; later the request fails, and the connection with it.
-          noRoom: [
-            { guard: when(c.inCall), actions: effect('refusedPost', {}) },
-            { actions: effect('failedPost', {}) },
-          ],
-          unmarked: 'refused',
-          ...told,
-        },
-      },
-      done: { on: { returned: { actions: after }, ...told } },
-      refused: { on: { returned: { actions: after }, ...untimely } },
-      untimely: { on: {} },
     },
   });
 }
@@ -277,6 +200,7 @@ function work(): MachineDefinition {
 /** What is under way in one direction, and the receives that wait for its messages; its row is the receiving socket. */
 function wire(): MachineDefinition {
   const places = [0, 1, 2] as const;
+  const receives = listIn('r', 'receives', 2);
   const contract = {
     context: {
       q0: field(request),
@@ -289,9 +213,7 @@ function wire(): MachineDefinition {
       f1: field(flag),
       f2: field(flag),
       posted: field(range(0, 3)),
-      r0: field(request),
-      r1: field(request),
-      receives: field(range(0, 2)),
+      ...receives.fields(request),
       /** Messages taken so far. */
       taken: field(range(0, 2)),
       /** A read was sent and its data has not come; one at a time. */
@@ -350,20 +272,14 @@ function wire(): MachineDefinition {
               posted: add(c.posted, 1),
             }),
           },
-          receive: {
-            actions: update({
-              r0: choose(equal(c.receives, 0), event('request'), c.r0),
-              r1: choose(equal(c.receives, 1), event('request'), c.r1),
-              receives: add(c.receives, 1),
-            }),
-          },
+          receive: { actions: update(receives.put(event('request'))) },
           deliver: [
             {
-              guard: when(all(mayGo, equal(c.k0, Kind.send), less(0, c.receives))),
+              guard: when(all(mayGo, equal(c.k0, Kind.send), less(0, receives.length))),
               actions: [
-                effect('landed', { request: c.r0, message: add(c.taken, 1) }),
+                effect('landed', { request: receives.first, message: add(c.taken, 1) }),
                 effect('acknowledged', { request: c.q0 }),
-                update({ ...shift, r0: c.r1, r1: 0, receives: subtract(c.receives, 1), taken: add(c.taken, 1) }),
+                update({ ...shift, ...receives.take, taken: add(c.taken, 1) }),
               ],
             },
             {
@@ -390,7 +306,6 @@ function wire(): MachineDefinition {
 
 /** A socket's registration: what the switch knows of it, what the adapter does with it, what the peer reaches through it. */
 function memory(): MachineDefinition {
-  const error = range(0, 11_002);
   const call = { request, polled: flag, pieces: range(1, PIECES_MAX) } as const;
   const start = { ...call, refusal: oneOf(0, WSA.WSAEFAULT) } as const;
   const contract = {
@@ -418,7 +333,7 @@ function memory(): MachineDefinition {
       map: {},
       unmap: {},
       forget: {},
-      answered: { error },
+      answered: { error: errorNumber },
       returned: {},
       write: { request },
       read: { request },
@@ -514,91 +429,6 @@ function memory(): MachineDefinition {
       },
       // The descriptor is none any more.
       closed: { on: adapter },
-    },
-  });
-}
-
-/** One end of a connection as `surroundings.ts` has it, whose adapter can refuse to take what is posted. */
-function link(): MachineDefinition {
-  const what = { request, fence: flag } as const;
-  const contract = {
-    context: { full: field(flag) },
-    events: {
-      post: what,
-      fill: {},
-      disconnect: {},
-      destroyed: {},
-      peerLost: {},
-      arrive: {},
-      fail: {},
-      notice: {},
-    },
-    effects: {
-      send: what,
-      refuse: { request },
-      noRoom: { request },
-      breakWork: {},
-      dropWork: {},
-      tellPeer: {},
-      disconnected: {},
-    },
-  } as const;
-  const { context: c, event, when, update, effect } = language(contract);
-  const drop = { target: 'gone', actions: [update({ full: 0 }), effect('dropWork', {})] };
-  const lose = (target: string) => ({
-    target,
-    actions: [update({ full: 0 }), effect('breakWork', {}), effect('tellPeer', {})],
-  });
-  const whole = {
-    post: [
-      { guard: when(c.full), actions: [update({ full: 0 }), effect('noRoom', { request: event('request') })] },
-      { actions: effect('send', { request: event('request'), fence: event('fence') }) },
-    ],
-    fill: { guard: when(not(c.full)), actions: update({ full: 1 }) },
-    disconnect: lose('lost'),
-    destroyed: { target: 'gone', actions: [update({ full: 0 }), effect('dropWork', {}), effect('tellPeer', {})] },
-    fail: lose('lost'),
-  };
-  const refuse = { post: { actions: effect('refuse', { request: event('request') }) } };
-  return machineOver(contract, {
-    id: 'link',
-    initial: 'up',
-    states: {
-      up: { on: { ...whole, peerLost: 'severed' } },
-      severed: {
-        on: {
-          ...whole,
-          peerLost: { target: 'severed' },
-          arrive: { target: 'lost', actions: [update({ full: 0 }), effect('breakWork', {})] },
-        },
-      },
-      lost: {
-        on: {
-          ...refuse,
-          fail: { target: 'lost' },
-          disconnect: { target: 'lost' },
-          peerLost: { target: 'lost' },
-          notice: { target: 'down', actions: effect('disconnected', {}) },
-          destroyed: drop,
-        },
-      },
-      down: {
-        on: {
-          ...refuse,
-          fail: { target: 'down' },
-          disconnect: { target: 'down' },
-          peerLost: { target: 'down' },
-          destroyed: drop,
-        },
-      },
-      gone: {
-        on: {
-          fail: { target: 'gone' },
-          disconnect: { target: 'gone' },
-          peerLost: { target: 'gone' },
-          destroyed: { target: 'gone' },
-        },
-      },
     },
   });
 }
@@ -759,10 +589,10 @@ export function transfer(options: TransferOptions): WorldDefinition {
     environment: {
       ...pair.environment,
       caller: caller(),
-      overlapped: overlapped(),
+      overlapped: overlapped(true),
       work: work(),
       channel: wire(),
-      link: link(),
+      link: link({ refusing: true }),
       memory: memory(),
     },
     rows: { ...pair.rows, memory: 2 },

@@ -6,7 +6,7 @@ import { describe, test } from 'vitest';
 import { defineMachines } from '../../machines/index.ts';
 import { explore } from '../explorer/index.ts';
 import { worlds } from './index.ts';
-import { pairLimits } from './connected-pair.ts';
+import { smallest } from './surroundings.ts';
 import { compareEachStep } from './like-xstate.ts';
 
 describe('worlds', () => {
@@ -33,7 +33,7 @@ test("every machine step of the data world is XState's", () => {
   const found = explore(definition, [], {
     prepare: (made) => {
       compared = compareEachStep(made, {
-        ...defineMachines({ ...pairLimits, queueDepth: 2 }),
+        ...defineMachines({ ...smallest, queueDepth: 2 }),
         ...definition.environment,
       });
     },
