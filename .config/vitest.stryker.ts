@@ -1,16 +1,85 @@
-/** The tests that judge mutants of the driver: those that are quick, each well below a second. */
+/**
+ * The tests that judge mutants of the driver: those that are quick, each well below a second.
+ *
+ * Stryker runs tests again for each mutant, and vitest begins each run in a new thread, which loads everything again: that
+ * takes a hundred times as long as the tests of one file. Here one thread makes all runs. A mutant is switched on within
+ * loaded code, and a test file is evaluated again by each run, so nothing else is left to be loaded.
+ */
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { type Plugin, defineConfig } from 'vitest/config';
+import { type PoolOptions, type WorkerRequest, ThreadsPoolWorker } from 'vitest/node';
+
+type Listener = (message: unknown) => void;
+
+/** A thread that outlives the runs of tests. */
+class KeptWorker extends ThreadsPoolWorker {
+  override readonly name = 'kept';
+  readonly #listeners = new Set<Listener>();
+  #isStarted = false;
+  #config: unknown;
+
+  override on(event: string, callback: Listener): void {
+    if (event === 'message') this.#listeners.add(callback);
+    super.on(event, callback);
+  }
+
+  override off(event: string, callback: Listener): void {
+    this.#listeners.delete(callback);
+    super.off(event, callback);
+  }
+
+  override async start(): Promise<void> {
+    if (!this.#isStarted) await super.start();
+  }
+
+  override async stop(): Promise<void> {
+    for (const listener of this.#listeners) this.off('message', listener);
+  }
+
+  async end(): Promise<void> {
+    if (this.#isStarted) await super.stop();
+  }
+
+  override send(message: WorkerRequest): void {
+    switch (message.type) {
+      case 'start':
+        // Which tests are to be run.
+        this.#config = message.context.config;
+        if (this.#isStarted) return this.#answer('started');
+        this.#isStarted = true;
+        return super.send(message);
+      case 'run':
+        return super.send({ ...message, context: { ...message.context, config: this.#config } } as WorkerRequest);
+      case 'stop':
+        return this.#answer('stopped');
+      default:
+        return super.send(message);
+    }
+  }
+
+  #answer(type: 'started' | 'stopped'): void {
+    for (const listener of [...this.#listeners]) listener({ type, __vitest_worker_response__: true });
+  }
+}
+
+let worker: KeptWorker | undefined;
+const pool = { name: 'kept', createPoolWorker: (options: PoolOptions) => (worker ??= new KeptWorker(options)) };
+
+/** Stryker says which pool is used, and knows those of vitest alone; this comes after. */
+const keepWorker: Plugin = {
+  name: 'keep-worker',
+  configureVitest: ({ project, vitest }) => {
+    vitest.onClose(() => worker?.end());
+    Object.assign(project.config, { pool: pool.name, poolRunner: pool });
+  },
+};
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
+  plugins: [keepWorker],
   test: {
     include: ['driver/*.test.ts', 'model-tests/requirements/*.test.ts'],
-    pool: 'threads',
     isolate: false,
-    // Not those that are long, which would be run for nearly every mutant.
-    testNamePattern:
-      /^(?!.*no wake-up is lost in any sequence|.*drawn by chance|.*however the network behaves|.*every dropped event is found)/,
     testTimeout: 120_000,
   },
 });

@@ -1,15 +1,20 @@
 /**
  * Judges mutants of the driver's own code by Stryker, and keeps the score of each file in results.json.
  *
- *     node model-tests/mutation/driver/main.ts [--every K] [--minutes M] [FILE...]     by default all of .config/stryker.json
+ *     node model-tests/mutation/driver/main.ts [--every K] [--minutes M] [--beside] [FILE...]
+ *
+ * By default it takes all files of .config/stryker.json.
  *
  * `--every 5` looks at one line of five: always the same ones, chosen by a hash of file and line. What is mutated then are
  * the mutants that lie on one of these lines. After `--minutes` it ends; the same again goes on where it was.
+ *
+ * `--beside` asks only the tests that lie beside the files, which is quick. Without it, what they did not notice is then put
+ * to all tests that come to it.
  */
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type DriverRecord, describeDriver, readDriver, writeDriver } from './results.ts';
@@ -35,7 +40,11 @@ interface StrykerReport {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { every: { type: 'string', default: '1' }, minutes: { type: 'string', default: '0' } },
+  options: {
+    every: { type: 'string', default: '1' },
+    minutes: { type: 'string', default: '0' },
+    beside: { type: 'boolean', default: false },
+  },
 });
 const every = Number(values.every);
 if (!Number.isInteger(every) || every < 1) throw new RangeError('--every takes a whole number from 1 on');
@@ -58,13 +67,25 @@ for (const file of files) {
   if (!existsSync(top + file)) throw new Error(`there is no ${file}`);
 }
 const ranges = files.flatMap(rangesOf);
+const tests = values.beside
+  ? globSync(
+      files.map((file) => file.replace(/\.ts$/, '{,-*}.test.ts')),
+      { cwd: top },
+    )
+  : [];
+if (values.beside && tests.length === 0) throw new Error(`no test lies beside ${files.join(', ')}`);
 // What it has found by then it keeps when it is asked to end.
 const { status } = spawnSync(
   process.execPath,
-  [`${top}node_modules/@stryker-mutator/core/bin/stryker.js`, 'run', '.config/stryker.json', '--mutate', ranges.join()],
+  [
+    `${top}node_modules/@stryker-mutator/core/bin/stryker.js`,
+    ...['run', '.config/stryker.json', '--mutate', ranges.join()],
+    ...(tests.length > 0 ? ['--testFiles', tests.join()] : []),
+  ],
   { cwd: top, stdio: 'inherit', timeout: Number(values.minutes) * 60_000, killSignal: 'SIGTERM' },
 );
-if (status !== 0 && status !== null) throw new Error(`Stryker ended with ${status}`);
+// 143: it has written what it had when it was asked to end.
+if (status !== 0 && status !== null && status !== 143) throw new Error(`Stryker ended with ${status}`);
 
 const report = JSON.parse(readFileSync(`${top}.stryker-tmp/incremental.json`, 'utf8')) as StrykerReport;
 const records: DriverRecord[] = Object.entries(report.files).flatMap(([file, { mutants }]) => {
