@@ -133,7 +133,7 @@ export class Calls {
           snapshot: () => this.dispatcher.snapshot(),
         }),
       () => Math.floor(clock.nowMs() * 1000) >>> 0,
-      options.tables?.routes,
+      options.tables,
     );
     this.context = new Context({
       adapter: options.adapter,

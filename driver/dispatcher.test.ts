@@ -3,7 +3,7 @@
 
 import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
-import { compileMachines, explorationLimits, InvariantError, WSA } from '../machines/index.ts';
+import { compileMachines, explorationLimits, InvariantError, routes, snapshotOf, WSA } from '../machines/index.ts';
 import { Dispatcher, type Performer } from './dispatcher.ts';
 import type { Journal } from './journal/journal.ts';
 
@@ -65,6 +65,18 @@ describe('performers', () => {
     );
   });
 
+  test('are other ones where effects go other ways', () => {
+    const { performers, journal } = bench();
+    const { provider: _, ...others } = routes;
+    const dispatcher = new Dispatcher(
+      machines,
+      () => journal,
+      () => 7,
+      { routes: others },
+    );
+    assert.throws(() => dispatcher.connect(performers, () => true), /^Error: nobody performs effect provider\//);
+  });
+
   test('one for all machines serves those that have none of their own', () => {
     const { dispatcher } = connected();
     assert.equal(dispatcher.call(dispatcher.event('provider', 'spi.cleanup'), 0), WSA.WSANOTINITIALISED);
@@ -97,6 +109,15 @@ describe('an event', () => {
     ]);
   });
 
+  test('changes the system, of which the journal may ask for all there is', () => {
+    const { dispatcher, journal } = connected();
+    const before = dispatcher.snapshot();
+    dispatcher.apply(dispatcher.event('provider', 'spi.startup'), 0, 0);
+    assert.deepEqual(dispatcher.snapshot(), snapshotOf(dispatcher.system));
+    assert.notDeepEqual(dispatcher.snapshot(), before);
+    assert.equal(dispatcher.journal, journal);
+  });
+
   test('that a machine does not expect is neither recorded nor performed', () => {
     const { dispatcher, told } = connected();
     assert.throws(() => dispatcher.apply(dispatcher.event('provider', 'adapter.closed'), 0), InvariantError);
@@ -114,11 +135,16 @@ describe('an event', () => {
         },
       },
     });
-    const { dispatcher } = made;
+    const { dispatcher, records } = made;
     dispatcher.apply(dispatcher.event('provider', 'spi.startup'), 0, 0);
     dispatcher.apply(dispatcher.event('provider', 'adapter.opened'), 0);
     assert.equal(dispatcher.call(dispatcher.event('socket', 'spi.socket'), 1), 0);
     assert.deepEqual(order, ['create', 'created']);
+    // Of the three before the last, opening the adapter and each answer; of the last, the answer to the call.
+    assert.deepEqual(
+      records.map(([word]) => word! >>> 24),
+      [1, 1, 1, 1],
+    );
     assert.equal(dispatcher.system.effects.top, 0);
     assert.equal(dispatcher.system.rows[1]!.stateName(1), 'created');
   });

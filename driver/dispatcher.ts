@@ -18,7 +18,7 @@ import {
   System,
   type CompiledMachine,
   type EffectSink,
-  type Routes,
+  type SystemOptions,
 } from '../machines/index.ts';
 import type { Journal } from './journal/journal.ts';
 
@@ -32,19 +32,19 @@ type Perform = (sink: EffectSink, from: number, to: number) => void;
  * Makes the function that carries out effects: each performer has a place of its own that it is called from, since a
  * place that calls many functions can't be compiled for any of them.
  *
- * @param performers - by effect id
+ * @param performers - by effect id; none for one that never reaches the driver
  * @param argumentCounts - numbers that each effect has
  */
-function performing(performers: readonly Performer[], argumentCounts: readonly number[]): Perform {
+function performing(performers: readonly (Performer | undefined)[], argumentCounts: readonly number[]): Perform {
   const source = [
-    `'use strict';`,
     ...performers.map((_, id) => `const perform${id} = performers[${id}];`),
     `return (sink, from, to) => {`,
     `for (let at = from; at < to; at += ${EFFECT_STRIDE}) {`,
     // Looked up anew: what is performed can lead to more effects, and those to a larger buffer.
     `const b = sink.buffer;`,
     `switch (b[at]) {`,
-    ...performers.map((_, id) => {
+    ...performers.map((performer, id) => {
+      if (performer === undefined) return '';
       const given = Array.from({ length: 1 + argumentCounts[id]! }, (__, index) => `b[at + ${index + 1}]`);
       return `case ${id}: perform${id}(${given.join(', ')}); break;`;
     }),
@@ -62,9 +62,9 @@ const EMPTY_TURNS_OF_ONE_TIME = 3;
 
 export class Dispatcher {
   readonly system: System;
-  /** Which event numbers the driver uses; made once. */
   readonly #journal: Journal;
-  #perform: Perform = () => {};
+  /** This and the next are set by {@link Dispatcher.connect}. */
+  #perform!: Perform;
   /** The provider's own row, and what its states refuse with: asked several times in a call. */
   readonly #provider: MachineRows;
   readonly #refusals: Int32Array;
@@ -72,7 +72,7 @@ export class Dispatcher {
   /** Requests whose completion up-call is due, in the order of completion. */
   readonly #due: number[] = [];
   #dueHead = 0;
-  #notify: (request: number) => boolean = () => true;
+  #notify!: (request: number) => boolean;
   readonly #nowUs: () => number;
   #now = 0;
   #isTimeOld = true;
@@ -85,15 +85,15 @@ export class Dispatcher {
   /**
    * @param journal - gets one record for each event; not closed here
    * @param nowUs - microseconds for the records; only people read them
-   * @param routes - instead of production's
+   * @param options - other routes than production's
    */
   constructor(
     machines: readonly CompiledMachine[],
     journal: (system: System) => Journal,
     nowUs: () => number,
-    routes?: Routes,
+    options: SystemOptions<MachineName> = {},
   ) {
-    this.system = new System(machines, routes === undefined ? {} : { routes });
+    this.system = new System(machines, options);
     this.#provider = this.system.rows[M.provider]!;
     this.#refusals = this.#provider.machine.refusals;
     this.#journal = journal(this.system);
@@ -119,11 +119,10 @@ export class Dispatcher {
         const performer = performers[key] ?? performers[name];
         left.delete(key);
         left.delete(name);
-        if (performer !== undefined) return performer;
-        if (this.system.reachesDriver(machineNames[machine]!, name)) throw new Error(`nobody performs effect ${key}`);
-        return () => {
-          throw new Error(`effect ${key} is not the driver's`);
-        };
+        if (performer === undefined && this.system.reachesDriver(machineNames[machine]!, name)) {
+          throw new Error(`nobody performs effect ${key}`);
+        }
+        return performer;
       }),
     );
     if (left.size > 0) throw new Error(`no machine has the effects ${[...left].join(', ')}`);
