@@ -10,6 +10,7 @@ import { afterAll, describe, test } from 'vitest';
 import { checkTrace } from '../../driver/check/trace.ts';
 import type { CheckOptions } from '../../driver/cli/check.ts';
 import { readJournal } from '../../driver/journal/reader.ts';
+import { routes } from '../../machines/index.ts';
 import { always, leadsTo, not, row, searchHashed } from '../explorer/index.ts';
 import { type CatalogWorld, worlds } from '../worlds/index.ts';
 import { checkWorlds } from './worlds.ts';
@@ -26,6 +27,20 @@ const broken: CatalogWorld = {
     always('S-99: nothing is ever done', not(done)),
     leadsTo('L-99: it is done without anybody doing it', not(done), done, []),
   ],
+};
+/** A request's end is told to its queue twice. */
+const unexpected: CatalogWorld = {
+  ...data,
+  definition: {
+    ...data.definition,
+    routes: {
+      ...routes,
+      overlappedRequest: {
+        ...routes.overlappedRequest,
+        retire: [...routes.overlappedRequest['retire']!, { send: 'requestQueue/request.retired', to: 'queue' }],
+      },
+    },
+  },
 };
 const defaults: CheckOptions = { workers: 1, maxMemory: 2 ** 28, out: folder };
 
@@ -76,6 +91,10 @@ describe('a world', () => {
   test('that is none is refused, with the names of those that are', async () => {
     await assert.rejects(check(worlds, ['nowhere']), /no world 'nowhere': one of\n[\s\S]* {2}data, depth 1\n/);
     await assert.rejects(
+      check(worlds, ['socket']),
+      /'socket' is a machine, and machines are searched in worlds: .* one of\n/,
+    );
+    await assert.rejects(
       check(worlds, ['data, depth 1'], { property: 'S-77' }),
       /nothing is asked under 'S-77' in these worlds; there is .*S-03, S-04/,
     );
@@ -113,6 +132,15 @@ describe('a violation', () => {
     const diagram = readFileSync(file.replace(/json$/, 'mmd'), 'utf8');
     assert.match(diagram, /^sequenceDiagram\n/);
     for (const name of names) assert.ok(diagram.includes(`Note over switch,adapter: ${name}`), diagram);
+  });
+
+  test('by an event that nobody expects stops the search, and Spin stops there too', async () => {
+    const { code, out } = await check([unexpected], [], { spin: true });
+    assert.equal(code, 1);
+    assert.match(out, /\n {2}STOPPED AT A VIOLATION: nothing is known of the rest\n/);
+    assert.doesNotMatch(out, /OUT OF LIMITS|never happened/);
+    const steps = out.match(/^ {2}\d+\. /gm)!.length;
+    assert.match(out, new RegExp(`Spin.*(: stops after ${steps} steps, .*: agrees|: skipped: .* not installed)\\n`));
   });
 
   test('of a leads-to comes with what goes on for ever', async () => {

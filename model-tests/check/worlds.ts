@@ -8,6 +8,7 @@ import { SingleBar } from 'cli-progress';
 
 import { type CheckOptions, OUT_OF_LIMITS } from '../../driver/cli/check.ts';
 import { counted, Exit, type Terminal, UserError, withFile } from '../../driver/cli/command.ts';
+import { machineNames } from '../../machines/index.ts';
 import {
   EVERY_EVENT,
   exploreInSteps,
@@ -42,7 +43,10 @@ export function selectWorlds(
     const exact = catalogue.filter((world) => world.name === name);
     const found = exact.length > 0 ? exact : catalogue.filter((world) => world.name.includes(name));
     if (found.length > 0) return found;
-    throw new UserError(`no world '${name}': one of\n  ${catalogue.map((world) => world.name).join('\n  ')}`);
+    const hint = (machineNames as readonly string[]).includes(name)
+      ? `'${name}' is a machine, and machines are searched in worlds: name none for all quick ones, or`
+      : `no world '${name}':`;
+    throw new UserError(`${hint} one of\n  ${catalogue.map((world) => world.name).join('\n  ')}`);
   });
 }
 
@@ -157,16 +161,17 @@ export function exitCodeOf(results: readonly WorldResult[]): number {
 /** What came of one world, in a few lines. */
 function resultText({ world, found, engines }: WorldResult): string {
   const { states, transitions, depth, seconds, bytes, verdicts, unfired, unreached, complete } = found;
+  const stopped = !complete && violated(found).length > 0;
   const holding = verdicts.filter(({ holds }) => holds).length;
   const lines = [
     `${world.name}: ${world.question}`,
     `  ${states} states, ${transitions} transitions, depth ${depth}, ${seconds.toFixed(1)} s` +
       ` (${(states / seconds / 1000).toFixed(0)} k states/s, ${(bytes / states).toFixed(1)} bytes a state)`,
-    `  ${complete ? `${holding} of ${verdicts.length} properties hold` : 'OUT OF LIMITS: nothing is known of the rest'}`,
+    `  ${complete ? `${holding} of ${verdicts.length} properties hold` : `${stopped ? 'STOPPED AT A VIOLATION' : 'OUT OF LIMITS'}: nothing is known of the rest`}`,
   ];
   if (found.orbitSum !== states) lines.push(`  they stand for ${found.orbitSum} states`);
-  if (unfired.length > 0) lines.push(`  never happened: ${unfired.join('; ')}`);
-  lines.push(`  never reached: ${counted(unreached.length, 'value')} (--json lists them)`);
+  if (unfired.length > 0 && !stopped) lines.push(`  never happened: ${unfired.join('; ')}`);
+  if (!stopped) lines.push(`  never reached: ${counted(unreached.length, 'value')} (--json lists them)`);
   for (const engine of engines) lines.push(`  ${engineText(engine)}`);
   return lines.join('\n');
 }
