@@ -91,8 +91,8 @@ describe('a world', () => {
   test('that is none is refused, with the names of those that are', async () => {
     await assert.rejects(check(worlds, ['nowhere']), /no world 'nowhere': one of\n[\s\S]* {2}data, depth 1\n/);
     await assert.rejects(
-      check(worlds, ['socket']),
-      /'socket' is a machine, and machines are searched in worlds: .* one of\n/,
+      check(worlds, ['networkEvents']),
+      /'networkEvents' is a machine, and machines are searched in worlds: .* one of\n/,
     );
     await assert.rejects(
       check(worlds, ['data, depth 1'], { property: 'S-77' }),
