@@ -6,7 +6,16 @@ import { DescriptorTable } from './descriptors.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { DuplicationStore } from './duplication.ts';
 import { limits } from './limits.ts';
-import type { ConditionFunction, WsaBuf, WsaNetworkEvents, WspUpcallTable } from './spi.ts';
+import {
+  type ConditionFunction,
+  type Out,
+  out,
+  type Socket,
+  type WsaBuf,
+  type WsaNetworkEvents,
+  type WsaOverlapped,
+  type WspUpcallTable,
+} from './spi.ts';
 import {
   type ArrivalRecord,
   type BufferRecord,
@@ -48,6 +57,9 @@ export interface AcceptCall {
   /** Peer of the request that was offered. */
   remote: SocketAddress | null;
 }
+
+/** Where a completion up-call puts an error number that nobody reads. */
+const ignored: Out<number> = out(0);
 
 export class Context {
   readonly adapter: Adapter;
@@ -147,6 +159,17 @@ export class Context {
     for (const listener of this.reattachListeners) this.adapter.stopListening(listener);
     this.reattachListeners.length = 0;
     this.reattachPort = 0;
+  }
+
+  /** Makes a completion up-call, as {@link Context.upcall} makes others; without a closure, for each request has one. */
+  completed(handle: Socket, overlapped: WsaOverlapped, error: number, bytes: number): boolean {
+    if (this.upcalls === null) return false;
+    try {
+      return this.upcalls.WPUCompleteOverlappedRequest(handle, overlapped, error, bytes, ignored) === 0;
+    } catch (thrown) {
+      this.onUpcallError(thrown);
+      return false;
+    }
   }
 
   /** Calls into the switch; an exception there counts as a failed up-call and is reported apart. */

@@ -72,6 +72,8 @@ export class Dispatcher {
   /** Requests whose completion up-call is due, in the order of completion. */
   readonly #due: number[] = [];
   #dueHead = 0;
+  /** Behind the last one. The array keeps its length: to empty it takes longer than a step. */
+  #dueEnd = 0;
   #notify!: (request: number) => boolean;
   readonly #nowUs: () => number;
   #now = 0;
@@ -216,7 +218,7 @@ export class Dispatcher {
 
   /** Asks for the completion up-call of `request`. */
   requestNotification(request: number): void {
-    this.#due.push(request);
+    this.#due[this.#dueEnd++] = request;
   }
 
   /**
@@ -228,12 +230,9 @@ export class Dispatcher {
   deliver(max = Number.POSITIVE_INFINITY): number {
     let made = 0;
     let waiting: number[] | null = null;
-    while (made < max && this.#dueHead < this.#due.length) {
+    while (made < max && this.#dueHead < this.#dueEnd) {
       const request = this.#due[this.#dueHead++]!;
-      if (this.#dueHead === this.#due.length) {
-        this.#due.length = 0;
-        this.#dueHead = 0;
-      }
+      if (this.#dueHead === this.#dueEnd) this.#dueHead = this.#dueEnd = 0;
       if (this.#notify(request)) made++;
       else {
         waiting ??= [];
@@ -241,13 +240,16 @@ export class Dispatcher {
       }
     }
     // They are older than what is left behind them, or nothing is.
-    if (waiting !== null) this.#due.splice(this.#dueHead, 0, ...waiting);
+    if (waiting !== null) {
+      this.#due.splice(this.#dueHead, 0, ...waiting);
+      this.#dueEnd += waiting.length;
+    }
     return made;
   }
 
   /** Number of completion up-calls that are due. */
   get dueCount(): number {
-    return this.#due.length - this.#dueHead;
+    return this.#dueEnd - this.#dueHead;
   }
 
   /** State of the provider as its machine's `meta` puts it: what a call gets that needs a working provider. */

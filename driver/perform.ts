@@ -507,10 +507,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       const overlapped = requests.overlapped[row]!;
       complete(overlapped, error, bytes);
       const { switchHandle } = context.socket(requests.socket[row]!);
-      const result = context.upcall(-1, (table) =>
-        table.WPUCompleteOverlappedRequest(switchHandle, overlapped, error, bytes, out(0)),
-      );
-      context.notified = result === 0 ? 0 : 1;
+      context.notified = context.completed(switchHandle, overlapped, error, bytes) ? 0 : 1;
     },
     'overlappedRequest/retire': (row) => requests.free(row),
 

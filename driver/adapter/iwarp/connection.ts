@@ -9,7 +9,7 @@
 import { compileIwarpMachines, EFFECT_STRIDE, InvariantError, MachineRows } from '../../../machines/index.ts';
 import type { CompletionStatus as Status, ConnectionEvent, Opcode as OpcodeValue, QueueDepths } from '../adapter.ts';
 import type { MemoryTable } from './memory.ts';
-import { Stream } from './stream.ts';
+import { Stream, type StreamOwner } from './stream.ts';
 import { Terminate, type TerminateCode, type TerminateMessage } from './terminate.ts';
 import { DEPTH_UNSPECIFIED, type EnhancedData, encodeStartup, type StartupFrame, StartupReader } from './wire.ts';
 
@@ -99,7 +99,7 @@ export class Lifecycles {
   }
 }
 
-export class Connection {
+export class Connection implements StreamOwner {
   readonly id: number;
   readonly #lifecycles: Lifecycles;
   readonly #row: number;
@@ -135,28 +135,35 @@ export class Connection {
 
   /** Gives the connection its queues. */
   createQueues(protectionDomain: number, depths: QueueDepths): void {
-    this.#stream = new Stream(
-      {
-        fpduArrived: () => {
-          if (this.streamState === 'listening') this.#streamEvent('peer.fpdu');
-        },
-        faulted: ({ layer, type, code }: TerminateCode) => this.#streamEvent('stream.fault', [layer, type, code]),
-        terminated: (message) => {
-          this.#termination = message;
-          this.#streamEvent('peer.terminate');
-        },
-        complete: (context, status, bytes, opcode, vendorStatus) =>
-          this.#shell.complete(context, status, bytes, opcode, vendorStatus),
-      },
-      this.#memory,
-      protectionDomain,
-      { ...this.#settings, depths, incomingReadsMax: this.#settings.readDepth },
-    );
+    this.#stream = new Stream(this, this.#memory, protectionDomain, {
+      ...this.#settings,
+      depths,
+      incomingReadsMax: this.#settings.readDepth,
+    });
   }
 
   /** The row is free for another connection; nothing may be asked afterwards. */
   release(): void {
     this.#lifecycles.release(this.#row);
+  }
+
+  // What the stream tells.
+
+  fpduArrived(): void {
+    if (this.streamState === 'listening') this.#streamEvent('peer.fpdu');
+  }
+
+  faulted({ layer, type, code }: TerminateCode): void {
+    this.#streamEvent('stream.fault', [layer, type, code]);
+  }
+
+  terminated(message: TerminateMessage): void {
+    this.#termination = message;
+    this.#streamEvent('peer.terminate');
+  }
+
+  complete(context: number, status: Status, bytes: number, opcode: OpcodeValue, vendorStatus: number): void {
+    this.#shell.complete(context, status, bytes, opcode, vendorStatus);
   }
 
   // What the owner wants.
@@ -256,6 +263,7 @@ export class Connection {
 
   #frameArrived(frame: StartupFrame): void {
     this.#peer = frame;
+    this.#reader = null;
     const { revision } = frame;
     const [markers, crc, rejected] = [frame.markers, frame.crc, frame.rejected].map(Number) as [number, number, number];
     if (frame.kind === 'request') {

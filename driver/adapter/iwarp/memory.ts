@@ -12,13 +12,20 @@ import { AdapterStatus, MemoryAccess } from '../adapter.ts';
 /** Why memory can't be reached. */
 export type Refusal = 'unknownKey' | 'otherDomain' | 'access' | 'bounds';
 
-/** A registered region, and what it is. */
-export interface Region extends MemoryRegion {
+/** A registered region. Its keys are as signed numbers: such are part of an object, where larger ones are objects of their own. */
+export interface Region {
+  readonly id: number;
+  /** 0 from the deregistration on. */
+  localKey: number;
+  readonly remoteKey: number;
+  readonly address: number;
   readonly protectionDomain: number;
-  readonly memory: Uint8Array;
+  /** Empty from the deregistration on. */
+  memory: Uint8Array;
   readonly access: number;
 }
 
+const NOTHING = new Uint8Array(0);
 const PAGE_BYTES = 4096;
 const KEY_STEP = 0x9e37_79b1;
 
@@ -57,19 +64,22 @@ export class MemoryTable {
     if ((access & MemoryAccess.remoteWrite) !== 0 && (access & MemoryAccess.localWrite) === 0) {
       return AdapterStatus.badMemory;
     }
+    const id = this.#nextRegion++;
+    const localKey = this.newKey();
+    const remoteKey = (access & remote) === 0 ? 0 : this.newKey();
+    const address = this.#addressOf(memory);
     const region: Region = {
-      id: this.#nextRegion++,
-      localKey: this.newKey(),
-      remoteKey: (access & remote) === 0 ? 0 : this.newKey(),
-      address: this.#addressOf(memory),
+      id,
+      localKey: localKey | 0,
+      remoteKey: remoteKey | 0,
+      address,
       protectionDomain,
       memory,
       access,
     };
-    this.#regions.set(region.id, region);
+    this.#regions.set(id, region);
     this.#byKey.set(region.localKey, region);
-    if (region.remoteKey !== 0) this.#byKey.set(region.remoteKey, region);
-    const { id, localKey, remoteKey, address } = region;
+    if (remoteKey !== 0) this.#byKey.set(region.remoteKey, region);
     return { id, localKey, remoteKey, address };
   }
 
@@ -79,12 +89,14 @@ export class MemoryTable {
     this.#regions.delete(regionId);
     this.#byKey.delete(region.localKey);
     this.#byKey.delete(region.remoteKey);
+    region.localKey = 0;
+    region.memory = NOTHING;
   }
 
   /** A key that no region has or had; never 0. */
   newKey(): number {
     do this.#key = (this.#key + KEY_STEP) >>> 0;
-    while (this.#key === 0 || this.#byKey.has(this.#key));
+    while (this.#key === 0 || this.#byKey.has(this.#key | 0));
     return this.#key;
   }
 
@@ -94,26 +106,38 @@ export class MemoryTable {
    * @returns null when it is done, or why not: 'access' when the owner doesn't let peers invalidate
    */
   invalidate(protectionDomain: number, key: number): Exclude<Refusal, 'bounds'> | null {
-    const region = this.#byKey.get(key);
-    if (region === undefined || region.remoteKey !== key) return 'unknownKey';
+    const region = this.#byKey.get(key | 0);
+    if (region === undefined || region.remoteKey !== (key | 0)) return 'unknownKey';
     if (region.protectionDomain !== protectionDomain) return 'otherDomain';
     if ((region.access & MemoryAccess.remoteInvalidate) === 0) return 'access';
-    this.#byKey.delete(key);
+    this.#byKey.delete(region.remoteKey);
     return null;
   }
 
-  /** The region with the bytes that an element of a work request names, or why not. */
-  local(protectionDomain: number, key: number, address: number, length: number, access: number): Region | Refusal {
-    const region = this.#byKey.get(key);
-    if (region === undefined || region.localKey !== key) return 'unknownKey';
+  /**
+   * The region with the bytes that an element of a work request names, or why not.
+   *
+   * @param likely - the region, if it is still registered and has the key: looking there first finds what is in the cache
+   */
+  local(
+    protectionDomain: number,
+    key: number,
+    address: number,
+    length: number,
+    access: number,
+    likely: Region | null = null,
+  ): Region | Refusal {
+    const signed = key | 0;
+    const region = likely !== null && likely.localKey === signed ? likely : this.#byKey.get(signed);
+    if (region === undefined || region.localKey !== signed || signed === 0) return 'unknownKey';
     return refusalOf(region, protectionDomain, address, length, access) ?? region;
   }
 
   /** The region with the bytes that a peer names, or why not. */
   remote(protectionDomain: number, key: number, address: number, length: number, access: number): Region | Refusal {
-    const region = this.#byKey.get(key);
+    const region = this.#byKey.get(key | 0);
     // A local key is none for the peer: knowing it gives no right.
-    if (region === undefined || region.remoteKey !== key) return 'unknownKey';
+    if (region === undefined || region.remoteKey !== (key | 0)) return 'unknownKey';
     return refusalOf(region, protectionDomain, address, length, access) ?? region;
   }
 

@@ -27,7 +27,7 @@ import {
   WORK_REQUEST_WORDS,
   WorkRequestField,
 } from '../adapter.ts';
-import type { MemoryTable, Refusal } from './memory.ts';
+import type { MemoryTable, Refusal, Region } from './memory.ts';
 import {
   decodeTerminate,
   encodeTerminate,
@@ -88,6 +88,8 @@ class WorkRequests {
   /** Completions that were polled: only then is the place free again. */
   reported = 0;
   words = new Uint32Array(WORK_REQUEST_WORDS);
+  /** Where the memory of the last element was found: most often that of the next is there too. */
+  region: Region | null = null;
   /** Descriptors that there is memory for. */
   #places = 1;
   readonly #depth: number;
@@ -548,8 +550,10 @@ export class Stream {
       }
       const step = Math.min(size - skip, left);
       const address = queue.words[at + 2]! + queue.words[at + 3]! * 2 ** 32 + skip;
-      const region = this.#memory.local(this.#protectionDomain, queue.words[at]!, address, step, access);
+      const { words, region: likely } = queue;
+      const region = this.#memory.local(this.#protectionDomain, words[at]!, address, step, access, likely);
       if (typeof region === 'string') return false;
+      if (region !== likely) queue.region = region;
       use(region.memory, address - region.address, step, buffer, bufferAt + length - left);
       left -= step;
       skip = 0;
