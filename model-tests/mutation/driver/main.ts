@@ -84,8 +84,11 @@ const { status } = spawnSync(
   ],
   { cwd: top, stdio: 'inherit', timeout: Number(values.minutes) * 60_000, killSignal: 'SIGTERM' },
 );
-// 143: it has written what it had when it was asked to end.
-if (status !== 0 && status !== null && status !== 143) throw new Error(`Stryker ended with ${status}`);
+if (status !== 0) {
+  // What was judged by then is no sample: it comes first in the files.
+  console.log(`Stryker ended with ${status}: no score yet. The same again goes on where it was.`);
+  process.exit(1);
+}
 
 const report = JSON.parse(readFileSync(`${top}.stryker-tmp/incremental.json`, 'utf8')) as StrykerReport;
 const records: DriverRecord[] = Object.entries(report.files).flatMap(([file, { mutants }]) => {
