@@ -29,6 +29,8 @@ function stepped(...events: readonly Step[]): { readonly state: string; readonly
 const resolvingAddress: readonly Step[] = [['connector.connect']];
 const resolvingRoute: readonly Step[] = [...resolvingAddress, ['cm.addressResolved']];
 const connecting: readonly Step[] = [...resolvingRoute, ['cm.routeResolved']];
+/** To a peer over a device that can't take back what connects. */
+const patient: readonly Step[] = [['connector.connect', 1], ['cm.addressResolved'], ['cm.routeResolved']];
 const connected: readonly Step[] = [...connecting, ['cm.established']];
 const undecided: readonly Step[] = [['cm.connectRequest']];
 const prepared: readonly Step[] = [...undecided, ['connector.prepare']];
@@ -38,6 +40,7 @@ const ways = {
   resolvingAddress,
   resolvingRoute,
   connecting,
+  withdrawn: [...patient, ['connector.disconnect']],
   established: connected,
   undecided,
   prepared,
@@ -49,7 +52,10 @@ const ways = {
 } as const satisfies Readonly<Record<string, readonly Step[]>>;
 
 /** Where a connector only gives back what it holds. */
-const over = ['leaving', 'draining', 'ended'];
+const over = ['withdrawn', 'leaving', 'draining', 'ended'];
+
+/** What becomes of a connection that was asked for. */
+const outcomes = ['cm.established', 'cm.rejected', 'cm.failed', 'cm.disconnected'] as const;
 
 describe('a connector', () => {
   test('that connects resolves, connects, and is up', () => {
@@ -144,11 +150,48 @@ describe('a connector', () => {
     }
   });
 
+  test('is destroyed in every state; nothing is left of it, and nothing more is expected', () => {
+    for (const [state, events] of Object.entries(ways)) {
+      if (state === 'withdrawn') continue;
+      const found = stepped(...events, ['connector.destroy']);
+      assert.deepEqual(found, { state: 'released', effects: ['forget', 'release'] }, state);
+    }
+    for (const { name } of machine.events) assert.equal(stepped(['connector.destroy'], [name]), null, name);
+  });
+
+  test('that its device does not give back while it connects is kept until its outcome', () => {
+    const given = stepped(...patient, ['connector.disconnect']);
+    assert.deepEqual(given, { state: 'withdrawn', effects: ['failQueuePair'] });
+    const lost = stepped(...patient, ['device.removed']);
+    assert.deepEqual(lost, { state: 'withdrawn', effects: ['failQueuePair', 'raiseRemoved'] });
+    assert.deepEqual(stepped(...ways.withdrawn, ['queue.emptied']), { state: 'withdrawn', effects: ['ignored'] });
+    for (const outcome of outcomes) {
+      const known = stepped(...ways.withdrawn, [outcome]);
+      assert.deepEqual(known, { state: 'draining', effects: ['failQueuePair'] }, outcome);
+    }
+  });
+
+  test('that is destroyed while its device does not give it back is given back after its outcome', () => {
+    const abandoned = [
+      [
+        [...patient, ['connector.destroy']],
+        ['failQueuePair', 'forget'],
+      ],
+      [[...ways.withdrawn, ['connector.destroy']], ['forget']],
+    ] as const satisfies readonly (readonly [readonly Step[], readonly string[]])[];
+    for (const [events, effects] of abandoned) {
+      assert.deepEqual(stepped(...events), { state: 'abandoned', effects });
+      for (const outcome of outcomes) {
+        assert.deepEqual(stepped(...events, [outcome]), { state: 'released', effects: ['release'] }, outcome);
+      }
+    }
+  });
+
   test('raises nothing but the loss of its device once it has ended', () => {
     for (const state of ['draining', 'ended'] as const) {
       for (const { name } of machine.events) {
         const found = stepped(...ways[state], [name]);
-        if (found === null || name === 'queue.emptied') continue;
+        if (found === null || name === 'queue.emptied' || name === 'connector.destroy') continue;
         const effects = [name === 'device.removed' ? 'raiseRemoved' : 'ignored'];
         assert.deepEqual(found, { state, effects }, name);
       }

@@ -14,23 +14,34 @@
  * No timer is needed: the owner bounds the whole attempt, and giving up is `connector.disconnect`. When its device is
  * gone, a connector gives back all that it holds of it: the kernel waits for that before it removes the device.
  *
+ * The kernel's iWARP connection manager lets nobody have a queue pair or an id back while it connects: who destroys one
+ * then stands still until the peer has answered, or for 10 s over siw. So a connector that is given up there is `withdrawn`
+ * until the outcome has come, and `abandoned` from when its owner has destroyed it: all is forgotten but what the kernel
+ * still holds. InfiniBand's connection manager sends the peer word at once.
+ *
  * This machine belongs to the adapter and is no part of the provider's system.
  *
- * Source: rdma_cm(7); specification, Annex A.2 and A.4.
+ * Source: rdma_cm(7); drivers/infiniband/core/iwcm.c (`IWCM_F_CONNECT_WAIT`); specification, Annex A.2 and A.4.
  */
 
 import { type AnyStateMachine, setup } from 'xstate';
 import { type CompiledMachine, compile } from './compile.ts';
-import { implementations, initialContext, language, range } from './contract.ts';
+import { field, flag, implementations, initialContext, language, range } from './contract.ts';
+import { equal } from './expression.ts';
 
 const contract = {
-  context: {},
+  context: {
+    /** The device can't take back what connects: its outcome has to come first. */
+    outcomeFirst: field(flag),
+  },
   events: {
-    'connector.connect': {},
+    'connector.connect': { outcomeFirst: flag },
     'connector.prepare': {},
     'connector.accept': {},
     'connector.reject': {},
     'connector.disconnect': {},
+    /** The owner has no use for it any more, and its requests have completed. */
+    'connector.destroy': {},
     /** What the machine last asked for was refused at once. */
     'call.refused': {},
     'cm.connectRequest': {},
@@ -61,6 +72,10 @@ const contract = {
     failQueuePair: {},
     /** What it has not completed, is flushed. */
     destroyQueuePair: {},
+    /** Its owner hears of it no more: neither an event nor a completion names it. */
+    forget: {},
+    /** Give back its queue pair, if it still has it, its id and its number. */
+    release: {},
     /** The connection is up; the passive end's timer for "receiver not ready" can be set. */
     tune: {},
     raiseConnectRequest: {},
@@ -76,7 +91,7 @@ const contract = {
 
 /** A connector's lifecycle. */
 export const createVerbsConnectorMachine = () => {
-  const { event, effect } = language(contract);
+  const { context, event, update, when, effect } = language(contract);
   const ignored = { actions: effect('ignored', {}) } as const;
   const drain = effect('failQueuePair', {});
   const drained = { target: 'draining', actions: drain } as const;
@@ -91,6 +106,9 @@ export const createVerbsConnectorMachine = () => {
   const cut = { target: 'parted', actions: effect('raiseConnectFailed', {}) } as const;
   const removed = { target: 'draining', actions: [drain, effect('raiseRemoved', {})] } as const;
   const leave = { target: 'leaving', actions: effect('disconnect', {}) } as const;
+  const outcomeFirst = when(equal(context.outcomeFirst, 1));
+  const known = { target: 'released', actions: effect('release', {}) } as const;
+  const destroyed = { target: 'released', actions: [effect('forget', {}), effect('release', {})] } as const;
 
   const late = {
     'call.refused': ignored,
@@ -100,6 +118,7 @@ export const createVerbsConnectorMachine = () => {
     'cm.rejected': ignored,
     'cm.failed': ignored,
     'cm.disconnected': ignored,
+    'connector.destroy': destroyed,
     'connector.disconnect': ignored,
     'connector.reject': ignored,
     'device.queuePairFailed': ignored,
@@ -113,8 +132,12 @@ export const createVerbsConnectorMachine = () => {
     states: {
       idle: {
         on: {
-          'connector.connect': { target: 'resolvingAddress', actions: effect('resolveAddress', {}) },
+          'connector.connect': {
+            target: 'resolvingAddress',
+            actions: [update({ outcomeFirst: event('outcomeFirst') }), effect('resolveAddress', {})],
+          },
           'cm.connectRequest': { target: 'undecided', actions: effect('raiseConnectRequest', {}) },
+          'connector.destroy': destroyed,
           'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
           'device.removed': removed,
@@ -126,6 +149,7 @@ export const createVerbsConnectorMachine = () => {
           'call.refused': { target: 'idle', actions: effect('ignored', {}) },
           'cm.addressResolved': { target: 'resolvingRoute', actions: effect('resolveRoute', {}) },
           'cm.failed': failed,
+          'connector.destroy': destroyed,
           'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
           'device.removed': removed,
@@ -136,6 +160,7 @@ export const createVerbsConnectorMachine = () => {
           'call.refused': failed,
           'cm.routeResolved': { target: 'connecting', actions: effect('startConnection', {}) },
           'cm.failed': failed,
+          'connector.destroy': destroyed,
           'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
           'device.removed': removed,
@@ -148,9 +173,40 @@ export const createVerbsConnectorMachine = () => {
           'cm.rejected': rejected,
           'cm.failed': failed,
           'cm.disconnected': failed,
-          'connector.disconnect': drained,
+          'connector.destroy': [
+            { guard: outcomeFirst, target: 'abandoned', actions: [drain, effect('forget', {})] },
+            destroyed,
+          ],
+          'connector.disconnect': [{ guard: outcomeFirst, target: 'withdrawn', actions: drain }, drained],
           'device.queuePairFailed': ignored,
-          'device.removed': removed,
+          'device.removed': [
+            { guard: outcomeFirst, target: 'withdrawn', actions: [drain, effect('raiseRemoved', {})] },
+            removed,
+          ],
+        },
+      },
+      // Given up, which the connection manager doesn't know; its queue pair is in error, so the outcome is a failure.
+      withdrawn: {
+        on: {
+          'cm.established': drained,
+          'cm.rejected': drained,
+          'cm.failed': drained,
+          'cm.disconnected': drained,
+          'connector.destroy': { target: 'abandoned', actions: effect('forget', {}) },
+          'connector.disconnect': ignored,
+          'device.queuePairFailed': ignored,
+          'device.removed': { actions: effect('raiseRemoved', {}) },
+          'queue.emptied': ignored,
+        },
+      },
+      abandoned: {
+        on: {
+          'cm.established': known,
+          'cm.rejected': known,
+          'cm.failed': known,
+          'cm.disconnected': known,
+          'device.queuePairFailed': ignored,
+          'device.removed': ignored,
         },
       },
       // The owner decides.
@@ -158,6 +214,7 @@ export const createVerbsConnectorMachine = () => {
         on: {
           'connector.prepare': { target: 'prepared', actions: effect('ignored', {}) },
           'connector.reject': refused,
+          'connector.destroy': destroyed,
           'connector.disconnect': refused,
           'cm.rejected': withdrawn,
           'cm.failed': withdrawn,
@@ -170,6 +227,7 @@ export const createVerbsConnectorMachine = () => {
         on: {
           'connector.accept': { target: 'accepting', actions: effect('acceptConnection', {}) },
           'connector.reject': refused,
+          'connector.destroy': destroyed,
           'connector.disconnect': refused,
           'cm.rejected': withdrawn,
           'cm.failed': withdrawn,
@@ -187,6 +245,7 @@ export const createVerbsConnectorMachine = () => {
           'cm.rejected': failed,
           'cm.failed': failed,
           'cm.disconnected': failed,
+          'connector.destroy': destroyed,
           'connector.disconnect': leave,
           'device.queuePairFailed': failed,
           'device.removed': removed,
@@ -200,6 +259,7 @@ export const createVerbsConnectorMachine = () => {
           // The kernel says so of a RoCE peer that its neighbour table has lost.
           'cm.failed': cut,
           'cm.rejected': cut,
+          'connector.destroy': destroyed,
           'connector.disconnect': leave,
           'device.queuePairFailed': cut,
           'device.removed': removed,
@@ -212,6 +272,7 @@ export const createVerbsConnectorMachine = () => {
           'cm.failed': ignored,
           'cm.rejected': ignored,
           // Nothing is on its way any more.
+          'connector.destroy': destroyed,
           'connector.disconnect': { target: 'draining', actions: [drain, effect('disconnect', {})] },
           'device.queuePairFailed': ignored,
           'device.removed': removed,
@@ -224,6 +285,7 @@ export const createVerbsConnectorMachine = () => {
           'cm.established': ignored,
           'cm.failed': drained,
           'cm.rejected': drained,
+          'connector.destroy': destroyed,
           'connector.disconnect': ignored,
           'device.queuePairFailed': drained,
           'device.removed': removed,
@@ -231,6 +293,8 @@ export const createVerbsConnectorMachine = () => {
       },
       draining: { on: { ...late, 'queue.emptied': { target: 'ended', actions: effect('destroyQueuePair', {}) } } },
       ended: { on: late },
+      // Nothing names it any more.
+      released: {},
     },
   });
   return { contract, machine };

@@ -284,6 +284,14 @@ static uint32_t flush_drained(struct wsd_adapter *adapter,
 	return count;
 }
 
+void wsd_qp_forget(struct wsd_adapter *adapter, uint32_t connector)
+{
+	struct connector *forgotten = &adapter->connectors[connector];
+
+	forgotten->sends.begin = forgotten->sends.end;
+	forgotten->receives.begin = forgotten->receives.end;
+}
+
 /* Completions that are asked of the device at once. */
 #define POLL 16
 

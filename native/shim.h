@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 /* Changes with any change of meaning that the sizes below don't show. */
-#define WSD_ABI 2
+#define WSD_ABI 3
 
 /* Work requests of one wsd_post, and completions of one wsd_poll. */
 #define WSD_BATCH 256
@@ -304,6 +304,11 @@ int wsd_qp_create(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 int wsd_qp_fail(struct rdma_cm_id *id);
 /* Time for which a sender waits after "receiver not ready"; verbs' encoding. */
 int wsd_qp_set_rnr_timer(struct rdma_cm_id *id, uint32_t timer);
+/*
+ * Drop what was posted to @connector and hasn't been polled: no completion of
+ * it comes any more. Nothing more is posted to it.
+ */
+void wsd_qp_forget(struct wsd_adapter *adapter, uint32_t connector);
 /*
  * Destroy the queue pair of @connector, which keeps its number until
  * wsd_qp_destroy. wsd_poll still gives what its completion queue has, and then

@@ -39,9 +39,10 @@ import {
   type ShimEvent,
   watch,
 } from './verbs/bindings.ts';
-import { Connector, Lifecycle } from './verbs/connector.ts';
+import { Connector, Domain, Lifecycle } from './verbs/connector.ts';
 import { Device } from './verbs/device.ts';
 import { memoryHint, toStatus } from './verbs/errors.ts';
+import { Estate } from './verbs/estate.ts';
 import { findLibrary } from './verbs/library.ts';
 
 export interface VerbsOptions {
@@ -75,12 +76,6 @@ const INFINIBAND = 1;
 
 /** ibv_event_type */
 const Async = { queuePairFatal: 1, requestError: 2, accessError: 3, established: 4, deviceFatal: 8 } as const;
-
-interface Domain {
-  readonly handle: number;
-  readonly device: Device;
-  readonly address: string;
-}
 
 interface Region {
   readonly handle: number;
@@ -145,7 +140,7 @@ export class VerbsAdapter implements Adapter {
   readonly #draining = new Map<Connector, number>();
   #connectorCount = 0;
   readonly #numbers: number[] = [];
-  /** Connectors and listeners by the shim's id. */
+  /** Connectors and listeners by the shim's id; those too that their owner has destroyed and the kernel still holds. */
   readonly #byId = new Map<number, Connector>();
   readonly #listenerById = new Map<number, number>();
   #nextDomain = 0;
@@ -227,21 +222,22 @@ export class VerbsAdapter implements Adapter {
   close(): void {
     const shim = this.#shim;
     if (shim === null) return;
-    for (const connector of this.#connectors) if (connector !== undefined) this.#destroy(connector);
+    for (const { number } of [...this.#byId.values()]) this.destroyConnector(number);
     for (const listener of [...this.#listeners.keys()]) this.stopListening(listener);
     for (const region of [...this.#regions.keys()]) this.deregisterMemory(region);
     for (const domain of [...this.#domains.keys()]) this.freeProtectionDomain(domain);
-    for (const device of this.#devices) device.close();
+    const [handle, shared, lifecycle] = [this.#handle, this.#shared!, this.#lifecycle];
+    const [connectors, devices] = [new Map(this.#byId), [...this.#devices]];
     this.#devices.length = 0;
     this.#byAddress.clear();
+    this.#byId.clear();
     this.#connectors.length = 0;
     this.#numbers.length = 0;
     this.#events = [];
     this.#found = 0;
     for (const each of this.#watches) each.close();
     this.#watches = [];
-    this.#shared?.detach();
-    shim.wsd_adapter_close(this.#handle);
+    new Estate({ shim, handle, shared, lifecycle, connectors, devices }).settle();
     this.#lifecycle = new Lifecycle();
     this.#capabilities = null;
     this.#shim = null;
@@ -280,7 +276,7 @@ export class VerbsAdapter implements Adapter {
     const status = this.#shim!.wsd_pd_alloc(device.handle, this.#out);
     if (status < 0) return toStatus(status);
     const id = this.#nextDomain++;
-    this.#domains.set(id, { handle: Number(this.#out[0]), device, address: local });
+    this.#domains.set(id, new Domain(Number(this.#out[0]), device, local));
     return id;
   }
 
@@ -288,7 +284,7 @@ export class VerbsAdapter implements Adapter {
     const domain = this.#domains.get(protectionDomain);
     if (domain === undefined) return;
     this.#domains.delete(protectionDomain);
-    if (!domain.device.isClosed) this.#shim!.wsd_pd_free(domain.handle);
+    if (!domain.device.isClosed) domain.free(this.#shim!);
   }
 
   registerMemory(protectionDomain: number, memory: Uint8Array, access: number): MemoryRegion | number {
@@ -360,7 +356,7 @@ export class VerbsAdapter implements Adapter {
     }
     const status = this.#giveQueuePair(connector, domain, depths);
     if (status < 0) {
-      this.#destroy(connector);
+      this.destroyConnector(connector.number);
       return status;
     }
     return connector.number;
@@ -371,7 +367,7 @@ export class VerbsAdapter implements Adapter {
     if (privateData.length > PRIVATE_DATA.connect) throw new RangeError('too much private data');
     target.remote = remote;
     target.privateData = privateData.slice();
-    return this.#lifecycle.apply(target, 'connector.connect', this.#perform);
+    return this.#lifecycle.apply(target, 'connector.connect', this.#perform, target.device.info.isIwarp ? 1 : 0);
   }
 
   prepareAccept(connector: number, protectionDomain: number, depths: QueueDepths): number {
@@ -396,7 +392,7 @@ export class VerbsAdapter implements Adapter {
     if (target === undefined) return;
     target.privateData = privateData.slice();
     this.#lifecycle.apply(target, 'connector.reject', this.#perform);
-    this.#destroy(target);
+    this.destroyConnector(connector);
   }
 
   disconnect(connector: number): void {
@@ -406,7 +402,7 @@ export class VerbsAdapter implements Adapter {
 
   destroyConnector(connector: number): void {
     const target = this.#connectors[connector];
-    if (target !== undefined) this.#destroy(target);
+    if (target !== undefined) this.#lifecycle.apply(target, 'connector.destroy', this.#perform);
   }
 
   post(count: number): number {
@@ -553,12 +549,12 @@ export class VerbsAdapter implements Adapter {
   /** Gives back all that is held of devices that are gone, once their connectors are: the kernel waits for it. */
   #releaseDevices(): void {
     for (const device of this.#devices.filter(({ isGone }) => isGone)) {
-      if (this.#connectors.some((connector) => connector?.device === device)) continue;
+      if ([...this.#byId.values()].some((connector) => connector.device === device)) continue;
       const shim = this.#shim!;
       for (const region of this.#regions.values()) {
         if (region.device === device) shim.wsd_region_deregister(region.handle);
       }
-      for (const domain of this.#domains.values()) if (domain.device === device) shim.wsd_pd_free(domain.handle);
+      for (const domain of this.#domains.values()) if (domain.device === device) domain.free(shim);
       for (const listener of this.#listeners.values()) {
         if (listener.device === device) shim.wsd_id_destroy(listener.id);
       }
@@ -574,8 +570,8 @@ export class VerbsAdapter implements Adapter {
     if (device.isGone) return;
     device.isGone = true;
     if (this.#devices.every(({ isGone }) => isGone)) this.#events.push({ type: 'deviceRemoved' });
-    for (const connector of this.#connectors) {
-      if (connector?.device === device) this.#lifecycle.apply(connector, 'device.removed', this.#perform);
+    for (const connector of this.#byId.values()) {
+      if (connector.device === device) this.#lifecycle.apply(connector, 'device.removed', this.#perform);
     }
   }
 
@@ -615,6 +611,19 @@ export class VerbsAdapter implements Adapter {
       case 'destroyQueuePair':
         shim.wsd_qp_drain(this.#handle, id, number);
         this.#hasFlushed = true;
+        return 0;
+      case 'forget':
+        this.#connectors[number] = undefined;
+        this.#connectorCount--;
+        this.#draining.delete(connector);
+        this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== number);
+        if (connector.claim !== null) shim.wsd_qp_forget(this.#handle, number);
+        return 0;
+      case 'release':
+        this.#byId.delete(id);
+        connector.release(shim, this.#handle);
+        if (connector.claim === null) this.#numbers.push(number);
+        this.#lifecycle.end(connector);
         return 0;
       case 'tune':
         // The connection manager's own is 655 ms, which a sender would lose for each message that came too early.
@@ -743,24 +752,9 @@ export class VerbsAdapter implements Adapter {
       return toStatus(status);
     }
     connector.claim = claim;
+    connector.domain = domain;
+    domain.enter();
     return AdapterStatus.ok;
-  }
-
-  #destroy(connector: Connector): void {
-    const { number, id, claim, device } = connector;
-    this.#connectors[number] = undefined;
-    this.#connectorCount--;
-    this.#draining.delete(connector);
-    this.#byId.delete(id);
-    // No event names it afterwards.
-    this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== number);
-    if (claim === null) this.#numbers.push(number);
-    else {
-      this.#shim!.wsd_qp_destroy(this.#handle, id, number);
-      device.leave(number, claim);
-    }
-    this.#shim!.wsd_id_destroy(id);
-    this.#lifecycle.end(connector);
   }
 
   #connector(number: number): Connector {

@@ -6,7 +6,7 @@ import { groundOf, openVerbs, runCases } from './runs.ts';
 
 const hosts = ['h1', 'h2'] as const;
 
-export const cases: readonly GuestCase[] = (['rxe'] as const).flatMap((device) =>
+export const cases: readonly GuestCase[] = (['rxe', 'siw'] as const).flatMap((device) =>
   runCases(
     device,
     groundOf(device, (address, index) => onHost(hosts[index], openVerbs(address))),

@@ -5,6 +5,7 @@ import { run } from './programs.ts';
 import { groundOf, openVerbs, pathsCase, runCases } from './runs.ts';
 
 const rxe = groundOf('rxe', openVerbs);
+const siw = groundOf('siw', openVerbs);
 
 export const cases: readonly GuestCase[] = [
   {
@@ -16,4 +17,6 @@ export const cases: readonly GuestCase[] = [
   },
   ...runCases('rxe', rxe, 'model-tests/guest/runs.test.ts'),
   pathsCase('rxe', rxe),
+  ...runCases('siw', siw, 'model-tests/guest/runs.test.ts'),
+  pathsCase('siw', siw),
 ];

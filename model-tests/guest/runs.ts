@@ -13,7 +13,7 @@ import type { LiveGroundOptions } from '../random/ground.ts';
 import { replayed, replayText } from '../random/live.ts';
 import type { GuestCase } from './guest.ts';
 import { note } from './note.ts';
-import { kernelResources } from './verbs.suite.ts';
+import { keepingNothing } from './resources.ts';
 
 export type DeviceKind = 'rxe' | 'siw';
 
@@ -64,13 +64,6 @@ export const runCases = (device: DeviceKind, ground: LiveGroundOptions, file: st
     }),
   },
 ];
-
-/** Runs `use`, and finds afterwards that the kernel holds no more than before. */
-const keepingNothing = (use: () => Promise<void>) => async (): Promise<void> => {
-  const before = await kernelResources();
-  await use();
-  assert.deepEqual(await kernelResources(), before);
-};
 
 /** Paths through worlds, whose sockets are both ends of a connection of the device with itself. */
 export const pathsCase = (device: DeviceKind, { open, addresses: [address] }: LiveGroundOptions): GuestCase => ({

@@ -18,7 +18,7 @@ import { verbsPeer } from './peers/c-peer.ts';
 import { pingRping, serveRping } from './peers/rping.ts';
 import { endpointAt } from './peers/verbs-peer.ts';
 import { deviceListens, endPrograms, type Program, type ProgramOptions, run, start } from './programs.ts';
-import { kernelResources } from './verbs.suite.ts';
+import { heldAgain, kernelResources } from './resources.ts';
 
 interface Network {
   readonly device: 'rxe' | 'siw';
@@ -65,13 +65,7 @@ const leavingNothing =
     const before = await kernelResources();
     await withApplication([networks].flat(), use, cleanup);
     await endPrograms();
-    // What a process had that was killed is cleared away by the kernel in its own time.
-    for (let tries = 0; ; tries++) {
-      const after = await kernelResources();
-      if (JSON.stringify(after) === JSON.stringify(before)) return;
-      if (tries === 20) assert.deepEqual(after, before);
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
+    await heldAgain(before);
   };
 
 const program = fileURLToPath(new URL('./peers/verbs-program.ts', import.meta.url));

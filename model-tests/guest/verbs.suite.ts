@@ -12,6 +12,7 @@ import type { GuestCase } from './guest.ts';
 import { note } from './note.ts';
 import { endpointAt, VerbsPeer } from './peers/verbs-peer.ts';
 import { run } from './programs.ts';
+import { keepingNothing, kernelResources } from './resources.ts';
 
 const addresses = {
   'rxe, IPv4': '10.77.0.1',
@@ -27,23 +28,6 @@ let nextPort = 7000;
 
 const nothing = { sockets: 0, requests: 0, connectionRequests: 0, buffers: 0, dueUpcalls: 0 };
 const nothingHeld = { protectionDomains: 0, regions: 0, connectors: 0, listeners: 0 };
-
-/** What the kernel holds for all processes, by kind. */
-export async function kernelResources(): Promise<Readonly<Record<string, number>>> {
-  const devices = JSON.parse(await run(['rdma', '-j', 'resource', 'show'])) as Record<string, number | string>[];
-  const sums: Record<string, number> = {};
-  for (const device of devices) {
-    for (const kind of ['pd', 'cq', 'qp', 'cm_id', 'mr']) sums[kind] = (sums[kind] ?? 0) + Number(device[kind]);
-  }
-  return sums;
-}
-
-/** Runs `use`, and finds afterwards that the kernel holds no more than before. */
-const keepingNothing = (use: () => Promise<void>) => async (): Promise<void> => {
-  const before = await kernelResources();
-  await use();
-  assert.deepEqual(await kernelResources(), before);
-};
 
 async function stopped(...peers: readonly VerbsPeer[]): Promise<void> {
   for (const peer of peers) {
@@ -180,7 +164,30 @@ const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
   }),
 });
 
+/** The far end answers after the near one has given up, or never. */
+const givingUpCases = ['accepts', 'stops'].map(
+  (answers): GuestCase => ({
+    name: `siw, IPv4: who gives up while it connects keeps nobody waiting; then the peer ${answers}`,
+    run: keepingNothing(async () => {
+      const [near, far] = [new VerbsPeer(), new VerbsPeer()];
+      const before = await kernelResources();
+      const at = endpointAt(addresses['siw, IPv4'], nextPort++);
+      const listener = far.host.listen(at);
+      const socket = near.host.connect(endpointAt(at.address, nextPort++), at);
+      await until(() => far.host.provider.inventory().connectionRequests === 1);
+      near.host.close(socket);
+      await until(() => near.adapter.inventory().connectors === 0);
+      await stopped(near);
+      // A call that had waited for the kernel would have given all of it back.
+      assert.equal((await kernelResources())['qp'], before['qp']! + 1);
+      if (answers === 'accepts') await until(() => far.host.accept(listener) !== null);
+      await stopped(far);
+    }),
+  }),
+);
+
 const ownCases: readonly GuestCase[] = [
+  ...givingUpCases,
   manyCases('rxe, IPv4'),
   manyCases('siw, IPv4'),
   {

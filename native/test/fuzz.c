@@ -6,7 +6,7 @@
  * as taken, once and in order, each as it was written. Of what it has taken it
  * completes some, now and then twice, beside what it never had; the rest its
  * queue pairs keep to themselves when they end. Each request has to come out
- * exactly once, and nothing else.
+ * exactly once, and nothing else; of a connector that is forgotten, none.
  *
  * Input: a byte that says how many devices' answers are refusals, one for the
  * number of requests, one for completions; then the requests themselves.
@@ -207,11 +207,17 @@ static void poll(const uint8_t *data, size_t size)
 	check(before - left == completed);
 }
 
-/* The queue pairs end, some with the number. */
+/* One connector is forgotten, and all queue pairs end. */
 static void end(void)
 {
-	uint32_t i;
+	uint32_t i, forgotten = refuse_at % CONNECTORS & ~1u;
 
+	wsd_qp_forget(&adapter, forgotten);
+	for (i = 0; i < posted; i++)
+		if (is_out[i] && written[i].connector == forgotten) {
+			is_out[i] = false;
+			left--;
+		}
 	for (i = 0; i < CONNECTORS; i += 2) {
 		adapter.connectors[i].qp = NULL;
 		adapter.connectors[i].drained = true;

@@ -21,7 +21,7 @@ function koffi(): Koffi {
   return loaded;
 }
 
-const ABI = 2;
+const ABI = 3;
 /** Descriptors of each of the two rings. */
 export const BATCH = 256;
 /** Bytes of private data in one call or event. */
@@ -98,6 +98,7 @@ const prototypes = {
   wsd_cq_empty_count: ['uint32', ['uint64']],
   wsd_qp_create: ['int', ['uint64', 'uint64', 'uint64', 'uint64', 'uint32']],
   wsd_qp_fail: ['int', ['uint64']],
+  wsd_qp_forget: ['void', ['uint64', 'uint32']],
   wsd_qp_set_rnr_timer: ['int', ['uint64', 'uint32']],
   wsd_qp_drain: ['void', ['uint64', 'uint64', 'uint32']],
   wsd_qp_destroy: ['void', ['uint64', 'uint64', 'uint32']],

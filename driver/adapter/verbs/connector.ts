@@ -4,11 +4,44 @@
 
 import { compileVerbsConnectorMachine, EFFECT_STRIDE, InvariantError, MachineRows } from '../../../machines/index.ts';
 import { AdapterStatus, type SocketAddress } from '../adapter.ts';
-import type { ShimEvent } from './bindings.ts';
+import type { Shim, ShimEvent } from './bindings.ts';
 import type { Claim, Device } from './device.ts';
 import { toStatus } from './errors.ts';
 
 const NO_DATA = new Uint8Array(0);
+
+/** A protection domain. The kernel's goes once its owner has freed it and the last queue pair in it is gone. */
+export class Domain {
+  readonly handle: number;
+  readonly device: Device;
+  readonly address: string;
+  #queuePairs = 0;
+  #isFreed = false;
+
+  constructor(handle: number, device: Device, address: string) {
+    this.handle = handle;
+    this.device = device;
+    this.address = address;
+  }
+
+  enter(): void {
+    this.#queuePairs++;
+  }
+
+  leave(shim: Shim): void {
+    this.#queuePairs--;
+    this.#end(shim);
+  }
+
+  free(shim: Shim): void {
+    this.#isFreed = true;
+    this.#end(shim);
+  }
+
+  #end(shim: Shim): void {
+    if (this.#isFreed && this.#queuePairs === 0) shim.wsd_pd_free(this.handle);
+  }
+}
 
 /** One connection's end: the shim's id, and its queue pair once it has one. */
 export class Connector {
@@ -19,6 +52,8 @@ export class Connector {
   readonly device: Device;
   /** Of its queue pair; null when it has none. */
   claim: Claim | null = null;
+  /** Of its queue pair. */
+  domain: Domain | null = null;
   listener = -1;
   arrival: ShimEvent | null = null;
   remote: SocketAddress | null = null;
@@ -32,6 +67,16 @@ export class Connector {
     this.number = number;
     this.id = id;
     this.device = device;
+  }
+
+  /** Gives its queue pair and its id back. @param adapter - the shim's */
+  release(shim: Shim, adapter: number): void {
+    if (this.claim !== null) {
+      shim.wsd_qp_destroy(adapter, this.id, this.number);
+      this.device.leave(this.number, this.claim);
+      this.domain!.leave(shim);
+    }
+    shim.wsd_id_destroy(this.id);
   }
 }
 

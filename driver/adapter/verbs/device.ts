@@ -67,7 +67,7 @@ export class Device {
   readonly #shim: Shim;
   readonly #shared: Shared;
   readonly #queues: CompletionQueue[] = [];
-  readonly #watches: readonly { close(): void }[];
+  #watches: readonly { close(): void }[];
   /** Numbers and room of destroyed queue pairs, oldest first. */
   readonly #left: { readonly number: number; readonly claim: Claim; readonly emptyCount: number }[] = [];
 
@@ -167,13 +167,19 @@ export class Device {
     this.#shim.wsd_disarm(this.handle);
   }
 
-  /** Its queue pairs, regions and protection domains are gone. */
-  close(): void {
-    this.isClosed = true;
+  /** Hears nothing any more. */
+  retire(): void {
     for (const each of this.#watches) each.close();
+    this.#watches = [];
     const rest = users.get(this.info.verbs);
     rest?.delete(this);
     if (rest?.size === 0) users.delete(this.info.verbs);
+  }
+
+  /** Its queue pairs, regions and protection domains are gone. */
+  close(): void {
+    this.isClosed = true;
+    this.retire();
     for (const queue of this.#queues) this.#shim.wsd_cq_destroy(queue.handle);
     this.#shim.wsd_device_close(this.handle);
     this.#shim.wsd_id_destroy(this.anchor);
