@@ -59,7 +59,7 @@ export function evaluate(expression: Expression, context: Values, event: Values)
         ? evaluate(expression.yes, context, event)
         : evaluate(expression.no, context, event);
     default:
-      return apply(
+      return compute(
         expression.op,
         evaluate(expression.left, context, event),
         evaluate(expression.right, context, event),
@@ -73,7 +73,8 @@ function read(values: Values, name: string, kind: string): number {
   return value;
 }
 
-function apply(op: BinaryOperator, left: number, right: number): number {
+/** Value of an operator. */
+export function compute(op: BinaryOperator, left: number, right: number): number {
   switch (op) {
     case '+':
       return left + right;

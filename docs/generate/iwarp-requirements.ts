@@ -151,7 +151,7 @@ export const sections: readonly Section[] = [
     id: 'RFC 5040 4.7',
     statement:
       "A send that invalidates names a key. It is ended if it is one of the connection's protection domain whose owner lets peers do so; otherwise the stream ends.",
-    code: [`${iwarp}/memory.ts#invalidate`, `${iwarp}/stream.ts#invalidationRefusal`],
+    code: [`${iwarp}/memory.ts#invalidate`, `${iwarp}/terminate.ts#refusalOf`],
   },
   {
     id: 'RFC 5040 4.8',

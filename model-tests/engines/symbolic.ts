@@ -9,15 +9,9 @@
  * a state that was not among those.
  */
 
+import { compute } from '../../machines/index.ts';
 import { isConstant } from '../explorer/print-specialised.ts';
-import {
-  compute,
-  type Procedure,
-  type Program,
-  type Statement,
-  type Term,
-  type Variable,
-} from '../explorer/program.ts';
+import type { Procedure, Program, Statement, Term, Variable } from '../explorer/program.ts';
 import { type Circuit, FALSE, type Literal, negate, TRUE } from './aiger.ts';
 
 /** Condition of each number that a value may be. */

@@ -9,10 +9,10 @@
  * Values are numbers, codes are what is stored: value - low, or the index among the variable's values.
  */
 
+import { compute } from '../../machines/index.ts';
 import {
   binary,
   choose,
-  compute,
   not,
   type Procedure,
   type Program,

@@ -12,8 +12,7 @@
  * order, what was put into the queue meanwhile, each of which may `apply` something itself.
  */
 
-/** Operators with two operands. Comparison and logic give 1 or 0. */
-export type TermOperator = '+' | '-' | '==' | '!=' | '<' | '<=' | '&&' | '||';
+import { type BinaryOperator, compute } from '../../machines/index.ts';
 
 /** An integer. Truth is 1 or 0; 0 is false and all else true. */
 export type Term =
@@ -22,7 +21,7 @@ export type Term =
   | { readonly op: 'read'; readonly variable: Variable; readonly row: Term }
   /** Parameter or local of the procedure. */
   | { readonly op: 'local'; readonly name: string }
-  | { readonly op: TermOperator; readonly left: Term; readonly right: Term }
+  | { readonly op: BinaryOperator; readonly left: Term; readonly right: Term }
   | { readonly op: 'not'; readonly of: Term }
   | { readonly op: 'if'; readonly test: Term; readonly yes: Term; readonly no: Term };
 
@@ -111,7 +110,7 @@ export interface Program {
   readonly rules: readonly ProgramRule[];
 }
 
-export const binary = (op: TermOperator, left: Term, right: Term): Term => simplify({ op, left, right });
+export const binary = (op: BinaryOperator, left: Term, right: Term): Term => simplify({ op, left, right });
 export const readOf = (variable: Variable, row: Term): Term => ({ op: 'read', variable, row });
 export const local = (name: string): Term => ({ op: 'local', name });
 export const not = (of: Term): Term => simplify({ op: 'not', of });
@@ -155,7 +154,7 @@ function simplify(term: Exclude<Term, number>): Term {
   }
 }
 
-function simplifyBinary(term: Extract<Term, { op: TermOperator }>): Term {
+function simplifyBinary(term: Extract<Term, { op: BinaryOperator }>): Term {
   const { op, left, right } = term;
   if (typeof left === 'number' && typeof right === 'number') return compute(op, left, right);
   if (op === '&&' || op === '||') {
@@ -172,28 +171,6 @@ function simplifyBinary(term: Extract<Term, { op: TermOperator }>): Term {
   }
   if ((op === '+' || op === '-') && right === 0) return left;
   return term;
-}
-
-/** Value of an operator. */
-export function compute(op: TermOperator, left: number, right: number): number {
-  switch (op) {
-    case '+':
-      return left + right;
-    case '-':
-      return left - right;
-    case '==':
-      return left === right ? 1 : 0;
-    case '!=':
-      return left !== right ? 1 : 0;
-    case '<':
-      return left < right ? 1 : 0;
-    case '<=':
-      return left <= right ? 1 : 0;
-    case '&&':
-      return left !== 0 && right !== 0 ? 1 : 0;
-    case '||':
-      return left !== 0 || right !== 0 ? 1 : 0;
-  }
 }
 
 /** `term` with its locals, and then its reads, replaced by what is given for them; `null` leaves them. */

@@ -8,7 +8,8 @@
  * always the same: most rows of most worlds are never all that their machine can be.
  */
 
-import { compute, type Procedure, type Program, type Statement, type Term, type Variable } from './program.ts';
+import { compute } from '../../machines/index.ts';
+import type { Procedure, Program, Statement, Term, Variable } from './program.ts';
 import type { Symmetry } from './symmetry.ts';
 
 /** One value, or some. */

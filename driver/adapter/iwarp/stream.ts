@@ -27,11 +27,12 @@ import {
   WORK_REQUEST_WORDS,
   WorkRequestField,
 } from '../adapter.ts';
-import type { MemoryTable, Refusal, Region } from './memory.ts';
+import type { MemoryTable, Region } from './memory.ts';
 import {
   decodeTerminate,
   encodeTerminate,
   reasonOf,
+  refusalOf,
   Terminate,
   type TerminateCode,
   type TerminateMessage,
@@ -436,7 +437,7 @@ export class Stream {
       const source = this.#memory.remote(this.#protectionDomain, answer.sourceStag, offset, length, access);
       // Taken back while the answer was under way.
       if (typeof source === 'string') {
-        this.#owner.faulted(readRefusal(source));
+        this.#owner.faulted(refusalOf.read[source]);
         return this.#segment(into, at, mayRefer);
       }
       copy(source.memory, offset - source.address, length, into, at + TAGGED_BYTES);
@@ -617,7 +618,7 @@ export class Stream {
     if (wraps(header.offsetHigh, header.offsetLow, length)) return Terminate.taggedOffsetWrap;
     const access = MemoryAccess.remoteWrite;
     const target = this.#memory.remote(this.#protectionDomain, header.stag, offset, length, access);
-    if (typeof target === 'string') return writeRefusal(target);
+    if (typeof target === 'string') return refusalOf.write[target];
     copy(bytes, at, length, target.memory, offset - target.address);
     return null;
   }
@@ -707,7 +708,7 @@ export class Stream {
     // The key is ended before the receive is complete, so that its owner may count on it.
     if (invalidates(header.opcode)) {
       const refusal = this.#memory.invalidate(this.#protectionDomain, invalidated);
-      if (refusal !== null) return invalidationRefusal(refusal);
+      if (refusal !== null) return refusalOf.invalidate[refusal];
     }
     this.#receivePosition = 0;
     this.#receiveMessage = (this.#receiveMessage + 1) >>> 0;
@@ -735,7 +736,7 @@ export class Stream {
       const offset = offsetOf(sourceOffsetHigh, sourceOffsetLow);
       const access = MemoryAccess.remoteRead;
       const source = this.#memory.remote(this.#protectionDomain, sourceStag, offset, length, access);
-      if (typeof source === 'string') return readRefusal(source);
+      if (typeof source === 'string') return refusalOf.read[source];
     }
     this.#readRequestMessage = (this.#readRequestMessage + 1) >>> 0;
     this.#answers.push({ ...read, done: 0 });
@@ -792,40 +793,3 @@ function sendOpcode(flags: number): RdmapOpcode {
 
 const invalidates = (opcode: number): boolean =>
   opcode === RdmapOpcode.sendInvalidate || opcode === RdmapOpcode.sendSolicitedInvalidate;
-
-function invalidationRefusal(refusal: Exclude<Refusal, 'bounds'>): TerminateCode {
-  switch (refusal) {
-    case 'unknownKey':
-      return Terminate.readInvalidStag;
-    case 'otherDomain':
-      return Terminate.readStagNotAssociated;
-    case 'access':
-      return Terminate.cannotInvalidate;
-  }
-}
-
-function writeRefusal(refusal: Refusal): TerminateCode {
-  switch (refusal) {
-    case 'unknownKey':
-      return Terminate.taggedInvalidStag;
-    case 'otherDomain':
-      return Terminate.taggedStagNotAssociated;
-    case 'access':
-      return Terminate.accessRights;
-    case 'bounds':
-      return Terminate.taggedBounds;
-  }
-}
-
-function readRefusal(refusal: Refusal): TerminateCode {
-  switch (refusal) {
-    case 'unknownKey':
-      return Terminate.readInvalidStag;
-    case 'otherDomain':
-      return Terminate.readStagNotAssociated;
-    case 'access':
-      return Terminate.accessRights;
-    case 'bounds':
-      return Terminate.readBounds;
-  }
-}

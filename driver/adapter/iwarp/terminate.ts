@@ -8,6 +8,7 @@
  * Source: RFC 5040, 4.8; RFC 5041, 7.2; RFC 5044, 8; RFC 6581, 8.
  */
 
+import type { Refusal } from './memory.ts';
 import { READ_REQUEST_BYTES, TAGGED_BYTES, UNTAGGED_BYTES } from './wire.ts';
 
 /** A reason as it is on the wire. */
@@ -273,6 +274,27 @@ export const Terminate = {
     when: 'a reply wants a sign of readiness that was not offered',
   },
 } as const satisfies Record<string, TerminateReason>;
+
+/** What the peer is told of memory that it can't reach, by what it asked for. */
+export const refusalOf = {
+  write: {
+    unknownKey: Terminate.taggedInvalidStag,
+    otherDomain: Terminate.taggedStagNotAssociated,
+    access: Terminate.accessRights,
+    bounds: Terminate.taggedBounds,
+  },
+  read: {
+    unknownKey: Terminate.readInvalidStag,
+    otherDomain: Terminate.readStagNotAssociated,
+    access: Terminate.accessRights,
+    bounds: Terminate.readBounds,
+  },
+  invalidate: {
+    unknownKey: Terminate.readInvalidStag,
+    otherDomain: Terminate.readStagNotAssociated,
+    access: Terminate.cannotInvalidate,
+  },
+} as const satisfies Record<string, Partial<Record<Refusal, TerminateCode>>>;
 
 /** @returns what is known of a reason, or null when the standards don't name it */
 export function reasonOf({ layer, type, code }: TerminateCode): TerminateReason | null {
