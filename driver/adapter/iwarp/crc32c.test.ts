@@ -14,17 +14,21 @@ describe('CRC32C', () => {
 
   test('is the same in one piece and in parts, of any sizes and wherever they lie', () => {
     const memory = Buffer.from(Uint8Array.from({ length: 200_000 }, (_, at) => (at * 31 + (at >> 8)) & 0xff));
-    // Small pieces are another library's.
-    const inSmall = (bytes: Buffer): number => {
+    // Tiny, small and large pieces are each made another way.
+    const inPieces = (bytes: Buffer, size: number): number => {
       let checksum = 0;
-      for (let at = 0; at < bytes.byteLength; at += 4096) checksum = crc32c(bytes.subarray(at, at + 4096), checksum);
+      for (let at = 0; at < bytes.byteLength; at += size) {
+        checksum = crc32c(bytes, checksum, at, Math.min(at + size, bytes.byteLength));
+      }
       return checksum;
     };
+    const lengths = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 150_000 }));
     fc.assert(
-      fc.property(fc.nat(50_000), fc.integer({ min: 1, max: 150_000 }), fc.nat(), (from, length, cut) => {
+      fc.property(fc.nat(50_000), lengths, fc.nat(), (from, length, cut) => {
         const bytes = memory.subarray(from, from + length);
         const at = cut % length;
-        const expected = inSmall(bytes);
+        const expected = inPieces(bytes, 4096);
+        assert.equal(inPieces(bytes, 1 + (cut % 200)), expected);
         assert.equal(crc32c(bytes), expected);
         assert.equal(crc32c(bytes.subarray(at), crc32c(bytes.subarray(0, at))), expected);
       }),

@@ -179,10 +179,11 @@ export const fpduBytes = (ulpduBytes: number): number => ((2 + ulpduBytes + 3) &
 /** Completes the FPDU at `at` whose ULPDU, `ulpduBytes` long, is in place already. @returns the FPDU's length */
 export function sealFpdu(into: Buffer, at: number, ulpduBytes: number, withCrc: boolean): number {
   const length = fpduBytes(ulpduBytes);
+  const end = at + length - 4;
   into.writeUInt16BE(ulpduBytes, at);
-  into.fill(0, at + 2 + ulpduBytes, at + length - 4);
+  for (let pad = at + 2 + ulpduBytes; pad < end; pad++) into[pad] = 0;
   // Little-endian: the checksum's bits go out in the order in which the polynomial takes them.
-  into.writeUInt32LE(withCrc ? crc32c(into.subarray(at, at + length - 4)) : 0, at + length - 4);
+  into.writeUInt32LE(withCrc ? crc32c(into, 0, at, end) : 0, end);
   return length;
 }
 
@@ -207,9 +208,9 @@ export function sealFpduAround(
   into.fill(0, at + before, end);
   let checksum = 0;
   if (withCrc) {
-    checksum = crc32c(into.subarray(at, at + before));
+    checksum = crc32c(into, 0, at, at + before);
     for (const part of payload) checksum = crc32c(part, checksum);
-    if (end > at + before) checksum = crc32c(into.subarray(at + before, end), checksum);
+    if (end > at + before) checksum = crc32c(into, checksum, at + before, end);
   }
   into.writeUInt32LE(checksum, end);
   return { before, after };
@@ -218,7 +219,7 @@ export function sealFpduAround(
 /** Whether the checksum of the whole FPDU in `bytes` is right that begins at `at`. */
 export function fpduIsIntact(bytes: Buffer, at = 0, length = bytes.byteLength - at): boolean {
   const end = at + length - 4;
-  return crc32c(bytes.subarray(at, end)) === bytes.readUInt32LE(end);
+  return crc32c(bytes, 0, at, end) === bytes.readUInt32LE(end);
 }
 
 /** Gets a whole FPDU: `length` bytes of `bytes` from `at` on, valid during the call. @returns false to stop and forget the rest */
