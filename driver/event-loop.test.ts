@@ -14,6 +14,7 @@ class Work {
   /** Runs inside the next poll, arming or wait. */
   during: { poll?: () => void; linger?: () => void; arm?: () => void; wait?: () => void } = {};
   expiryMs: number | null = null;
+  isExact = false;
   #woken: (() => void) | null = null;
   readonly stop = new AbortController();
 
@@ -27,6 +28,7 @@ class Work {
         return done;
       },
       wakeUp: {
+        isExact: this.isExact,
         ...(this.during.linger === undefined
           ? {}
           : {
@@ -64,6 +66,8 @@ class Work {
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** Longer than one turn of Node.js can seem to be. */
+const sleepLong = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2));
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
@@ -170,6 +174,38 @@ describe('the event loop', () => {
     await running;
     // What was waited for of the adapter is waited for still.
     assert.equal(work.waits, 1);
+  });
+
+  test('polls no more than once for one thing, where the adapter knows of everything', async () => {
+    const work = new Work();
+    work.isExact = true;
+    let due = 0;
+    const running = work.loop({ hasMore: () => due > 0 }).run(work.stop.signal);
+    await until(() => work.waits === 1);
+    for (let round = 0; round < 10; round++) {
+      await sleepLong();
+      const { polls } = work;
+      work.come();
+      assert.deepEqual([work.todo, work.polls], [0, polls + 1]);
+    }
+    // What is due after it is another matter, and so is what came in the meantime.
+    await sleepLong();
+    let { polls } = work;
+    due = 1;
+    work.during.poll = () => {
+      if (work.polls === polls + 2) due = 0;
+    };
+    work.come();
+    assert.deepEqual([work.todo, work.polls], [0, polls + 2]);
+    await sleepLong();
+    ({ polls } = work);
+    work.during.poll = () => {
+      if (work.polls === polls + 1) work.todo = 1;
+    };
+    work.come();
+    assert.deepEqual([work.todo, work.polls], [0, polls + 2]);
+    work.stop.abort();
+    await running;
   });
 
   test('looks again when it is nudged, asleep or not', async () => {

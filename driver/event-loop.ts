@@ -13,7 +13,7 @@
  * When nothing is left to do, the loop goes to sleep in this order:
  *
  * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
- * 2. poll once more, for what came between the last poll and the arming;
+ * 2. poll once more, for what came between the last poll and the arming, where something can;
  * 3. wait for the wake-up, the clock's next expiry, {@link EventLoop.nudge}, or the longest sleep.
  *
  * Nothing runs between 1 and the beginning of 3 but that poll, so what comes later finds the loop armed and no wake-up
@@ -34,6 +34,11 @@ export interface EventLoopOptions {
   readonly wakeUp: WakeUp;
   /** The provider's clock, as far as the loop asks it. */
   readonly clock: { nowMs(): number; nextExpiryMs(): number | null };
+  /**
+   * Whether a poll would find something to do although the adapter has no news, as an up-call that is due. Without it a
+   * poll that does nothing finds out.
+   */
+  readonly hasMore?: () => boolean;
   /** Turns without anything to do before the loop sleeps. Default 0. */
   readonly emptyTurnsMax?: number;
   /** Looks of one linger, where the adapter can; 0: it never lingers. Default 8. */
@@ -41,6 +46,9 @@ export interface EventLoopOptions {
   /** Longest sleep. Default 100. */
   readonly sleepMaxMs?: number;
 }
+
+// Kept: the global one is an accessor, which takes longer than what it gives to read the time.
+const { performance } = globalThis;
 
 /** Polls in one turn. */
 const POLLS_MAX = 3;
@@ -61,8 +69,12 @@ interface Run {
 }
 
 export class EventLoop {
-  readonly #options: Required<EventLoopOptions>;
+  readonly #options: Required<Omit<EventLoopOptions, 'hasMore'>>;
   readonly #canLinger: boolean;
+  /** See {@link WakeUp.isExact}. */
+  readonly #isExact: boolean;
+  /** Null where it can't be known without a poll. */
+  readonly #hasMore: (() => boolean) | null;
   #run: Run | null = null;
   #nudged = false;
   #isAsleep = false;
@@ -84,6 +96,8 @@ export class EventLoop {
   constructor(options: EventLoopOptions) {
     this.#options = { emptyTurnsMax: 0, looksMax: 8, sleepMaxMs: 100, ...options };
     this.#canLinger = options.wakeUp.linger !== undefined && this.#options.looksMax > 0;
+    this.#isExact = options.wakeUp.isExact === true;
+    this.#hasMore = this.#isExact ? (options.hasMore ?? null) : null;
   }
 
   /** Makes the loop look again soon, though the adapter has nothing to tell. Cheap, and harmless at any time. */
@@ -127,17 +141,22 @@ export class EventLoop {
       this.#nudged = false;
       // What an up-call started may be over already.
       let polls = 0;
-      while (polls < POLLS_MAX && poll() > 0) polls++;
+      let isDone = false;
+      while (!isDone && polls < POLLS_MAX && poll() > 0) {
+        polls++;
+        isDone = this.#hasMore !== null && !wakeUp.arm() && !this.#hasMore();
+      }
       isBusy ||= polls > 0;
       if (isBusy) {
         this.#emptyTurns = 0;
         if (this.#canLinger && ++this.#turns < TURNS_MAX) return process.nextTick(this.#afterTicks);
-        if (this.#canLinger || polls === POLLS_MAX || emptyTurnsMax > 0) return this.#again();
+        if (this.#canLinger || (polls === POLLS_MAX && !isDone) || emptyTurnsMax > 0) return this.#again();
       } else {
         if (this.#linger()) continue;
         if (this.#emptyTurns++ < emptyTurnsMax) return this.#again();
       }
-      if (!wakeUp.arm() && poll() === 0 && !signal.aborted && !this.#nudged) return this.#sleep();
+      const isReady = wakeUp.arm() || (!this.#isExact && poll() > 0);
+      if (!isReady && !signal.aborted && !this.#nudged) return this.#sleep();
       return this.#again();
     }
   }

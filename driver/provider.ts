@@ -140,6 +140,11 @@ export class Provider {
     return this.#calls.report(max);
   }
 
+  /** Completion up-calls are due: the next turn makes them though nothing new has come. */
+  get hasDue(): boolean {
+    return this.#dispatcher.dueCount > 0;
+  }
+
   /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */
   get system(): System {
     return this.#dispatcher.system;

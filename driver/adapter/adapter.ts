@@ -184,6 +184,11 @@ export type CompletionStatus = (typeof CompletionStatus)[keyof typeof Completion
 /** Tells an event loop when polling is worth while again. */
 export interface WakeUp {
   /**
+   * Nothing becomes ready but in callbacks of Node.js and in calls of the adapter's: what a poll has left nothing of, and
+   * {@link WakeUp.arm} denies, isn't there. False when it isn't said.
+   */
+  readonly isExact?: boolean;
+  /**
    * Looks for completions, and up to `looks` times more after others had the processor. Only where that is cheaper than
    * being woken.
    *

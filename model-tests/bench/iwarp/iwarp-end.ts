@@ -114,6 +114,7 @@ export class IwarpEnd implements End {
         while (events.length > 0) events.shift()!();
         return done;
       },
+      hasMore: () => provider.hasDue,
       wakeUp: adapter.wakeUp,
       clock,
     });
