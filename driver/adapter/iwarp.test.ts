@@ -275,6 +275,37 @@ describe('data', () => {
     assert.equal(Buffer.compare(source.bytes, back.bytes), 0);
   });
 
+  test('in small pieces arrives as it was posted, also when TCP takes no more for a while', async () => {
+    const { client, server, a } = await pair();
+    const size = 2048;
+    const count = 16_384;
+    const source = client.memory(Uint8Array.from({ length: size }, (_, index) => index * 7));
+    const target = server.memory(new Uint8Array(count * size));
+    let held = 0;
+    for (let piece = 0; piece < count; ) {
+      // Nobody reads between two of these: TCP is full after some, and the send queue then.
+      source.bytes[0] = piece;
+      source.bytes[1] = piece >> 8;
+      const taken = client.post(a, Opcode.rdmaWrite, piece, [source], { region: target.region, offset: piece * size });
+      const before = client.done.length;
+      client.poll();
+      held = Math.max(held, client.adapter.inventory().outputBytes);
+      piece += taken;
+      // What has completed has left its memory, which is used again.
+      if (client.done.length === before) await until(() => client.done.length === piece);
+    }
+    assert.ok(held > 0, 'TCP took everything at once');
+    assert.equal(client.done.length, count);
+    assert.ok(client.done.every((done, index) => done === `${index} success`));
+    await until(() => target.bytes[count * size - 1] !== 0);
+    for (let piece = 0; piece < count; piece++) {
+      source.bytes[0] = piece;
+      source.bytes[1] = piece >> 8;
+      assert.equal(Buffer.compare(source.bytes, target.bytes.subarray(piece * size, (piece + 1) * size)), 0);
+    }
+    assert.equal(client.adapter.inventory().outputBytes, 0);
+  });
+
   test('of many reads at once, and sends behind them, completes in posting order [RFC 5040 5.5] [RFC 6581 9.1]', async () => {
     const { client, server, a, b } = await pair({ readDepth: 4 }, { readDepth: 3 });
     const source = server.memory(Uint8Array.from({ length: 100_000 }, (_, index) => index * 13));

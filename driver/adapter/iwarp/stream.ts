@@ -155,8 +155,13 @@ interface IncomingRead extends ReadRequest {
 /** What is done with a part of a request's memory, `bytes` long from `start` on, and `buffer` from `at` on. */
 type ElementUse = (memory: Uint8Array, start: number, bytes: number, buffer: Uint8Array, at: number) => void;
 
+/** So many bytes are copied one by one in less time than a view of them is made. */
+const FEW_BYTES = 64;
+
 function copy(from: Uint8Array, start: number, bytes: number, into: Uint8Array, at: number): void {
-  into.set(start === 0 && bytes === from.byteLength ? from : from.subarray(start, start + bytes), at);
+  if (start === 0 && bytes === from.byteLength) into.set(from, at);
+  else if (bytes > FEW_BYTES) into.set(from.subarray(start, start + bytes), at);
+  else for (let index = 0; index < bytes; index++) into[at + index] = from[start + index]!;
 }
 const copyOut: ElementUse = (memory, start, bytes, buffer, at) => copy(memory, start, bytes, buffer, at);
 const copyIn: ElementUse = (memory, start, bytes, buffer, at) => copy(buffer, at, bytes, memory, start);
@@ -378,7 +383,8 @@ export class Stream {
 
   /** The oldest output that was made of parts is no longer needed: TCP has it, or has ended. */
   outputTaken(): void {
-    if (this.#outputs.shift() === NONE) return;
+    const oldest = this.#outputs.length === 1 ? this.#outputs.pop() : this.#outputs.shift();
+    if (oldest === NONE) return;
     if (this.#isDead) this.#flushQueue(this.#sends);
     else this.#completeSends();
   }
