@@ -77,9 +77,11 @@ function bench(
       apply: (event: number, row: number, p0 = 0) => {
         told.push(`${names[event]} ${row} ${p0}`);
         if (event === 2 && context.faultEnds) byConnector.delete(sockets[row]!.connector);
+        if (event === 1) context.onFailure(row);
       },
     },
     faultEnds: false,
+    onFailure: (_row: number): void => {},
   };
   const socket = (connector: number): SocketRecord => {
     const record = new SocketRecord(sockets.length, BigInt(sockets.length), 'IPv4', 1);
@@ -330,6 +332,75 @@ describe('what the adapter does not take', () => {
     assert.equal(told.length, 2);
   });
 
+  test('is no fault of a connection that has ended with its request', () => {
+    const { work, socket, request, takes, told, context, byConnector } = bench();
+    const row = request(socket(9), Opcode.send);
+    context.onFailure = () => byConnector.clear();
+    takes.push(0);
+    work.post(row, 0, 1);
+    assert.deepEqual(told, [`overlappedRequest/adapter.failed ${row} ${WSA.WSAECONNABORTED}`]);
+  });
+
+  test('of the running call is not all that the adapter refuses: then it has not been refused alone', () => {
+    const { work, socket, request, takes, told, context } = bench();
+    const a = socket(9);
+    const [called, other] = [request(a, Opcode.rdmaWrite, 6), request(a, Opcode.send)];
+    work.gathering = true;
+    context.initiating = called;
+    work.post(called, 0, 2);
+    work.post(other, 0, 1);
+    takes.push(1);
+    work.flush();
+    assert.deepEqual(told, [
+      `overlappedRequest/adapter.failed ${called} ${WSA.WSAECONNABORTED}`,
+      'socket/adapter.fault 0 0',
+      `overlappedRequest/adapter.failed ${other} ${WSA.WSAECONNABORTED}`,
+      'socket/adapter.fault 0 0',
+    ]);
+  });
+
+  // A request that has ended has no elements any more.
+  test('ends no request whose pieces are being written: they come in one batch, with room made first', () => {
+    const { work, socket, request, takes, told, batches, requests, context } = bench({ batch: 2 });
+    const a = socket(9);
+    const [waiting, split] = [request(a, Opcode.send), request(a, Opcode.rdmaWrite, 6)];
+    work.gathering = true;
+    work.post(waiting, 0, 1);
+    takes.push(0);
+    context.onFailure = (row) => requests.free(row);
+    work.post(split, 0, 2);
+    work.flush();
+    assert.deepEqual(told, [
+      `overlappedRequest/adapter.failed ${waiting} ${WSA.WSAECONNABORTED}`,
+      'socket/adapter.fault 0 0',
+    ]);
+    assert.deepEqual(
+      batches.map((batch) => batch.map(({ context: row, elements }) => [row, elements.length])),
+      [
+        [],
+        [
+          [split, 4],
+          [split, 2],
+        ],
+      ],
+    );
+  });
+
+  test('while room is made for a request may take its connector away: then it is not posted', () => {
+    const { work, socket, request, takes, batches, context } = bench({ batch: 1 });
+    const a = socket(9);
+    const [waiting, next] = [request(a, Opcode.send), request(a, Opcode.send)];
+    work.gathering = true;
+    work.post(waiting, 0, 1);
+    takes.push(0);
+    context.onFailure = () => {
+      a.connector = -1;
+    };
+    work.post(next, 0, 1);
+    work.flush();
+    assert.deepEqual(batches, [[]]);
+  });
+
   test('and another request than the running call had waited: it has not been refused', () => {
     const { work, socket, request, takes, told, context } = bench();
     const a = socket(9);
@@ -381,10 +452,17 @@ describe("the provider's own", () => {
       remote: [79, 0x6_0000_0000],
       elements: [[78, MAILBOX_BYTES, 0x4_0000_0020]],
     });
+    batches.length = 0;
+    work.post(row, 0, 1);
+    assert.equal(work.postMailbox(a), true);
+    assert.deepEqual(
+      batches.map((batch) => batch.map(({ context }) => context)),
+      [[row], [MAILBOX_CONTEXT]],
+    );
     takes.push(0, 0);
     assert.equal(work.postFirstReceive(a), false);
     assert.equal(work.postMailbox(a), false);
     work.flush();
-    assert.equal(batches.length, 5);
+    assert.equal(batches.length, 4);
   });
 });

@@ -3,7 +3,8 @@
  *
  * Theory of operation: descriptors are written straight into the adapter's ring. Inside an initiating call they are
  * posted at once, since the call's answer depends on it; while completions are being handled they gather until the end
- * of the round. What the adapter refuses is reported as an event: to the initiating call as no room, later as a fault.
+ * of the round. All of one request's are posted together. What the adapter refuses is reported as an event: to the
+ * initiating call as no room, later as a fault.
  */
 
 import { WSA } from '../machines/index.ts';
@@ -35,22 +36,29 @@ export class WorkQueue {
   #count = 0;
   /** Posting waits for {@link WorkQueue.flush}. */
   gathering = false;
-  #postRefused = -1;
-  #failed = -1;
-  #fault = -1;
+  readonly #postRefused: number;
+  readonly #failed: number;
+  readonly #fault: number;
 
   constructor(context: Context) {
     this.#context = context;
+    const { dispatcher } = context;
+    this.#postRefused = dispatcher.event('overlappedRequest', 'adapter.postRefused');
+    this.#failed = dispatcher.event('overlappedRequest', 'adapter.failed');
+    this.#fault = dispatcher.event('socket', 'adapter.fault');
   }
 
   /** Posts the last `pieces` work requests of request `row`; those before were carried out on an earlier connection. */
   post(row: number, fence: number, pieces: number): void {
-    const { requests, sockets } = this.#context;
+    const { adapter, requests, sockets } = this.#context;
+    // Before anything is read: what is refused now may end requests, and take the connector away.
+    if (this.#count + pieces > adapter.postBatchMax) this.flush();
     const { connector } = sockets[requests.socket[row]!]!;
+    if (connector < 0) return;
     if (requests.elementCount[row] === 1) {
-      const at = this.#begin(requests.opcode[row]!, connector, row, fence, 1);
-      if (requests.opcode[row]! >= Opcode.rdmaWrite)
-        this.#remote(at, requests.remoteKey(row), requests.remoteAddress(row));
+      const opcode = requests.opcode[row]!;
+      const at = this.#begin(opcode, connector, row, fence, 1);
+      if (isRdma(opcode)) this.#remote(at, requests.remoteKey(row), requests.remoteAddress(row));
       this.#copy(at, 0, requests.first, row * ELEMENT_WORDS);
     } else {
       this.#postPieces(row, connector, fence, pieces);
@@ -132,15 +140,10 @@ export class WorkQueue {
 
   #reportRefused(taken: number, count: number): void {
     const { adapter, dispatcher, requests, initiating, byConnector } = this.#context;
-    if (this.#postRefused < 0) {
-      this.#postRefused = dispatcher.event('overlappedRequest', 'adapter.postRefused');
-      this.#failed = dispatcher.event('overlappedRequest', 'adapter.failed');
-      this.#fault = dispatcher.event('socket', 'adapter.fault');
-    }
     // The rest of this connection's would overtake what was refused. Other connections' are posted with the next batch.
     const connector = adapter.workRequests[taken * WORK_REQUEST_WORDS + F.connector]!;
     const rows = this.#takeOut(connector, taken, count);
-    if (rows.length === this.#pieces(initiating) && rows.every((row) => row === initiating)) {
+    if (rows.every((row) => row === initiating) && rows.length === this.#pieces(initiating)) {
       dispatcher.apply(this.#postRefused, initiating);
       return;
     }
@@ -154,16 +157,13 @@ export class WorkQueue {
   }
 
   #pieces(row: number): number {
-    if (row < 0) return -1;
     const { adapter, requests } = this.#context;
     return Math.ceil(requests.elementCount[row]! / elementsPerPiece(adapter, requests.opcode[row]!));
   }
 
   #begin(opcode: number, connector: number, context: number, fence: number, elements: number): number {
-    const { adapter } = this.#context;
-    if (this.#count === adapter.postBatchMax) this.flush();
     const at = this.#count++ * WORK_REQUEST_WORDS;
-    const ring = adapter.workRequests;
+    const ring = this.#context.adapter.workRequests;
     ring[at + F.opcode] = opcode;
     ring[at + F.connector] = connector;
     ring[at + F.context] = context;

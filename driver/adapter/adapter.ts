@@ -293,6 +293,7 @@ export interface Adapter {
    * from index 0. Room for {@link Adapter.postBatchMax} descriptors. The view stays the same while open.
    */
   readonly workRequests: Uint32Array;
+  /** At least 8: no request has more work requests, and they are posted together. */
   readonly postBatchMax: number;
   /**
    * Posts the first `count` descriptors, in order.
