@@ -73,6 +73,40 @@ describe('a clock', () => {
   });
 });
 
+test('any number of timers expire in order, however they were set, restarted and cancelled', () => {
+  const heap = new TimerHeap();
+  const expiries = new Map<number, number>();
+  const set = (timer: number, expiry: number): void => {
+    heap.set(timer, expiry);
+    expiries.set(timer, expiry);
+  };
+  // All residues of a prime, in an order that is none.
+  for (let timer = 0; timer < 211; timer++) set(timer, (timer * timer * 37 + timer * 5) % 211);
+  for (let timer = 0; timer < 211; timer += 3) set(timer, (timer * 101) % 211);
+  for (let timer = 1; timer < 211; timer += 4) {
+    heap.cancel(timer);
+    expiries.delete(timer);
+  }
+  for (let now = 0; now < 211; now++) {
+    const due = [...expiries].filter(([, expiry]) => expiry === now).map(([timer]) => timer);
+    const taken = due.map(() => heap.takeExpired(now));
+    assert.deepEqual(taken.toSorted(), due.toSorted());
+    assert.equal(heap.takeExpired(now), -1);
+  }
+  assert.equal(heap.size, 0);
+});
+
+test('a timer that takes the place of a cancelled one comes before those that it expires before', () => {
+  const heap = new TimerHeap();
+  // In the tree: 10, 11 and 12 on one side; 1, 2 and 3 on the other.
+  for (const [timer, expiry] of [0, 10, 1, 11, 12, 2, 3].entries()) heap.set(timer, expiry);
+  heap.cancel(3);
+  assert.deepEqual(
+    Array.from({ length: 6 }, () => heap.takeExpired(100)),
+    [0, 2, 5, 6, 1, 4],
+  );
+});
+
 test('running timers behave as a sorted list would', () => {
   const call = fc.record({
     timer: fc.nat(12),

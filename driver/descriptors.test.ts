@@ -40,4 +40,40 @@ test('rows beyond 20 bits share places', () => {
   assert.equal(table.get(far), 'far');
   table.delete(near);
   assert.equal(table.get(far), 'far');
+  table.delete(far);
+  assert.equal(table.get(far), undefined);
+});
+
+test('what is no descriptor is found nowhere', () => {
+  const table = new DescriptorTable<string>();
+  const descriptor = table.next(5);
+  table.set(descriptor, 'five');
+  for (const other of [Number(descriptor), String(descriptor), undefined, null, -1n, 0n, 5n, descriptor + 1n]) {
+    assert.equal(table.get(other as bigint), undefined);
+  }
+});
+
+test('a descriptor that was just looked up is not found once it is given back', () => {
+  const table = new DescriptorTable<string>();
+  const [one, two] = [table.next(1), table.next(2)];
+  table.set(one, 'one');
+  table.set(two, 'two');
+  assert.equal(table.get(one), 'one');
+  assert.equal(table.get(one), 'one');
+  table.delete(one);
+  assert.equal(table.get(one), undefined);
+  assert.equal(table.get(two), 'two');
+});
+
+test('a table that is cleared has nothing, and can be filled again', () => {
+  const table = new DescriptorTable<string>();
+  const [near, far, other] = [table.next(1), table.next(1 + 2 ** 20), table.next(2)];
+  for (const descriptor of [near, far, other]) table.set(descriptor, 'old');
+  assert.equal(table.get(near), 'old');
+  table.clear();
+  for (const descriptor of [near, far, other]) assert.equal(table.get(descriptor), undefined);
+  const again = table.next(1);
+  table.set(again, 'new');
+  assert.equal(table.get(again), 'new');
+  assert.equal(table.get(near), undefined);
 });

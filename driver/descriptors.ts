@@ -46,7 +46,7 @@ export class DescriptorTable<T> {
       this.#lastObject = this.#objects[row];
       return this.#lastObject;
     }
-    return this.#overflow.size === 0 ? undefined : this.#overflow.get(descriptor);
+    return this.#overflow.get(descriptor);
   }
 
   delete(descriptor: bigint): void {

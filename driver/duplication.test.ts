@@ -36,4 +36,14 @@ describe('a store of duplicated sockets', () => {
     const again = store.put(socket(2), 1);
     assert.ok(again !== null && !tokens.includes(again), 'a token is not used again while another is free');
   });
+
+  test('begins again behind the last token of 32 bits, with those that are free', () => {
+    const store = new ProcessDuplicationStore(0xffff_fffd);
+    assert.deepEqual(
+      [1, 2, 3].map((port) => store.put(socket(port), 1)),
+      [0xffff_fffe, 0xffff_ffff, 1],
+    );
+    const late = new ProcessDuplicationStore();
+    assert.deepEqual([late.put(socket(1), 1), late.put(socket(2), 1)], [1, 2]);
+  });
 });

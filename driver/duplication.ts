@@ -30,7 +30,12 @@ export interface DuplicationStore {
 /** Tokens among the providers of one process. */
 export class ProcessDuplicationStore implements DuplicationStore {
   readonly #sockets = new Map<number, { readonly socket: DuplicatedSocket; readonly processId: number }>();
-  #last = 0;
+  #last: number;
+
+  /** @param last - the token given out last: the next one follows it */
+  constructor(last = 0) {
+    this.#last = last;
+  }
 
   put(socket: DuplicatedSocket, processId: number): number | null {
     if (this.#sockets.size >= 0xffff) return null;

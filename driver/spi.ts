@@ -268,7 +268,7 @@ function ipv6Bytes(text: string): Uint8Array | null {
     const found: number[] = [];
     const parts = half.split(':');
     for (const [index, part] of parts.entries()) {
-      const v4 = isEnd && index === parts.length - 1 && part.includes('.') ? ipv4Bytes(part) : null;
+      const v4 = isEnd && index === parts.length - 1 ? ipv4Bytes(part) : null;
       if (v4 !== null) found.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!);
       else if (/^[0-9a-f]{1,4}$/i.test(part)) found.push(Number.parseInt(part, 16));
       else return null;
@@ -288,9 +288,9 @@ function ipv6Bytes(text: string): Uint8Array | null {
 function ipv6Text(bytes: Uint8Array): string {
   const words = Array.from({ length: 8 }, (_, index) => (bytes[2 * index]! << 8) | bytes[2 * index + 1]!);
   let best = { start: 0, length: 0 };
-  for (let start = 0; start < 8; start++) {
+  for (const start of words.keys()) {
     let length = 0;
-    while (start + length < 8 && words[start + length] === 0) length++;
+    while (words[start + length] === 0) length++;
     if (length > best.length) best = { start, length };
   }
   const text = (part: readonly number[]): string => part.map((word) => word.toString(16)).join(':');
