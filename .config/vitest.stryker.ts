@@ -88,7 +88,7 @@ export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   plugins: [keepWorker],
   test: {
-    include: ['driver/*.test.ts', 'model-tests/requirements/*.test.ts'],
+    include: ['driver/*.test.ts', 'driver/journal/*.test.ts', 'model-tests/requirements/*.test.ts'],
     isolate: false,
     testTimeout: 120_000,
   },
