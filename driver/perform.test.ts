@@ -497,6 +497,8 @@ describe('a registration', () => {
         access: MEM_READWRITE,
         handle: 0n,
         region: null,
+        localKey: 0,
+        address: 0,
       },
       ...over,
     };

@@ -524,6 +524,8 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
         return;
       }
       buffer.region = region;
+      buffer.localKey = region.localKey | 0;
+      buffer.address = region.address;
       // Most sockets have one or two: no room for more is kept.
       if (buffer.socket.buffers.length === 0) buffer.socket.buffers = [buffer];
       else buffer.socket.buffers.push(buffer);

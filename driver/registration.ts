@@ -55,6 +55,8 @@ export class Registrations {
         access,
         handle: handles.next(row),
         region: null,
+        localKey: 0,
+        address: 0,
       };
       buffers[row] = buffer;
     }

@@ -57,6 +57,10 @@ export interface BufferRecord {
   readonly access: number;
   readonly handle: Handle;
   region: MemoryRegion | null;
+  /** The region's local key as a signed number, which is part of this object where a larger one would be one of its own. */
+  localKey: number;
+  /** The region's address. */
+  address: number;
 }
 
 /** Bytes of the two mailboxes of a connection: the peer's to write, and ours to send. */
@@ -160,13 +164,19 @@ export interface PeerEnd {
   readonly mailboxKey: number;
 }
 
-/** What the driver keeps of one socket. */
+/** What the driver keeps of one socket. What each request needs comes first, so that it shares a line of the cache. */
 export class SocketRecord {
   readonly row: number;
-  /** What the switch passes down. */
-  readonly descriptor: Socket;
+  /** Of the adapter; -1 when there is none. */
+  connector = -1;
+  /** A completion up-call of this socket is running; no other may begin (11.4). */
+  notifying = false;
+  /** Registrations; allocated with the first. */
+  buffers: BufferRecord[] = noBuffers;
   /** What the provider passes up; 0n before WPUCreateSocketHandle and after WPUCloseSocketHandle. */
   switchHandle: Socket = 0n;
+  /** What the switch passes down. */
+  readonly descriptor: Socket;
   readonly family: SocketAddress['family'];
   readonly catalogEntryId: number;
   /** A machine row exists: until `socketClosed`, the row may not be given out again. */
@@ -178,11 +188,8 @@ export class SocketRecord {
   noDelay = 0;
   /** Adapter objects; -1 when there is none. */
   listener = -1;
-  connector = -1;
   protectionDomain = -1;
   privateMemory: PrivateMemory | null = null;
-  /** Registrations; allocated with the first. */
-  buffers: BufferRecord[] = noBuffers;
   /** The connection is this socket's, not a token's. */
   named = false;
   /** Name of the connection that is being taken over, until it has been. */
@@ -194,8 +201,6 @@ export class SocketRecord {
   attaching = false;
   /** Its connection came back from a peer that had moved to another process. */
   returned = false;
-  /** A completion up-call of this socket is running; no other may begin (11.4). */
-  notifying = false;
   /** Where the first message goes: the buffers of the receive that is paired with it. */
   firstTargets: readonly Uint8Array[] = noTargets;
 

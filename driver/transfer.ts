@@ -166,10 +166,10 @@ export class Transfers {
       let known = 0;
       while (known < this.#pinnedCount && this.#pinned[known] !== found.row) known++;
       if (known === this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found.row;
-      const address = found.region!.address + (buf!.byteOffset - found.memory.byteOffset);
+      const address = found.address + (buf!.byteOffset - found.memory.byteOffset);
       const words = index === 0 ? requests.first : requests.more.get(row)!;
       const at = index === 0 ? row * ELEMENT_WORDS : (index - 1) * ELEMENT_WORDS;
-      words[at] = found.region!.localKey;
+      words[at] = found.localKey;
       words[at + 1] = len;
       words[at + 2] = address >>> 0;
       words[at + 3] = Math.floor(address / 0x1_0000_0000);

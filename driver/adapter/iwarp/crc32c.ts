@@ -11,6 +11,8 @@ import { createRequire } from 'node:module';
 
 import { crc32c as checksum } from '@node-rs/crc32';
 
+import { RecentParts } from './recent-parts.ts';
+
 type Checksum = (bytes: Uint8Array, before: number) => number;
 
 /** Up to so many bytes a piece is tiny. */
@@ -30,6 +32,9 @@ function load(): Checksum {
     return ofSmall;
   }
 }
+
+/** What comes and what goes are checked in turns. */
+const pieces = new RecentParts();
 
 /** The polynomial, reflected. */
 const POLYNOMIAL = 0x82f6_3b78;
@@ -66,7 +71,7 @@ function ofTiny(bytes: Uint8Array, before: number, from: number, end: number): n
 export function crc32c(bytes: Uint8Array, before = 0, from = 0, end: number = bytes.byteLength): number {
   const length = end - from;
   if (length <= TINY_BYTES) return ofTiny(bytes, before, from, end);
-  const piece = length === bytes.byteLength ? bytes : bytes.subarray(from, end);
+  const piece = length === bytes.byteLength ? bytes : pieces.of(bytes, from, end);
   if (length < LARGE_BYTES) return ofSmall(piece, before);
   ofLarge ??= load();
   return ofLarge(piece, before);

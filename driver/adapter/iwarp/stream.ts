@@ -28,6 +28,7 @@ import {
   WorkRequestField,
 } from '../adapter.ts';
 import type { MemoryTable, Region } from './memory.ts';
+import { RecentParts } from './recent-parts.ts';
 import {
   decodeTerminate,
   encodeTerminate,
@@ -155,12 +156,14 @@ interface IncomingRead extends ReadRequest {
 /** What is done with a part of a request's memory, `bytes` long from `start` on, and `buffer` from `at` on. */
 type ElementUse = (memory: Uint8Array, start: number, bytes: number, buffer: Uint8Array, at: number) => void;
 
+/** What was copied lately, and what was sent. */
+const [copied, sent] = [new RecentParts(), new RecentParts()];
 /** So many bytes are copied one by one in less time than a view of them is made. */
 const FEW_BYTES = 64;
 
 function copy(from: Uint8Array, start: number, bytes: number, into: Uint8Array, at: number): void {
   if (start === 0 && bytes === from.byteLength) into.set(from, at);
-  else if (bytes > FEW_BYTES) into.set(from.subarray(start, start + bytes), at);
+  else if (bytes > FEW_BYTES) into.set(copied.of(from, start, start + bytes), at);
   else for (let index = 0; index < bytes; index++) into[at + index] = from[start + index]!;
 }
 const copyOut: ElementUse = (memory, start, bytes, buffer, at) => copy(memory, start, bytes, buffer, at);
@@ -374,7 +377,7 @@ export class Stream {
       if (this.#making === NONE) this.#making = request;
     }
     if (parts !== undefined && at > from) {
-      if (at > partBegin) parts.push(into.subarray(partBegin, at));
+      if (at > partBegin) parts.push(sent.of(into, partBegin, at));
       this.#outputs.push(this.#making);
       this.#making = NONE;
     }
