@@ -120,6 +120,7 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'attempt/accept': ({ socket }) => [`network: the peer of ${socket} accepts`],
   'attempt/refuse': ({ socket }) => [`network: the peer of ${socket} refuses`],
   'attempt/fail': ({ socket }) => [`network: nobody answers ${socket}`],
+  'attempt/remove': ({ socket }) => [`removed ${socket}`],
   'attempt/lose': ({ socket }) => [`network: the peer of ${socket} is gone`],
   'attempt/report': ({ socket, state, field }) => {
     const said = field('attempt', 0, 'said');
@@ -214,6 +215,7 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
     callOf(memory, 'receive', row, request, polled),
   'giver/duplicate': ({ socket }) => [`duplicate ${socket}`, 'WSPDuplicateSocket'],
   'giver/send': ({ row, memory }) => callOf(memory, 'send', row, Request.p1Send, 1),
+  'giver/receive': ({ row, memory }) => callOf(memory, 'receive', row, Request.peerReceive, 0),
   'giver/close': close,
   'taker/redeem': () => ['take C A asking', 'WSPSocket'],
   'taker/grant': () => ['handle C ok', 'WSPSocket'],
@@ -268,6 +270,7 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'memory/release': ({ row, socket }) => [`deregister ${socket} b${row}`, 'WSPDeregisterMemory'],
   'memory/deregisterUnknown': ({ socket }) => [`deregister ${socket} unknown`, 'WSPDeregisterMemory'],
   'memory/obstruct': ({ row }) => [`obstruct b${row}`],
+  'link/remove': ({ socket }) => [`removed ${socket}`],
   'link/fill': ({ socket }) => [`fill ${socket}`],
   'work/piece': ({ row, work }) => [`complete ${work(row)}`],
   'work/fail': ({ row, work }) => [`fail ${work(row)}`],

@@ -508,6 +508,8 @@ class Player {
         return this.#adapter.fill(this.#connectorOf(a));
       case 'disconnected':
         return this.#event({ type: 'disconnected', connector: this.#connectorOf(a) });
+      case 'removed':
+        return this.#event({ type: 'removed', connector: this.#connectorOf(a) });
       case 'remove':
         this.#adapter.remove();
         return this.#event({ type: 'deviceRemoved' });
@@ -680,10 +682,10 @@ class Player {
     this.#turn();
   }
 
-  /** What a socket said of itself when it connected. */
+  /** What a socket said of itself when it connected, or was accepted. */
   #handshakeOf(name: string): Handshake {
     const own = this.#handshakes.get(name);
-    if (own === undefined) throw new Error(`${name} has not connected`);
+    if (own === undefined) throw new Error(`${name} has said nothing of itself`);
     return own;
   }
 
@@ -708,8 +710,9 @@ class Player {
     // One that comes back has its socket's name already, and an arrival gets it when it is taken.
     const name = what.startsWith('prepare') && !/^[A-Z]$/.test(known) ? this.#naming : known;
     if (what === 'prepare') this.#connectors.set(connector, name);
-    const own = what === 'connect' ? decodeHandshake(privateData!) : null;
-    if (own !== null) this.#handshakes.set(this.#naming, own);
+    const own = what === 'connect' || what === 'accept' ? decodeHandshake(privateData!) : null;
+    if (what === 'connect') this.#handshakes.set(this.#naming, own!);
+    if (what === 'accept' && !this.#handshakes.has(name)) this.#handshakes.set(name, own!);
     const why = privateData === undefined || own !== null ? '' : ` reason ${decodeReject(privateData)}`;
     this.#see(`adapter ${what.split(' ')[0]} ${name}${why}`);
     if (what !== 'destroy' && what !== 'reject') return;

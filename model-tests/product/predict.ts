@@ -232,13 +232,11 @@ export class Scribe {
     return this.#world.names.includes('newConnection');
   }
 
-  /** Name of a work request: of a request, or of the private first receive of the socket that was accepted or taken over. */
+  /** Name of a work request: of a request, or of a private first receive: that of who took over, that of who was accepted. */
   #work(row: number): string {
-    return row < this.#world.rowsOf(this.#world.names.indexOf('overlappedRequest'))
-      ? `r${row}`
-      : this.#handsOver
-        ? 'first C'
-        : 'first B';
+    const requests = this.#world.rowsOf(this.#world.names.indexOf('overlappedRequest'));
+    if (row < requests) return `r${row}`;
+    return this.#handsOver && row === requests ? 'first C' : 'first B';
   }
 
   #command(action: Action): Command {

@@ -33,7 +33,7 @@ export interface Posted {
 export interface AdapterListener {
   posted(work: Posted): void;
   called(what: 'open' | 'close'): void;
-  /** @param privateData - of a rejection, or of a request to connect */
+  /** @param privateData - of a rejection, a request to connect or its acceptance */
   connector(
     what: 'connect' | 'prepare' | 'prepare in vain' | 'accept' | 'reject' | 'disconnect' | 'destroy',
     connector: number,
@@ -278,9 +278,9 @@ export class ScriptedAdapter implements Adapter {
     this.#listener.connector(status === 0 ? 'prepare' : 'prepare in vain', connector);
     return status;
   }
-  accept(connector: number): number {
+  accept(connector: number, privateData: Uint8Array): number {
     this.#untaken.delete(connector);
-    this.#listener.connector('accept', connector);
+    this.#listener.connector('accept', connector, privateData);
     return this.#refuses('accept') ? AdapterStatus.invalidState : 0;
   }
   reject(connector: number, privateData: Uint8Array): void {

@@ -9,6 +9,7 @@
 import { type CompiledMachine, type Limits, type Routes, WSA } from '../../machines/index.ts';
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
 import {
+  accepted,
   connected,
   fromChannels,
   fromStructures,
@@ -16,6 +17,7 @@ import {
   handOverEffects,
   rowsOfSockets,
   toHandles,
+  toListeners,
   toStructures,
   toTimers,
 } from './performances.ts';
@@ -73,9 +75,10 @@ const sockets = [0, 1] as const;
 /** The world of `options`. */
 export function connectedPair(options: PairOptions): WorldDefinition {
   const { name, requests, polled = [0, 1], upcallsFail = false, closing = false } = options;
-  const { failing = false, removal = false, cleanup = false, accepted = false, tooLong = false } = options;
+  const { failing = false, removal = false, cleanup = false, tooLong = false } = options;
+  const { accepted: isAccepted = false } = options;
   const losing = closing || failing || tooLong;
-  const works = accepted ? [...requests, { socket: 1, kind: 'receive', place: -1 } as const] : requests;
+  const works = isAccepted ? [...requests, { socket: 1, kind: 'receive', place: -1 } as const] : requests;
   const privateWork = requests.length;
   const onlyPrivate = works.map((_, index) => (index === privateWork ? 1 : -1));
   const privately = works.map((_, index) => (index === privateWork ? 0 : -1));
@@ -96,7 +99,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
   const side = (socket: number) => (socket === 0 ? 'A' : 'B');
 
   // A listener has been there, and is closed.
-  const rows = accepted ? 3 : 2;
+  const rows = isAccepted ? 3 : 2;
 
   const rules: Rule[] = [];
   for (const [request, of] of requests.entries()) {
@@ -216,7 +219,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     },
     rows: {
       ...rowsOfSockets(rows),
-      connectionRequest: accepted ? 1 : 0,
+      connectionRequest: isAccepted ? 1 : 0,
       overlappedRequest: requests.length,
       registeredBuffer: 2,
       caller: 2,
@@ -247,13 +250,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
         : {}),
       'provider/breakAllSockets': [{ send: 'socket/adapter.removed', to: 'openSockets' }],
       ...toHandles,
-      'socket/startListening': [{ send: 'socket/adapter.listening', to: 'self' }],
-      'socket/acceptConnection': [
-        { send: 'work/post', to: privateWork },
-        { send: 'socket/adapter.accepted', to: 'self' },
-      ],
-      'connectionRequest/callConditionFunction': [{ send: 'connectionRequest/condition.accepted', to: 'self' }],
-      'networkEvents/resetEvent': [{ send: 'networkEvents/upcall.eventReset', to: 'self' }],
+      ...toListeners(privateWork),
       // The message in the private receive is always the first.
       'firstMessage/copyFirstMessage': [{ send: 'overlappedRequest/firstMessage.copied', to: 'request', with: [0, 1] }],
       'socket/startConnect': [{ send: 'socket/adapter.connectStarted', to: 'self' }],
@@ -344,16 +341,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
     ...(options.machines === undefined ? {} : { machines: options.machines }),
     start: [
       { send: 'provider/spi.startup', row: 0, with: [0] },
-      ...(accepted
-        ? ([
-            { send: 'socket/spi.socket', row: 2 },
-            { send: 'socket/spi.bind', row: 2 },
-            { send: 'socket/spi.listen', row: 2, with: [1] },
-            { send: 'socket/adapter.connectRequest', row: 2, with: [0] },
-            { send: 'socket/spi.accept', row: 2, with: [1, 0] },
-            { send: 'socket/spi.closeSocket', row: 2 },
-          ] as const)
-        : connected(1)),
+      ...(isAccepted ? accepted(2, 1) : connected(1)),
       ...connected(0),
       ...sockets.map((socket) => ({
         send: 'socket/spi.registerMemory' as const,

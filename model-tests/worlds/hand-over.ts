@@ -218,6 +218,7 @@ const holding = handingOver({
   silent: true,
   held: true,
 });
+const early = handingOver({ name: 'hand-over before the first message', accepting: true });
 const everything = handingOver({
   name: 'hand-over, and whatever can happen',
   failing: true,
@@ -318,6 +319,40 @@ export const handOver: readonly CatalogWorld[] = [
     ],
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
     size: { states: 40_160, transitions: 238_264, depth: 19 },
+  },
+  {
+    name: early.name,
+    question: 'Is the first message received by the first receive, when the connection moves before it was sent?',
+    bounds: `${bounds}; the peer accepted the connection, and calls its receive before or after it moves`,
+    effort: 'quick',
+    definition: early,
+    properties: [
+      ...handOverProperties(early),
+      leadsTo(
+        "S-33, L-12: P2's message is received, if the peer receives and both have the connection",
+        all(structure(Request.p2Send).in('pending'), p2.in('connected.active')),
+        succeeded(Request.peerReceive),
+        [
+          ...['notify 0', 'return 0', 'notify 1', 'return 1', 'notify 2', 'return 2', 'peer receives', 'deliver peer'],
+          ...['complete 1', 'complete 2'],
+        ],
+      ),
+      sometimes(
+        'a receive comes after the move that the private one went with',
+        all(
+          peer.in('connected.active'),
+          newOne.field('peer'),
+          structure(Request.peerReceive).in('idle'),
+          row('firstMessage', Who.peer).in('spent'),
+        ),
+      ),
+      sometimes(
+        'a receive that waits for the first message is held while the peer moves',
+        all(peer.in('connected.suspended'), request(Request.peerReceive).in('held')),
+      ),
+    ],
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 4167, transitions: 15_158, depth: 21 },
   },
   {
     name: everything.name,

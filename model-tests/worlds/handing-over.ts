@@ -11,6 +11,7 @@ import {
   all,
   any,
   equal,
+  type Field,
   field,
   flag,
   language,
@@ -23,11 +24,13 @@ import {
 import type { Performance, Rule, WorldDefinition } from '../explorer/index.ts';
 import { machineOver } from '../support/machine.ts';
 import {
+  accepted,
   connected,
   fromChannels,
   fromStructures,
   fromTimers,
   rowsOfSockets,
+  toListeners,
   toStructures,
   toTimers,
 } from './performances.ts';
@@ -46,6 +49,8 @@ import {
 
 /** Sockets of the world. */
 export const Who = { p1: 0, peer: 1, p2: 2 } as const;
+/** The socket that accepted the peer's, in worlds that have it. */
+const LISTENER = 3;
 /** Requests of the world. */
 export const Request = {
   /** P1's receive, pending when the socket is handed over. */
@@ -344,12 +349,17 @@ function newConnection(): MachineDefinition {
   });
 }
 
-/** The switch of P1, and with nothing to hand over that of the peer. */
-function giver(): MachineDefinition {
+/**
+ * The switch of P1, and with nothing to hand over that of the peer.
+ *
+ * @param receiving - it can receive
+ */
+function giver(receiving: boolean): MachineDefinition {
   const contract = {
-    context: { sent: field(flag) },
+    context: { sent: field(flag), ...(receiving ? { received: field(flag) } : {}) } as Readonly<Record<string, Field>>,
     events: {
       send: {},
+      ...(receiving ? { receive: {} } : {}),
       duplicate: {},
       answered: { error: errorNumber },
       resumed: { error: errorNumber },
@@ -357,7 +367,7 @@ function giver(): MachineDefinition {
       ended: {},
       crippled: {},
     },
-    effects: { send: {}, duplicate: {}, issue: {}, resume: {}, close: {} },
+    effects: { send: {}, ...(receiving ? { receive: {} } : {}), duplicate: {}, issue: {}, resume: {}, close: {} },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
   const close = { target: 'closed', actions: effect('close', {}) };
@@ -367,7 +377,15 @@ function giver(): MachineDefinition {
     states: {
       using: {
         on: {
-          send: { guard: when(not(c.sent)), actions: [update({ sent: 1 }), effect('send', {})] },
+          send: { guard: when(not(c['sent']!)), actions: [update({ sent: 1 }), effect('send', {})] },
+          ...(receiving
+            ? {
+                receive: {
+                  guard: when(not(c['received']!)),
+                  actions: [update({ received: 1 }), effect('receive', {})],
+                },
+              }
+            : {}),
           duplicate: { target: 'handing', actions: effect('duplicate', {}) },
           answered: { target: 'using' },
           resumed: [{ guard: when(equal(event('error'), 0)), actions: effect('resume', {}) }, { target: 'using' }],
@@ -489,6 +507,15 @@ function taker(): MachineDefinition {
   });
 }
 
+/** Effects of a listener and of who sets it up. */
+const ofListening: readonly string[] = [
+  'socket/startListening',
+  'socket/stopListening',
+  'socket/acceptConnection',
+  'networkEvents/answer',
+  'networkEvents/resetEvent',
+];
+
 export interface HandOverOptions {
   readonly name: string;
   /** Each step of the hand-over can fail. */
@@ -503,12 +530,14 @@ export interface HandOverOptions {
   readonly careless?: boolean;
   /** P1 has called two receives, one of which the adapter has no place for. */
   readonly held?: boolean;
+  /** The peer has accepted the connection, with a private first receive, and calls its receive when it likes. */
+  readonly accepting?: boolean;
 }
 
 /** The world of `options`. */
 export function handingOver(options: HandOverOptions): WorldDefinition {
   const { name, failing = false, closing = false, careless = false, ending = false, silent = false } = options;
-  const { held = false } = options;
+  const { held = false, accepting = false } = options;
   const sockets = [Who.p1, Who.peer, Who.p2] as const;
   const names = ['P1', 'peer', 'P2'] as const;
   const labels = [
@@ -520,15 +549,35 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     "P1's send",
     ...(held ? ["P1's held receive"] : []),
     "P2's private receive",
+    ...(accepting ? ["peer's private receive"] : []),
   ];
-  const PRIVATE = labels.length - 1;
-  const socketOf = [Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1, ...(held ? [Who.p1] : []), Who.p2];
+  const PRIVATE = labels.indexOf("P2's private receive");
+  const PEERS_PRIVATE = labels.indexOf("peer's private receive");
+  const socketOf = [
+    ...[Who.p1, Who.peer, Who.p2, Who.p2, Who.peer, Who.p1],
+    ...(held ? [Who.p1] : []),
+    Who.p2,
+    ...(accepting ? [Who.peer] : []),
+  ];
+  // A listener has been there, and is closed.
+  const count = accepting ? 4 : 3;
   /** Rows of something, by request. */
   const byRequest = (rows: Readonly<Record<number, number>>): number[] => labels.map((_, row) => rows[row] ?? -1);
   const structures = toStructures({ of: 'self', map: socketOf });
-  const real = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? -1 : row)) } as const;
-  const isPrivate = { of: 'self', map: labels.map((_, row) => (row === PRIVATE ? Who.p2 : -1)) } as const;
-  const is = (who: number) => ({ of: 'self', map: sockets.map((socket) => (socket === who ? 0 : -1)) }) as const;
+  const real = { of: 'self', map: labels.map((_, row) => (row < PRIVATE ? row : -1)) } as const;
+  const isPrivate = { of: 'self', map: labels.map((_, row) => (row < PRIVATE ? -1 : socketOf[row]!)) } as const;
+  const is = (who: number) =>
+    ({ of: 'self', map: Array.from({ length: count }, (_, socket) => (socket === who ? 0 : -1)) }) as const;
+  /** Where a socket is P1's or the peer's, its own number. */
+  const ofGivers = {
+    of: 'self',
+    map: Array.from({ length: count }, (_, socket) => (socket < Who.p2 ? socket : -1)),
+  } as const;
+  /** All but P2 have their handles at once. */
+  const atOnce = {
+    of: 'self',
+    map: Array.from({ length: count }, (_, socket) => (socket === Who.p2 ? -1 : socket)),
+  } as const;
   const worksOf = (who: number, event: string): Performance[] =>
     labels.flatMap((_, row): Performance[] => (socketOf[row] === who ? [{ send: `work/${event}`, to: row }] : []));
   const flushOf = (who: number) =>
@@ -562,9 +611,14 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     { name: 'the peer has answered', send: 'newConnection/answer', row: 0, class: 'adapter', fair: 'answer' },
     { name: 'a message reaches P2', send: 'channel/deliver', row: 0, class: 'adapter', fair: 'deliver P2' },
     { name: 'a message reaches the peer', send: 'channel/deliver', row: 1, class: 'adapter', fair: 'deliver peer' },
-    // P1's receive gets no message, its send no receive, and P2's receive a message only from its private one.
+    // P1's receive gets no message, its send no receive, and P2's receive a message only from its private one. Nothing was
+    // sent to the peer before it moves.
     ...labels.flatMap((label, row): Rule[] =>
-      row === Request.p1Receive || row === Request.p1Send || row === Request.p2Receive || (held && row === HELD)
+      row === Request.p1Receive ||
+      row === Request.p1Send ||
+      row === Request.p2Receive ||
+      (held && row === HELD) ||
+      row === PEERS_PRIVATE
         ? []
         : [{ name: `${label}: completion`, send: 'work/complete', row, class: 'adapter', fair: `complete ${row}` }],
     ),
@@ -572,7 +626,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       row === Request.p2Receive ||
       (held && row === HELD) ||
       (row === Request.p1Send && !careless) ||
-      (row > Request.peerReceive && !failing && !closing && row !== Request.p1Send)
+      (row > Request.peerReceive && !failing && !closing && row !== Request.p1Send && row !== PEERS_PRIVATE)
         ? []
         : [{ name: `${label}: flush`, send: 'work/flush', row, class: 'adapter', fair: `flush ${row}` }],
     ),
@@ -595,6 +649,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     );
   }
   if (careless) rules.push(by(0, { name: 'P1: sends', send: 'giver/send' }));
+  if (accepting) rules.push(by(Who.peer, { name: 'peer: receives', send: 'giver/receive', fair: 'peer receives' }));
   if (failing) {
     rules.push(
       by(0, { name: 'P2: WPUCreateSocketHandle fails', send: 'taker/refuse', fair: 'grant' }),
@@ -666,11 +721,11 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
     );
   return {
     name,
-    limits: { ...smallest, socketsMax: 3 },
+    limits: { ...smallest, socketsMax: count },
     environment: {
       oldConnection: oldConnection(),
       newConnection: newConnection(),
-      giver: giver(),
+      giver: giver(accepting),
       taker: taker(),
       overlapped: overlapped(),
       handle: handle(),
@@ -680,20 +735,25 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       timer: timer(),
     },
     rows: {
-      ...rowsOfSockets(3),
-      overlappedRequest: labels.length - 1,
+      ...rowsOfSockets(count),
+      ...(accepting ? { connectionRequest: 1 } : {}),
+      overlappedRequest: PRIVATE,
       oldConnection: 1,
       newConnection: 1,
       giver: 2,
       taker: 1,
-      overlapped: labels.length - 1,
-      handle: 3,
+      overlapped: PRIVATE,
+      handle: count,
       notifier: 3,
       work: labels.length,
       channel: 2,
       timer: 3,
     },
-    carried: { 'overlappedRequest/bytes': 2, 'firstMessage/request': REQUESTS_MAX },
+    carried: {
+      'overlappedRequest/bytes': 2,
+      'firstMessage/request': REQUESTS_MAX,
+      ...(accepting ? { 'connectionRequest/socket': 1 } : {}),
+    },
     performs: {
       'provider/openAdapter': [{ send: 'provider/adapter.opened', to: 0 }],
       ...(ending
@@ -716,16 +776,17 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
           }
         : {}),
       'socket/answer': [
-        { send: 'giver/answered', to: { of: 'self', map: [0, 1, -1] }, with: ['error'] },
+        { send: 'giver/answered', to: ofGivers, with: ['error'] },
         { send: 'taker/answered', to: is(Who.p2), with: ['error'] },
       ],
       'socket/createSwitchHandle': [
-        { send: 'handle/created', to: { of: 'self', map: [0, 1, -1] } },
-        { send: 'socket/upcall.handleCreated', to: { of: 'self', map: [0, 1, -1] } },
+        { send: 'handle/created', to: atOnce },
+        { send: 'socket/upcall.handleCreated', to: atOnce },
         { send: 'taker/wanted', to: is(Who.p2) },
       ],
       'socket/closeSwitchHandle': [{ send: 'handle/closed', to: 'self' }],
       'socket/socketClosed': [{ send: 'newConnection/desert', to: is(Who.peer) }],
+      ...(accepting ? toListeners(PEERS_PRIVATE) : {}),
       'socket/startConnect': [{ send: 'socket/adapter.connectStarted', to: 'self' }],
       'socket/startReattach': [{ send: 'newConnection/start', to: 0 }],
       'socket/acceptReattach': [{ send: 'newConnection/accept', to: 0 }],
@@ -804,6 +865,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       ],
       'newConnection/refuse': [{ send: 'work/broken', to: 'request' }],
       'giver/send': call('send', Request.p1Send, 1),
+      ...(accepting ? { 'giver/receive': call('recv', Request.peerReceive, 0) } : {}),
       'giver/duplicate': [{ send: 'socket/spi.duplicateSocket', to: 'self' }],
       'giver/issue': [{ send: 'taker/issued', to: 0 }],
       'giver/resume': call('send', Request.peerSend, 1),
@@ -819,7 +881,10 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'taker/close': [{ send: 'socket/spi.closeSocket', to: Who.p2 }],
       ...fromStructures,
       'work/handOver': [
-        { send: 'oldConnection/post', to: { of: 'self', map: byRequest({ [Request.peerReceive]: 0 }) } },
+        {
+          send: 'oldConnection/post',
+          to: { of: 'self', map: byRequest({ [Request.peerReceive]: 0, [PEERS_PRIVATE]: 0 }) },
+        },
         {
           send: 'newConnection/postPeer',
           to: { of: 'self', map: byRequest({ [Request.peerSend]: 0 }) },
@@ -859,6 +924,9 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'overlappedRequest/answer',
       'overlappedRequest/retire',
       'socket/freeBuffers',
+      ...(accepting
+        ? ['socket/stopListening', 'connectionRequest/answer', 'connectionRequest/forget', 'networkEvents/answer']
+        : []),
     ],
     never: [
       ...(ending ? [] : ['provider/endAllSockets', 'provider/breakAllSockets', 'provider/closeAdapter']),
@@ -870,15 +938,16 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'networkEvents/resetEvent',
       'networkEvents/reportNetworkEvents',
       'overlappedRequest/unmarkPending',
-    ],
+      ...(accepting ? ['connectionRequest/rejectConnection'] : []),
+    ].filter((name) => !accepting || !ofListening.includes(name)),
     rules: rules.filter(happens),
     start: [
       { send: 'provider/spi.startup', row: 0, with: [0] },
       ...connected(Who.p1),
-      ...connected(Who.peer),
+      ...(accepting ? accepted(LISTENER, Who.peer) : connected(Who.peer)),
       ...started(Request.p1Receive, 0),
       ...(held ? started(HELD, 0) : []),
-      ...started(Request.peerReceive, 0),
+      ...(accepting ? [] : started(Request.peerReceive, 0)),
     ],
   };
 }

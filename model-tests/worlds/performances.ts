@@ -52,6 +52,18 @@ export const fromChannels = {
   'channel/acknowledged': [{ send: 'work/landed', to: 'request', with: [0] }],
 } as const satisfies Performs;
 
+/** A listener that accepts whoever asks; the private first receive of who is accepted is row `privateWork` of the works. */
+export const toListeners = (privateWork: number) =>
+  ({
+    'socket/startListening': [{ send: 'socket/adapter.listening', to: 'self' }],
+    'socket/acceptConnection': [
+      { send: 'work/post', to: privateWork },
+      { send: 'socket/adapter.accepted', to: 'self' },
+    ],
+    'connectionRequest/callConditionFunction': [{ send: 'connectionRequest/condition.accepted', to: 'self' }],
+    'networkEvents/resetEvent': [{ send: 'networkEvents/upcall.eventReset', to: 'self' }],
+  }) as const satisfies Performs;
+
 /** Effects of a hand-over, in worlds without one. */
 export const handOverEffects = [
   'socket/startReattach',
@@ -77,4 +89,14 @@ export const connected = (socket: number): NonNullable<WorldDefinition['start']>
   { send: 'socket/spi.bind', row: socket },
   { send: 'socket/spi.connect', row: socket },
   { send: 'socket/adapter.established', row: socket },
+];
+
+/** Accepts `socket` from `listener`, which is closed then. */
+export const accepted = (listener: number, socket: number): NonNullable<WorldDefinition['start']> => [
+  { send: 'socket/spi.socket', row: listener },
+  { send: 'socket/spi.bind', row: listener },
+  { send: 'socket/spi.listen', row: listener, with: [1] },
+  { send: 'socket/adapter.connectRequest', row: listener, with: [0] },
+  { send: 'socket/spi.accept', row: listener, with: [socket, 0] },
+  { send: 'socket/spi.closeSocket', row: listener },
 ];
