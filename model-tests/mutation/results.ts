@@ -85,10 +85,6 @@ const reasons: readonly (readonly [pattern: RegExp, reason: string])[] = [
     /networkEvents stopped: spi\.enumNetworkEvents .*connectError/,
     'without the bit of FD_CONNECT its error is not written (WSD-104)',
   ],
-  [
-    /firstMessage missed: route dropped/,
-    'no world of these, and no run, has a receive that comes after a move with which the private first receive went',
-  ],
   [/clock\.expired #\d+: effect dropped \(stopTimer\)/, 'a timer that has expired does not run'],
 ];
 

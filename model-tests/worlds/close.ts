@@ -10,6 +10,7 @@
 import {
   all,
   any,
+  before,
   each,
   type Formula,
   given,
@@ -19,6 +20,7 @@ import {
   type Property,
   row,
   sometimes,
+  transition,
 } from '../explorer/index.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
@@ -120,7 +122,33 @@ const little = connectedPair({
   cleanup: true,
   upcallsFail: true,
 });
+const removable = connectedPair({
+  name: 'one message, and devices that are removed',
+  requests: few,
+  closing: true,
+  failing: true,
+  devices: true,
+});
 const provider = row('provider', 0);
+/** That a request, and closing, come to their ends. */
+const littleEnds: readonly Property[] = [
+  ...[0, 1].map((request) =>
+    leadsTo(
+      `L-01: once its socket is closed or broken, request ${request} is done`,
+      all(isPending(request), any(isClosed(request), row('socket', request).in('broken'))),
+      isTold(request),
+      ['complete 0', 'complete 1', 'flush 0', 'flush 1', ...fair.upcalls],
+    ),
+  ),
+  ...[0, 1].map((socket) =>
+    leadsTo(
+      `L-07: once ${side[socket]} is closed its handle is, if only its timer expires`,
+      isClosed(socket),
+      isOver(socket),
+      [...fair.timers, ...fair.upcalls],
+    ),
+  ),
+];
 const bounds = 'a send and a receive of each of two sockets';
 
 export const close: readonly CatalogWorld[] = [
@@ -212,27 +240,48 @@ export const close: readonly CatalogWorld[] = [
         provider.in('uninitialised'),
         fair.upcalls,
       ),
-      ...[0, 1].map((request) =>
-        leadsTo(
-          `L-01: once its socket is closed or broken, request ${request} is done`,
-          all(isPending(request), any(isClosed(request), row('socket', request).in('broken'))),
-          isTold(request),
-          ['complete 0', 'complete 1', 'flush 0', 'flush 1', ...fair.upcalls],
-        ),
-      ),
-      ...[0, 1].map((socket) =>
-        leadsTo(
-          `L-07: once ${side[socket]} is closed its handle is, if only its timer expires`,
-          isClosed(socket),
-          isOver(socket),
-          [...fair.timers, ...fair.upcalls],
-        ),
-      ),
+      ...littleEnds,
       ...lifecycle(little),
       ...agreement(little),
     ],
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-08'],
     size: { states: 12_700, transitions: 70_494, depth: 16 },
+  },
+  {
+    name: removable.name,
+    question:
+      'Does one message end rightly at both ends, when the device of either is removed and the adapter has others?',
+    bounds: 'a send and a receive, called when it comes; closed, lost, each device removed, in any order',
+    effort: 'quick',
+    definition: removable,
+    properties: [
+      ...requestProperties(few).filter(({ name }) => !name.startsWith('S-13')),
+      ...closingProperties(few, true),
+      ...littleEnds,
+      ...lifecycle(removable),
+      ...agreement(removable),
+      transition(
+        'S-19, 10.3: with its device a connection is over at once, and what it had posted',
+        each([0, 1], (of) =>
+          given(
+            all(not(before(row('link', of).field('removed'))), row('link', of).field('removed')),
+            all(
+              not(row('socket', of).in('connected')),
+              not(row('socket', of).field('attached')),
+              row('work', of).in('idle'),
+            ),
+          ),
+        ),
+      ),
+      sometimes(
+        'a device is removed while its socket is closing',
+        all(row('link', 0).field('removed'), isClosed(0), isPending(0)),
+      ),
+      sometimes('both devices are removed', all(row('link', 0).field('removed'), row('link', 1).field('removed'))),
+    ],
+    assumes: ['E-01', 'E-03', 'E-04'],
+    lifts: ['E-02', 'E-08'],
+    size: { states: 17_517, transitions: 74_050, depth: 17 },
   },
 ];

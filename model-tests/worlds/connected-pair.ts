@@ -58,6 +58,8 @@ export interface PairOptions {
   readonly failing?: boolean;
   /** The adapter can be removed. */
   readonly removal?: boolean;
+  /** The device of each connection can be removed, while the adapter has others. */
+  readonly devices?: boolean;
   /** The provider can be cleaned up. */
   readonly cleanup?: boolean;
   /** B was accepted: it has a private first receive, whose work comes behind those of the requests. */
@@ -76,7 +78,7 @@ const sockets = [0, 1] as const;
 export function connectedPair(options: PairOptions): WorldDefinition {
   const { name, requests, polled = [0, 1], upcallsFail = false, closing = false } = options;
   const { failing = false, removal = false, cleanup = false, tooLong = false } = options;
-  const { accepted: isAccepted = false } = options;
+  const { accepted: isAccepted = false, devices = false } = options;
   const losing = closing || failing || tooLong;
   const works = isAccepted ? [...requests, { socket: 1, kind: 'receive', place: -1 } as const] : requests;
   const privateWork = requests.length;
@@ -187,6 +189,8 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       );
     }
     if (failing) rules.push({ name: `${who}: link fails`, send: 'link/fail', row: socket, class: 'fault' });
+    if (devices)
+      rules.push({ name: `${who}: its device is removed`, send: 'link/remove', row: socket, class: 'fault' });
   }
   if (tooLong) {
     rules.push(
@@ -213,7 +217,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       notifier: notifier(),
       work: work(tooLong),
       channel: channel(),
-      link: link(),
+      link: link({ removable: devices }),
       timer: timer(),
       ...(tooLong ? { text: text() } : {}),
     },
@@ -313,6 +317,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       'link/dropWork': [...toWorks('destroyed'), { send: 'channel/clear', to: 'self' }],
       'link/tellPeer': [{ send: 'link/peerLost', to: { of: 'self', map: [1, 0] } }],
       'link/disconnected': [{ send: 'socket/adapter.disconnected', to: 'self', with: [0] }],
+      ...(devices ? { 'link/removed': [{ send: 'socket/adapter.removed', to: 'self' }] as const } : {}),
       ...fromChannels,
       ...fromTimers,
     },

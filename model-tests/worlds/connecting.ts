@@ -7,7 +7,16 @@
  */
 
 import * as chart from '../../machines/index.ts';
-import { connectResult, field, flag, language, type MachineDefinition, oneOf, WSA } from '../../machines/index.ts';
+import {
+  connectResult,
+  field,
+  flag,
+  language,
+  type MachineDefinition,
+  oneOf,
+  type Signature,
+  WSA,
+} from '../../machines/index.ts';
 import {
   all,
   always,
@@ -37,8 +46,12 @@ import { errorNumber, handle, isNeverReturned, smallest, timer } from './surroun
 /** What the peer's provider can say, and what of it is final for the switch. */
 const said = oneOf(0, WSA.WSAECONNREFUSED, WSA.WSAECONNRESET);
 
-/** The adapter's connector, and the peer at its other end. */
-export function attempt(): MachineDefinition {
+/**
+ * The adapter's connector, and the peer at its other end.
+ *
+ * @param removable - its device can be removed, which ends it whatever it was at
+ */
+export function attempt(removable = false): MachineDefinition {
   const contract = {
     context: {
       /** Why the peer's provider has refused this attempt; 0 when it has not. */
@@ -51,6 +64,7 @@ export function attempt(): MachineDefinition {
       refuse: { error: oneOf(WSA.WSAECONNREFUSED, WSA.WSAECONNRESET) },
       fail: {},
       lose: {},
+      ...(removable ? { remove: {} } : {}),
       report: {},
       disconnect: {},
       destroyed: {},
@@ -61,11 +75,13 @@ export function attempt(): MachineDefinition {
       established: {},
       ended: { error: connectResult },
       disconnected: {},
-    },
+      ...(removable ? { removed: {} } : {}),
+    } as Signature,
   } as const;
   const { context: c, event, update, effect } = language(contract);
   const start = { target: 'trying', actions: [update({ said: 0 }), effect('started', {})] };
   const destroyed = { target: 'idle' } as const;
+  const remove = removable ? { remove: { target: 'down', actions: effect('removed', {}) } } : {};
   return machineOver(contract, {
     id: 'attempt',
     initial: 'idle',
@@ -106,6 +122,7 @@ export function attempt(): MachineDefinition {
           // No answer, or none that is certain.
           fail: { target: 'ended' },
           disconnect: { target: 'down' },
+          ...remove,
           destroyed,
         },
       },
@@ -116,6 +133,7 @@ export function attempt(): MachineDefinition {
           // The connection is gone before it was reported to be up, and only that is reported.
           lose: { target: 'lost' },
           disconnect: { target: 'down' },
+          ...remove,
           destroyed,
         },
       },
@@ -126,18 +144,20 @@ export function attempt(): MachineDefinition {
             actions: effect('ended', { error: chart.choose(c.said, c.said, WSA.WSAETIMEDOUT) }),
           },
           disconnect: { target: 'down' },
+          ...remove,
           destroyed,
         },
       },
-      up: { on: { lose: { target: 'lost' }, disconnect: { target: 'down' }, destroyed } },
+      up: { on: { lose: { target: 'lost' }, disconnect: { target: 'down' }, ...remove, destroyed } },
       lost: {
         on: {
           report: { target: 'down', actions: effect('disconnected', {}) },
           disconnect: { target: 'down' },
+          ...remove,
           destroyed,
         },
       },
-      down: { on: { disconnect: { target: 'down' }, destroyed } },
+      down: { on: { disconnect: { target: 'down' }, ...remove, destroyed } },
     },
   });
 }
@@ -276,7 +296,10 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
       }),
     ),
     ...(removal
-      ? [{ name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' } as const]
+      ? ([
+          { name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' },
+          { name: 'its device is removed, and not the others', send: 'attempt/remove', row: 0, class: 'fault' },
+        ] as const)
       : []),
   ];
   const answered = [{ send: 'dialler/answered', to: 0, with: ['error'] }] as const;
@@ -284,7 +307,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
     name,
     limits: { ...smallest, socketsMax: 1 },
     environment: {
-      attempt: attempt(),
+      attempt: attempt(removal),
       dialler: dialler(),
       eventObject: eventObject(),
       handle: handle(),
@@ -321,6 +344,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
       ],
 
       ...fromAttempts,
+      ...(removal ? { 'attempt/removed': [{ send: 'socket/adapter.removed', to: 0 }] as const } : {}),
       'dialler/bind': [{ send: 'socket/spi.bind', to: 0 }],
       'dialler/listen': [{ send: 'socket/spi.listen', to: 0, with: [1] }],
       'dialler/connect': [{ send: 'socket/spi.connect', to: 0 }],
@@ -454,13 +478,13 @@ export const connectingSide: readonly CatalogWorld[] = [
   },
   {
     name: removal.name,
-    question: 'The same, when the adapter is removed at any time?',
+    question: 'The same, when the adapter is removed at any time, or the device of the attempt alone?',
     bounds,
     effort: 'quick',
     definition: removal,
     properties: connectingProperties(removal),
     assumes: [],
     lifts: ['E-04'],
-    size: { states: 455, transitions: 2653, depth: 11 },
+    size: { states: 603, transitions: 3973, depth: 11 },
   },
 ];

@@ -149,7 +149,7 @@ const endedWith = (request: number, error: Formula): Formula =>
   );
 
 /** With what requests end, by what became of their socket: 16.2, A.3. */
-function outcomeProperties(requests: readonly PairRequest[]): Property[] {
+function outcomeProperties(requests: readonly PairRequest[], devices: boolean): Property[] {
   const pending = ['held', 'paired', 'posted', 'breaking', 'aborting'] as const;
   const ends = (request: number): Formula =>
     all(before(machine(request).in(...pending)), not(machine(request).in(...pending)));
@@ -200,7 +200,12 @@ function outcomeProperties(requests: readonly PairRequest[]): Property[] {
         const { in: is, field } = row('socket', socket);
         return given(
           all(before(is('connected')), is('broken')),
-          iff(equal(field('reason'), wsa('WSAENETDOWN')), row('provider', 0).in('failed')),
+          iff(
+            equal(field('reason'), wsa('WSAENETDOWN')),
+            devices
+              ? any(row('provider', 0).in('failed'), row('link', socket).field('removed'))
+              : row('provider', 0).in('failed'),
+          ),
         );
       }),
     ),
@@ -216,8 +221,12 @@ function outcomeProperties(requests: readonly PairRequest[]): Property[] {
   ];
 }
 
-/** What holds of sockets that can be closed. */
-export function closingProperties(requests: readonly PairRequest[]): Property[] {
+/**
+ * What holds of sockets that can be closed.
+ *
+ * @param devices - the device of each connection can be removed
+ */
+export function closingProperties(requests: readonly PairRequest[], devices = false): Property[] {
   const sockets = [0, 1] as const;
   const handle = (socket: number) => row('handle', socket);
   const isOver = (socket: number): Formula => handle(socket).in('closed');
@@ -228,7 +237,7 @@ export function closingProperties(requests: readonly PairRequest[]): Property[] 
     each(sockets, (socket) => given(isOver(socket), holds(socket)));
   const aborted = (request: number): Formula => equal(structure(request).field('error'), wsa('WSA_OPERATION_ABORTED'));
   return [
-    ...outcomeProperties(requests),
+    ...outcomeProperties(requests, devices),
     always(
       'S-08: a switch handle is closed at most once',
       each(sockets, (socket) => atMost(handle(socket).field('closes'), 1)),

@@ -454,18 +454,23 @@ export function channel(places = 2, member: Domain = request): MachineDefinition
 export interface LinkOptions {
   readonly begins?: 'absent' | 'up';
   readonly refusing?: boolean;
+  readonly removable?: boolean;
 }
 
 /**
  * One end of a connection: the connector of a socket.
  *
  * @param begins - `absent`: it is there once it is made
+ * @param removable - its device can be removed, and with it what was posted
  * @param refusing - its adapter can refuse to take what is posted, which can be told to wait (fence); it fails at any time
  */
-export function link({ begins = 'up', refusing = false }: LinkOptions = {}): MachineDefinition {
+export function link({ begins = 'up', refusing = false, removable = false }: LinkOptions = {}): MachineDefinition {
   const what = { request, ...(refusing ? { fence: flag } : {}) };
   const contract = {
-    context: (refusing ? { full: field(flag) } : {}) as Readonly<Record<string, Field>>,
+    context: {
+      ...(refusing ? { full: field(flag) } : {}),
+      ...(removable ? { removed: field(flag) } : {}),
+    } as Readonly<Record<string, Field>>,
     events: {
       post: what,
       ...(refusing ? { fill: {} } : {}),
@@ -476,6 +481,7 @@ export function link({ begins = 'up', refusing = false }: LinkOptions = {}): Mac
       fail: {},
       notice: {},
       ...(begins === 'absent' ? { made: {} } : {}),
+      ...(removable ? { remove: {} } : {}),
     } as Signature,
     effects: {
       send: what,
@@ -485,6 +491,7 @@ export function link({ begins = 'up', refusing = false }: LinkOptions = {}): Mac
       dropWork: {},
       tellPeer: {},
       disconnected: {},
+      ...(removable ? { removed: {} } : {}),
     } as Signature,
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
@@ -493,12 +500,22 @@ export function link({ begins = 'up', refusing = false }: LinkOptions = {}): Mac
   const drop = { target: 'gone', actions: [...emptied, effect('dropWork', {})] };
   const lose = { target: 'lost', actions: [...emptied, effect('breakWork', {}), effect('tellPeer', {})] };
   const send = { actions: effect('send', { ...posted, ...(refusing ? { fence: event('fence') } : {}) }) };
+  const remove = (...told: ReturnType<typeof effect>[]) =>
+    removable
+      ? {
+          remove: {
+            target: 'gone',
+            actions: [update({ removed: 1 }), effect('dropWork', {}), ...told, effect('removed', {})],
+          },
+        }
+      : {};
   const whole = {
     post: refusing ? [{ guard: when(c['full']!), actions: [...emptied, effect('noRoom', posted)] }, send] : send,
     ...(refusing ? { fill: { guard: when(not(c['full']!)), actions: update({ full: 1 }) } } : {}),
     disconnect: lose,
     destroyed: { target: 'gone', actions: [...emptied, effect('dropWork', {}), effect('tellPeer', {})] },
     fail: lose,
+    ...remove(effect('tellPeer', {})),
   };
   const refuse = { post: { actions: effect('refuse', posted) } };
   /** What changes nothing in `state`. */
@@ -537,9 +554,10 @@ export function link({ begins = 'up', refusing = false }: LinkOptions = {}): Mac
           ...ignoring('lost'),
           notice: { target: 'down', actions: effect('disconnected', {}) },
           destroyed: drop,
+          ...remove(),
         },
       },
-      down: { on: { ...refuse, ...ignoring('down'), destroyed: drop } },
+      down: { on: { ...refuse, ...ignoring('down'), destroyed: drop, ...remove() } },
       gone: { on: { ...ignoring('gone'), destroyed: { target: 'gone' } } },
     },
   });
