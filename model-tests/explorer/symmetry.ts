@@ -12,6 +12,7 @@
 
 import { all, any, choose, equal, type Formula, given } from './formula.ts';
 import type { Cell, Layout } from './layout.ts';
+import { type ElementGroup, exchangeToJavaScript, type NamingField, orbitToJavaScript } from './print-exchange.ts';
 import type { Property } from './properties.ts';
 import type { WorldDefinition } from './world.ts';
 
@@ -37,26 +38,12 @@ export interface Symmetry {
 /** Images of a formula that are judged at most. */
 const IMAGES_MAX = 64;
 
-interface OutsideReference {
-  readonly cell: Cell;
-  readonly count: Cell | null;
-  readonly above: number;
-}
-
-interface PreparedGroup {
-  readonly rows: readonly number[];
-  /** Cells of each element, in one order. */
-  readonly cells: readonly (readonly Cell[])[];
-  readonly references: readonly OutsideReference[];
-  /** Scratch: numbers of one element, and of all. */
-  readonly width: number;
-  readonly keys: Int32Array;
-  readonly order: Int32Array;
-}
-
 /** Puts states into the form that stands for all that differ by an exchange. */
 export class Canonicalizer {
-  readonly #groups: readonly PreparedGroup[];
+  /** Puts the state behind `words[at]` into its form. */
+  readonly apply: (words: Int32Array, at: number) => void;
+  /** Number of states that the one behind `words[at]` stands for. */
+  readonly orbit: (words: Int32Array, at: number) => number;
 
   /** @throws Error when the world does not treat the elements of a group alike, as far as its rules tell */
   constructor(layout: Layout, symmetry: Symmetry) {
@@ -68,13 +55,13 @@ export class Canonicalizer {
     );
     const cellsOf = (machine: string, row: number): readonly Cell[] =>
       layout.cells.filter(({ of }) => of === `${machine} ${row}`);
-    this.#groups = symmetry.groups.map(({ machines, rows }) => {
+    const groups = symmetry.groups.map(({ machines, rows }): ElementGroup => {
       const cells = rows.map((row) =>
         machines.flatMap((machine) => cellsOf(machine, row)).filter(({ mask }) => mask > 0),
       );
       const kinds = cells.map((mine) => mine.map(({ name, mask }) => `${name} ${mask}`).join());
       if (new Set(kinds).size > 1) throw new Error('exchangeable rows that can be unlike things');
-      const references: OutsideReference[] = [];
+      const references: NamingField[] = [];
       for (const [name, { of, while: live }] of Object.entries(symmetry.references)) {
         if (!machines.includes(of)) continue;
         const [machine, field] = name.split('/') as [string, string];
@@ -94,92 +81,12 @@ export class Canonicalizer {
         }
       }
       if (references.length > 31) throw new Error('more than 31 fields name exchangeable rows');
-      const width = cells[0]!.length + 1;
-      return {
-        rows,
-        cells,
-        references,
-        width,
-        keys: new Int32Array(rows.length * width),
-        order: new Int32Array(rows.length),
-      };
+      return { rows, cells, references };
     });
+    const translate = (printed: string): unknown => new Function('w', 'at', `'use strict';\n${printed}`);
+    this.apply = translate(exchangeToJavaScript(groups)) as Canonicalizer['apply'];
+    this.orbit = translate(orbitToJavaScript(groups)) as Canonicalizer['orbit'];
   }
-
-  /** Puts the state behind `words[at]` into its form. */
-  apply(words: Int32Array, at: number): void {
-    for (const group of this.#groups) {
-      if (!this.#sort(group, words, at)) continue;
-      const { rows, cells, references, width, keys, order } = group;
-      for (const { cell, count, above } of references) {
-        if (count !== null && codeOf(count, words, at) + count.low <= above) continue;
-        const element = rows.indexOf(codeOf(cell, words, at));
-        if (element >= 0) put(cell, rows[order.indexOf(element)]!, words, at);
-      }
-      for (let place = 0; place < order.length; place++) {
-        const element = order[place]!;
-        if (element === place) continue;
-        const mine = cells[place]!;
-        for (let index = 0; index < mine.length; index++) put(mine[index]!, keys[element * width + index]!, words, at);
-      }
-    }
-  }
-
-  /** Number of states that the one behind `words[at]` stands for. */
-  orbit(words: Int32Array, at: number): number {
-    let size = 1;
-    for (const group of this.#groups) {
-      this.#sort(group, words, at);
-      const { order } = group;
-      let alike = 1;
-      for (let place = 1; place < order.length; place++) {
-        alike = this.#compare(group, order[place - 1]!, order[place]!) === 0 ? alike + 1 : 1;
-        size *= (place + 1) / alike;
-      }
-    }
-    return Math.round(size);
-  }
-
-  /** Fills keys and order. @returns whether anything has to move */
-  #sort(group: PreparedGroup, words: Int32Array, at: number): boolean {
-    const { rows, cells, references, width, keys, order } = group;
-    for (let element = 0; element < rows.length; element++) {
-      const mine = cells[element]!;
-      const base = element * width;
-      for (let index = 0; index < mine.length; index++) keys[base + index] = codeOf(mine[index]!, words, at);
-      let names = 0;
-      for (let index = 0; index < references.length; index++) {
-        const { cell, count, above } = references[index]!;
-        if (count !== null && codeOf(count, words, at) + count.low <= above) continue;
-        if (codeOf(cell, words, at) === rows[element]) names |= 1 << index;
-      }
-      keys[base + width - 1] = names;
-    }
-    let moved = false;
-    for (let place = 0; place < rows.length; place++) {
-      let to = place;
-      while (to > 0 && this.#compare(group, order[to - 1]!, place) > 0) {
-        order[to] = order[to - 1]!;
-        to--;
-        moved = true;
-      }
-      order[to] = place;
-    }
-    return moved;
-  }
-
-  #compare({ width, keys }: PreparedGroup, left: number, right: number): number {
-    for (let index = 0, l = left * width, r = right * width; index < width; index++, l++, r++) {
-      if (keys[l] !== keys[r]) return keys[l]! - keys[r]!;
-    }
-    return 0;
-  }
-}
-
-const codeOf = ({ word, shift, mask }: Cell, words: Int32Array, at: number): number =>
-  (words[at + word]! >>> shift) & mask;
-function put({ word, shift, mask }: Cell, code: number, words: Int32Array, at: number): void {
-  words[at + word] = (words[at + word]! & ~(mask << shift)) | (code << shift);
 }
 
 /** Puts the state behind `words[at]` into the form that stands for all that differ by an exchange; null without any. */
