@@ -42,7 +42,7 @@ describe('an outgoing connection', () => {
     assert.deepEqual(mailbox, new Uint8Array(MAILBOX_BYTES));
     assert.deepEqual(record.connectionId, name);
     assert.equal(record.connector, 7);
-    assert.equal(context.byConnector.get(7), record);
+    assert.ok(context.byConnector.get(7) === record);
     assert.equal(record.privateMemory!.first, null);
   });
 
@@ -58,6 +58,18 @@ describe('an outgoing connection', () => {
     ]);
     assert.equal(regions.size, 2);
     assert.deepEqual(record.privateMemory!.mailbox, new Uint8Array(MAILBOX_BYTES));
+  });
+
+  test('of an adapter that numbers from 0 is as any other', () => {
+    const { perform, socket, answers } = bench();
+    socket();
+    answers.set('allocateProtectionDomain', [0]).set('createConnector', [0]).set('listen', [3, 4, 0]);
+    const told = perform('socket/startConnect');
+    assert.deepEqual(told.slice(-2), ['connect 0 10.0.0.1:80 10.0.0.2:5000', 'socket/adapter.connectStarted 0']);
+    assert.deepEqual(perform('socket/destroyConnector'), ['forget 0', 'destroyConnector 0']);
+    assert.deepEqual(perform('socket/startConnect').slice(0, 1), ['createConnector 0']);
+    assert.equal(perform('socket/freeBuffers').at(-1), 'freeProtectionDomain 0');
+    assert.equal(perform('socket/startListening').at(-1), 'socket/adapter.listening 0');
   });
 
   test.each<[string, readonly number[], number]>([
@@ -214,7 +226,7 @@ describe('an arrival that is accepted', () => {
     ]);
     assert.deepEqual([record.local, record.remote, record.peer], [here, there, peer]);
     assert.equal(record.connector, 30);
-    assert.equal(context.byConnector.get(30), record);
+    assert.ok(context.byConnector.get(30) === record);
     assert.deepEqual(given, [{ send: 9, receive: 5 }]);
     assert.equal(handshakes[0]!.reattach, false);
     assert.equal(handshakes[0]!.reattachPort, limits.reattachPort);
@@ -247,11 +259,11 @@ describe('an arrival that is accepted', () => {
 });
 
 describe('a connection that comes back', () => {
-  /** A socket whose connection has been ended and is offered again, as connector 8. */
+  /** A socket whose connection has been ended and is offered again, as connector 1. */
   const returning = (): Bench & { readonly record: SocketRecord } => {
     const bed = connected();
     bed.perform('socket/destroyConnector');
-    bed.record.reattaching = 8;
+    bed.record.reattaching = 1;
     bed.record.privateMemory!.mailbox.fill(1);
     return bed;
   };
@@ -259,14 +271,14 @@ describe('a connection that comes back', () => {
   test('has what was held posted before the peer is told', () => {
     const { perform, record, handshakes, context, given } = returning();
     assert.deepEqual(perform('socket/acceptReattach'), [
-      'prepareAccept 8 9',
+      'prepareAccept 1 9',
       'socket/adapter.reattached 0',
       'flush',
-      'accept 8',
+      'accept 1',
       'socket/adapter.accepted 0',
     ]);
-    assert.equal(record.connector, 8);
-    assert.equal(context.byConnector.get(8), record);
+    assert.equal(record.connector, 1);
+    assert.ok(context.byConnector.get(1) === record);
     assert.equal(record.reattaching, -1);
     assert.equal(record.returned, true);
     assert.deepEqual(given, [{ send: 9, receive: 5 }]);
@@ -280,8 +292,8 @@ describe('a connection that comes back', () => {
     const { perform, record, answers, context } = returning();
     answers.set('prepareAccept', [outOfResources]);
     assert.deepEqual(perform('socket/acceptReattach'), [
-      'prepareAccept 8 9',
-      'reject 8 0',
+      'prepareAccept 1 9',
+      'reject 1 0',
       'socket/adapter.reattachFailed 0',
     ]);
     assert.deepEqual([record.connector, record.reattaching, record.returned], [-1, -1, false]);
@@ -317,7 +329,7 @@ describe('a connection that comes back', () => {
 
   test('may be rejected', () => {
     const { perform, record } = returning();
-    assert.deepEqual(perform('socket/rejectReattach'), ['reject 8 0']);
+    assert.deepEqual(perform('socket/rejectReattach'), ['reject 1 0']);
     assert.equal(record.reattaching, -1);
   });
 });
@@ -337,7 +349,10 @@ describe('the end of a connection', () => {
     const flush = (connector: number) => ({ record, connector, work: 1 });
     context.flushed = [flush(7), flush(6), flush(7)];
     assert.deepEqual(perform('socket/destroyConnector'), ['forget 7', 'destroyConnector 7']);
-    assert.deepEqual(context.flushed, [flush(6)]);
+    assert.deepEqual(
+      context.flushed.map(({ connector }) => connector),
+      [6],
+    );
     assert.equal(record.connector, -1);
     assert.equal(context.byConnector.size, 0);
     assert.deepEqual(perform('socket/destroyConnector'), []);

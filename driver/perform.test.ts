@@ -144,7 +144,7 @@ describe('the end of a socket', () => {
       'deregisterMemory 101',
       'freeProtectionDomain 9',
     ]);
-    assert.equal(record.privateMemory, null);
+    assert.ok(record.privateMemory === null);
     assert.equal(record.protectionDomain, -1);
     assert.equal(context.privateMemory.take().offset, memory.offset);
     // And only once.
@@ -174,7 +174,7 @@ describe('the end of a socket', () => {
       assert.equal(regions.size, succeeded);
       perform('socket/freeBuffers');
       assert.equal(regions.size, 0);
-      assert.equal(record.privateMemory, null);
+      assert.ok(record.privateMemory === null);
     }
   });
 
@@ -182,7 +182,7 @@ describe('the end of a socket', () => {
     const { perform, socket, context } = bench();
     socket();
     assert.deepEqual(perform('socket/socketClosed'), []);
-    assert.equal(context.sockets[0], undefined);
+    assert.ok(context.sockets[0] === undefined);
     assert.equal(context.socketRows.inUse, 0);
   });
 });
@@ -192,7 +192,7 @@ describe('a listener', () => {
     const { perform, socket, context } = bench();
     const record = socket();
     assert.deepEqual(perform('socket/startListening'), ['listen 10.0.0.1:80', 'socket/adapter.listening 0']);
-    assert.equal(context.byListener.get(40), record);
+    assert.ok(context.byListener.get(40) === record);
     assert.deepEqual(perform('socket/stopListening'), ['stopListening 40']);
     assert.equal(context.byListener.size, 0);
     assert.equal(record.listener, -1);
@@ -506,6 +506,9 @@ describe('a registration', () => {
     return made;
   };
 
+  // A whole record would be written out when it is not the one.
+  const rows = ({ buffers }: SocketRecord): number[] => buffers.map(({ row }) => row);
+
   const { localWrite, remoteRead, remoteWrite } = MemoryAccess;
   test.each([
     ['local', MEM_READ, 0],
@@ -526,11 +529,11 @@ describe('a registration', () => {
     const other = bed.socket({ protectionDomain: 10 });
     const [a, b, c] = [buffer(bed, bed.record), buffer(bed, bed.record), buffer(bed, other)];
     for (const { row } of [a, b, c]) bed.perform('registeredBuffer/registerRegion', row);
-    assert.deepEqual(bed.record.buffers, [a, b]);
-    assert.deepEqual(other.buffers, [c]);
-    assert.deepEqual(new SocketRecord(3, 3n, 'IPv4', 1).buffers, []);
+    assert.deepEqual(rows(bed.record), [a.row, b.row]);
+    assert.deepEqual(rows(other), [c.row]);
+    assert.deepEqual(rows(new SocketRecord(3, 3n, 'IPv4', 1)), []);
     assert.deepEqual(bed.perform('registeredBuffer/deregisterRegion', b.row), [`deregisterMemory ${b.region!.id}`]);
-    assert.deepEqual(bed.record.buffers, [a]);
+    assert.deepEqual(rows(bed.record), [a.row]);
   });
 
   test.each([
@@ -544,7 +547,7 @@ describe('a registration', () => {
       `registeredBuffer/adapter.registerFailed 0 ${expected}`,
     ]);
     assert.equal(made.region, null);
-    assert.deepEqual(bed.record.buffers, []);
+    assert.deepEqual(rows(bed.record), []);
   });
 
   test('that is forgotten has neither handle nor row', () => {
@@ -554,7 +557,7 @@ describe('a registration', () => {
     context.handles.set(handle, buffer(bed, bed.record, { handle }));
     assert.deepEqual(bed.perform('registeredBuffer/forget'), []);
     assert.equal(context.handles.get(handle), undefined);
-    assert.equal(context.buffers[0], undefined);
+    assert.ok(context.buffers[0] === undefined);
     assert.equal(context.bufferRows.inUse, 0);
   });
 });

@@ -53,7 +53,6 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     listenFailed: dispatcher.event('socket', 'adapter.listenFailed'),
     connectStarted: dispatcher.event('socket', 'adapter.connectStarted'),
     connectNotStarted: dispatcher.event('socket', 'adapter.connectNotStarted'),
-    connectEnded: dispatcher.event('socket', 'adapter.connectEnded'),
     accepted: dispatcher.event('socket', 'adapter.accepted'),
     acceptFailed: dispatcher.event('socket', 'adapter.acceptFailed'),
     reattached: dispatcher.event('socket', 'adapter.reattached'),
@@ -119,9 +118,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     const { connector } = record;
     context.byConnector.delete(connector);
     work.forget(connector);
-    if (context.flushed.length > 0) {
-      context.flushed = context.flushed.filter((each) => each.connector !== connector);
-    }
+    context.flushed = context.flushed.filter((each) => each.connector !== connector);
     adapter.destroyConnector(connector);
     record.connector = -1;
   };
@@ -130,7 +127,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
    * Gives `record` its protection domain and private memory, for the connection `connectionId`.
    *
    * @param local - address of the connection
-   * @param first - with a private first receive
+   * @param first - with a private first receive, which a socket needs once
    * @returns 0, or the adapter's status
    */
   const preparePrivate = (
@@ -158,7 +155,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       if (typeof region === 'number') return region;
       memory.mailboxOutRegion = region;
     }
-    if (first && memory.first === null) {
+    if (first) {
       const bytes = context.privateMemory.takeFirst();
       const region = register(bytes, MemoryAccess.localWrite);
       if (typeof region === 'number') return region;
