@@ -154,6 +154,7 @@ describe('bytes', () => {
     kind: BufferRecord['kind'] = 'local',
   ): BufferRecord => ({
     ...{ row: 0, socket, kind, memory: new Uint8Array(store, offset, length), store, access, handle: 1n, region: null },
+    ...{ localKey: 0, address: 0 },
   });
   const buffer = registered(16, 16);
   const within = (from: number, length: number, wanted = MEM_READ): boolean => {

@@ -66,9 +66,13 @@ class TestAdapter extends ImmediateAdapter {
   override registerMemory(domain: number, memory: Uint8Array, access = 0): MemoryRegion {
     const status = this.#refusal('registerMemory');
     if (status !== 0) return status as unknown as MemoryRegion;
-    // Far up, so that both words of an address count.
+    // Far up, so that both words of an address count, and every bit of a key.
     const region = super.registerMemory(domain, memory);
-    const made = { ...region, address: region.address + 0x5_0000_0000 };
+    const made = {
+      ...region,
+      localKey: region.localKey + 0x8000_0000,
+      address: region.address + 0x5_0000_0000,
+    };
     this.regions.push({ memory, access, region: made });
     return made;
   }
