@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 
 import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
-import { playedOver } from '../product/live.ts';
+import { liveWorlds, playedOver } from '../product/live.ts';
 import type { Run } from '../random/action.ts';
 import { failureText, nothingIsFoundOver, type Tally } from '../random/arbitrary.ts';
 import type { LiveGroundOptions } from '../random/ground.ts';
@@ -65,15 +65,19 @@ export const runCases = (device: DeviceKind, ground: LiveGroundOptions, file: st
   },
 ];
 
+/** Of each world. */
+const PATHS = 30;
+
 /** Paths through worlds, whose sockets are both ends of a connection of the device with itself. */
 export const pathsCase = (device: DeviceKind, { open, addresses: [address] }: LiveGroundOptions): GuestCase => ({
   name: `${device}: paths of worlds`,
-  timeoutMs: 240_000,
+  timeoutMs: 400_000,
   run: keepingNothing(async () => {
-    for (const world of ['data, depth 1', 'data, depth 2']) {
-      const { played, text } = await playedOver(world, 30, () => open(address, 0), address);
+    const traits = { flushesWhenPeerLeaves: device === 'siw' };
+    for (const [world, share] of Object.entries(liveWorlds)) {
+      const { played, text } = await playedOver(world, PATHS, { open: () => open(address, 0), address, traits });
       note(`${device}: ${text}`);
-      assert.ok(played > 20, `only ${played} are played`);
+      assert.ok(played >= Math.floor(share * PATHS), `only ${played} are played`);
     }
   }),
 });

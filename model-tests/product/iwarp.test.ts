@@ -6,29 +6,19 @@ import { strict as assert } from 'node:assert';
 import { test } from 'vitest';
 import { Opcode, WorkRequestField } from '../../driver/index.ts';
 import { IwarpAdapter } from '../../driver/adapter/iwarp.ts';
-import { playedOver } from './live.ts';
+import { liveWorlds, playedOver } from './live.ts';
 import { playOver, productTests } from './index.ts';
 
 const open = () => new IwarpAdapter({ addresses: ['127.0.0.1'] });
 
-/** Worlds, and how many of 60 of their paths are played at least. */
-const worlds: Readonly<Record<string, number>> = {
-  'data, depth 1': 50,
-  'data, depth 2': 50,
-  'ordering, depth 1': 50,
-  'close, everything pending': 50,
-  'close and fail': 20,
-  'registering, deregistering and closing': 10,
-  'pieces and failures': 3,
-  // One end's peer is whoever plays the network; it says of each path why it can't be played.
-  'first message': 0,
-};
+/** Of each world. */
+const PATHS = 60;
 
-for (const [world, least] of Object.entries(worlds)) {
+for (const [world, share] of Object.entries(liveWorlds)) {
   test(world, { timeout: 120_000 }, async () => {
-    const { played, text } = await playedOver(world, 60, open, '127.0.0.1');
+    const { played, text } = await playedOver(world, PATHS, { open, address: '127.0.0.1' });
     console.log(text);
-    assert.ok(played >= least, `only ${played} are played`);
+    assert.ok(played >= share * PATHS, `only ${played} are played`);
   });
 }
 

@@ -25,6 +25,15 @@ import {
 } from '../../driver/index.ts';
 import { type AdapterListener, type Posted, ScriptedAdapter } from './scripted-adapter.ts';
 
+/** In what adapters differ that scripts depend on. */
+export interface LiveTraits {
+  /**
+   * Whose peer has left has its receives flushed. A RoCE device flushes nothing before its own end disconnects: of a peer
+   * that leaves only the connection manager hears.
+   */
+  readonly flushesWhenPeerLeaves: boolean;
+}
+
 /** What is to become of a work request. */
 export type Fate = 'complete' | 'flush' | 'none';
 
@@ -75,6 +84,7 @@ export class LiveAdapter extends ScriptedAdapter {
   readonly #works: Work[] = [];
   readonly #events: ConnectionEvent[] = [];
   readonly #fateOf: (posted: Posted) => Fate;
+  readonly #traits: LiveTraits;
   /** As the connection was made, whatever has become of them. */
   readonly #both: End[] = [];
   #listening = -1;
@@ -86,7 +96,13 @@ export class LiveAdapter extends ScriptedAdapter {
    * @param address - that it serves
    * @param fateOf - what the script says of a work request that was just posted
    */
-  constructor(listener: AdapterListener, real: Adapter, address: string, fateOf: (posted: Posted) => Fate) {
+  constructor(
+    listener: AdapterListener,
+    real: Adapter,
+    address: string,
+    traits: LiveTraits,
+    fateOf: (posted: Posted) => Fate,
+  ) {
     const posted: Posted[] = [];
     super({
       ...listener,
@@ -98,6 +114,7 @@ export class LiveAdapter extends ScriptedAdapter {
     this.#posted = posted;
     this.#real = real;
     this.#address = address;
+    this.#traits = traits;
     this.#fateOf = fateOf;
     assert.equal(real.open(), AdapterStatus.ok);
   }
@@ -257,6 +274,11 @@ export class LiveAdapter extends ScriptedAdapter {
     }, 'disconnected');
   }
 
+  /** Whether the adapter can flush now what that connector has posted. */
+  canFlush(connector: number): boolean {
+    return this.#traits.flushesWhenPeerLeaves || this.#ends.get(connector)?.hasLeft !== false;
+  }
+
   /** Hands on what the script lets end, and what it flushes once the connection has ended. */
   #hand(): void {
     // An end that lets messages come may be the second.
@@ -284,8 +306,13 @@ export class LiveAdapter extends ScriptedAdapter {
           setAddress(words, at + 2, real.address + address - virtual.address);
         }
         workRequests.set(words);
-        if (this.#real.post(1) < 1) throw new Error('the real adapter has no room');
         work.isPosted = true;
+        if (this.#real.post(1) < 1) {
+          if (!end.hasLeft) throw new Error('the real adapter has no room');
+          // It has let go of the queue pair already, into which the driver had posted while it was there.
+          work.ended = { status: CompletionStatus.flushed, bytes: 0 };
+          continue;
+        }
         if (isReceive) end.receives++;
         if (work.posted.opcode === Opcode.send) end.messages.push(gathered(this, work.posted));
       }

@@ -57,7 +57,7 @@ import {
 } from '../../machines/index.ts';
 import { moved } from './predict.ts';
 import type { Line, Script } from './script.ts';
-import { type Fate, LiveAdapter } from './live-adapter.ts';
+import { type Fate, LiveAdapter, type LiveTraits } from './live-adapter.ts';
 import { type AdapterListener, type Posted, ScriptedAdapter } from './scripted-adapter.ts';
 
 /** What was seen is not what was predicted. */
@@ -116,6 +116,9 @@ interface Request {
 
 type MakeAdapter = (listener: AdapterListener, fateOf: (work: Posted) => Fate) => ScriptedAdapter;
 const scripted: MakeAdapter = (listener) => new ScriptedAdapter(listener);
+
+/** Why some scripts can't be played over RoCE. */
+export const FLUSHED_BY_PEER = 'this device flushes only what its own end has given up';
 
 /** A script has an order that no real adapter can be brought to. */
 export class Impossible extends Error {
@@ -260,6 +263,7 @@ class Player {
     if (work === undefined) throw new Impossible('what is begun inside an up-call ends inside it, where nobody waits');
     this.#expected.add(work);
     if (verb === 'flush' && this.#arriving.has(work)) throw new Impossible('it flushes what has been carried out');
+    if (verb === 'flush' && !adapter.canFlush(work.connector)) throw new Impossible(FLUSHED_BY_PEER);
     const message = Number(/ message (\d+)/.exec(command)?.[1] ?? 0);
     if (!(await adapter.ended(work, verb, message))) {
       throw new Impossible('a real adapter completes it only after what comes later');
@@ -859,10 +863,15 @@ export function obstacleToLive({ lines }: Script): string | null {
  * @returns how many work requests the real adapter has done
  * @throws {@link Impossible}; {@link Mismatch} as {@link play}, or when the real adapter does otherwise
  */
-export async function playOver(script: Script, real: Adapter, address: string): Promise<number> {
+export async function playOver(
+  script: Script,
+  real: Adapter,
+  address: string,
+  traits: LiveTraits = { flushesWhenPeerLeaves: true },
+): Promise<number> {
   let adapter: LiveAdapter | null = null;
   const player = new Player(script, undefined, (listener, fateOf) => {
-    adapter = new LiveAdapter(listener, real, address, fateOf);
+    adapter = new LiveAdapter(listener, real, address, traits, fateOf);
     return adapter;
   });
   const live = adapter as unknown as LiveAdapter;
