@@ -219,20 +219,18 @@ class Link implements Shell {
 
   /** Takes a connection that came, of which nothing was read yet. */
   acceptTcp(accepted: net.Socket): void {
-    const socket: net.Socket = readingInto(
-      accepted,
-      this.#onread(() => socket),
-    );
-    this.adopt(socket);
+    this.adopt(readingInto(accepted, this.#onread()));
   }
 
-  /** One buffer for all connections: what is in it is placed before the next one reads. */
-  #onread(socket: () => net.Socket): net.OnReadOpts {
-    const buffer = this.#adapter.input;
+  /**
+   * One buffer for all connections: what is in it is placed before the next one reads. A socket in whose place there is
+   * another has been destroyed, and reads nothing.
+   */
+  #onread(): net.OnReadOpts {
     return {
-      buffer,
+      buffer: this.#adapter.input,
       callback: (count) => {
-        if (this.socket === socket()) this.#adapter.heard(this, count);
+        this.#adapter.heard(this, count);
         return true;
       },
     };
@@ -240,12 +238,12 @@ class Link implements Shell {
 
   openTcp(): void {
     const { local, remote } = this.target!;
-    const socket: net.Socket = net.connect({
+    const socket = net.connect({
       host: remote.address,
       port: remote.port,
       ...(isWildcard(local) ? {} : { localAddress: local.address }),
       allowHalfOpen: true,
-      onread: this.#onread(() => socket),
+      onread: this.#onread(),
     });
     this.adopt(socket);
   }
@@ -393,6 +391,8 @@ export class IwarpAdapter implements Adapter {
   readonly #addresses: readonly string[] | null;
   readonly #loopback: boolean;
   readonly #links = new Map<number, Link>();
+  /** The one that was looked up, or heard, last. */
+  #last: Link | undefined;
   readonly #listeners = new Map<number, Listener>();
   readonly #ring = new CompletionRing();
   #dirty: Link[] = [];
@@ -599,7 +599,7 @@ export class IwarpAdapter implements Adapter {
   poll(): number {
     let count = 0;
     while (count < BATCH_MAX && this.#ring.count > 0) {
-      const stream = this.#links.get(this.#ring.peek(CompletionField.connector))?.connection.stream;
+      const stream = this.#find(this.#ring.peek(CompletionField.connector))?.connection.stream;
       if (stream === undefined || stream === null) {
         // Its connector was destroyed meanwhile.
         this.#ring.drop();
@@ -648,6 +648,7 @@ export class IwarpAdapter implements Adapter {
   /** TCP brought `count` bytes to `link`. */
   heard(link: Link, count: number): void {
     this.#isHearing = true;
+    if (!link.isDetached) this.#last = link;
     link.connection.bytesArrived(this.input, count);
     this.#isHearing = false;
     if (this.#isTelling) this.#tell();
@@ -682,15 +683,23 @@ export class IwarpAdapter implements Adapter {
   }
 
   #link(id: number): Link {
-    const link = this.#links.get(id);
+    const link = this.#find(id);
     if (link === undefined) throw new Error(`connector ${id}: doesn't exist`);
     return link;
+  }
+
+  /** What a message brings is mostly about one connection, which is looked up once. */
+  #find(id: number): Link | undefined {
+    if (this.#last?.connection.id === id) return this.#last;
+    this.#last = this.#links.get(id);
+    return this.#last;
   }
 
   #destroy(link: Link): void {
     if (link.isDetached) return;
     const { connection } = link;
     this.#links.delete(connection.id);
+    this.#last = undefined;
     this.#startups.delete(link);
     link.isDetached = true;
     connection.disconnect();

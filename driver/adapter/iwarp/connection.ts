@@ -10,6 +10,7 @@ import { compileIwarpMachines, EFFECT_STRIDE, InvariantError, MachineRows } from
 import type { CompletionStatus as Status, ConnectionEvent, Opcode as OpcodeValue, QueueDepths } from '../adapter.ts';
 import type { MemoryTable } from './memory.ts';
 import { Stream, type StreamOwner } from './stream.ts';
+import { DescriptorMemory } from './work-requests.ts';
 import { Terminate, type TerminateCode, type TerminateMessage } from './terminate.ts';
 import { DEPTH_UNSPECIFIED, type EnhancedData, encodeStartup, type StartupFrame, StartupReader } from './wire.ts';
 
@@ -47,8 +48,9 @@ export interface ConnectionSettings {
 
 const NO_DATA = new Uint8Array(0);
 
-/** The rows of both machines for the connections of one adapter. */
+/** What the connections of one adapter share: the rows of both machines, and memory for what is posted. */
 export class Lifecycles {
+  readonly descriptors = new DescriptorMemory();
   readonly startup: MachineRows;
   readonly stream: MachineRows;
   readonly #sink: { buffer: Float64Array; top: number };
@@ -135,15 +137,13 @@ export class Connection implements StreamOwner {
 
   /** Gives the connection its queues. */
   createQueues(protectionDomain: number, depths: QueueDepths): void {
-    this.#stream = new Stream(this, this.#memory, protectionDomain, {
-      ...this.#settings,
-      depths,
-      incomingReadsMax: this.#settings.readDepth,
-    });
+    const settings = { ...this.#settings, depths, incomingReadsMax: this.#settings.readDepth };
+    this.#stream = new Stream(this, this.#memory, protectionDomain, settings, this.#lifecycles.descriptors);
   }
 
   /** The row is free for another connection; nothing may be asked afterwards. */
   release(): void {
+    this.#stream?.release();
     this.#lifecycles.release(this.#row);
   }
 

@@ -24,10 +24,9 @@ import {
   WORK_REQUEST_FENCE,
   WORK_REQUEST_INVALIDATE,
   WORK_REQUEST_SOLICITED,
-  WORK_REQUEST_WORDS,
   WorkRequestField,
 } from '../adapter.ts';
-import type { MemoryTable, Region } from './memory.ts';
+import type { MemoryTable } from './memory.ts';
 import { RecentParts } from './recent-parts.ts';
 import {
   decodeTerminate,
@@ -58,6 +57,7 @@ import {
   TAGGED_BYTES,
   UNTAGGED_BYTES,
 } from './wire.ts';
+import { DescriptorMemory, WorkRequests } from './work-requests.ts';
 
 /** Told what a stream can't decide. */
 export interface StreamOwner {
@@ -78,66 +78,6 @@ export interface StreamSettings {
   readonly incomingReadsMax: number;
   /** Payload of a segment that is worth a part of its own in the output, in bytes; less is copied. Default 4096. */
   readonly referredBytesMin?: number;
-}
-
-/**
- * Descriptors in posting order. All counters only grow, and so does the memory, to the most that were ever posted at once:
- * what many connections use of it stays in the processor's cache.
- */
-class WorkRequests {
-  posted = 0;
-  completed = 0;
-  /** Completions that were polled: only then is the place free again. */
-  reported = 0;
-  words = new Uint32Array(WORK_REQUEST_WORDS);
-  /** Where the memory of the last element was found: most often that of the next is there too. */
-  region: Region | null = null;
-  /** Descriptors that there is memory for. */
-  #places = 1;
-  readonly #depth: number;
-
-  constructor(depth: number) {
-    this.#depth = Math.max(1, depth);
-  }
-
-  push(words: Uint32Array, base: number): boolean {
-    const held = this.posted - this.reported;
-    if (held >= this.#depth) return false;
-    if (held === this.#places) this.#grow();
-    const place = this.baseOf(this.posted++);
-    const end = WorkRequestField.elements + 4 * words[base + WorkRequestField.elementCount]!;
-    for (let word = 0; word < end; word++) this.words[place + word] = words[base + word]!;
-    return true;
-  }
-
-  baseOf(request: number): number {
-    return (request % this.#places) * WORK_REQUEST_WORDS;
-  }
-
-  #grow(): void {
-    const { words } = this;
-    const from = this.#places;
-    this.#places = Math.min(2 * from, this.#depth);
-    this.words = new Uint32Array(this.#places * WORK_REQUEST_WORDS);
-    for (let request = this.reported; request < this.posted; request++) {
-      const old = (request % from) * WORK_REQUEST_WORDS;
-      this.words.set(words.subarray(old, old + WORK_REQUEST_WORDS), this.baseOf(request));
-    }
-  }
-
-  field(request: number, field: number): number {
-    return this.words[this.baseOf(request) + field]!;
-  }
-
-  /** Bytes of all elements together. */
-  byteCount(request: number): number {
-    const base = this.baseOf(request) + WorkRequestField.elements;
-    let count = 0;
-    for (let index = 0; index < this.field(request, WorkRequestField.elementCount); index++) {
-      count += this.words[base + 4 * index + 1]!;
-    }
-    return count;
-  }
 }
 
 /** A read of ours that has no whole answer yet. */
@@ -190,7 +130,9 @@ export class Stream {
   readonly #owner: StreamOwner;
   readonly #memory: MemoryTable;
   readonly #protectionDomain: number;
-  readonly #settings: StreamSettings;
+  readonly #ulpduMax: number;
+  readonly #incomingReadsMax: number;
+  readonly #referredBytesMin: number;
   readonly #sends: WorkRequests;
   readonly #receives: WorkRequests;
   readonly #reader = new FpduReader();
@@ -240,13 +182,22 @@ export class Stream {
   #ulpduAt = 0;
   #ulpduBytes = 0;
 
-  constructor(owner: StreamOwner, memory: MemoryTable, protectionDomain: number, settings: StreamSettings) {
+  /** @param descriptors - of the adapter, for all its streams; one of its own when absent */
+  constructor(
+    owner: StreamOwner,
+    memory: MemoryTable,
+    protectionDomain: number,
+    settings: StreamSettings,
+    descriptors = new DescriptorMemory(),
+  ) {
     this.#owner = owner;
     this.#memory = memory;
     this.#protectionDomain = protectionDomain;
-    this.#settings = settings;
-    this.#sends = new WorkRequests(settings.depths.send);
-    this.#receives = new WorkRequests(settings.depths.receive);
+    this.#ulpduMax = settings.ulpduMax;
+    this.#incomingReadsMax = settings.incomingReadsMax;
+    this.#referredBytesMin = settings.referredBytesMin ?? REFERRED_BYTES_MIN;
+    this.#sends = new WorkRequests(descriptors, settings.depths.send);
+    this.#receives = new WorkRequests(descriptors, settings.depths.receive);
   }
 
   /** Bytes held for an FPDU that isn't whole yet. */
@@ -256,7 +207,7 @@ export class Stream {
 
   /** Bytes of memory that the stream has for itself: bounded by its depths and by one FPDU. */
   get memoryBytes(): number {
-    return this.#sends.words.byteLength + this.#receives.words.byteLength + this.#reader.memoryBytes;
+    return this.#sends.memoryBytes + this.#receives.memoryBytes + this.#reader.memoryBytes;
   }
 
   /** Whether an output refers to registered memory. */
@@ -288,6 +239,13 @@ export class Stream {
     if (!queue.push(words, base)) return false;
     if (this.#isDead) this.#flushQueue(queue);
     return true;
+  }
+
+  /** Gives the memory of its queues back; nothing is posted or polled afterwards. */
+  release(): void {
+    this.#isDead = true;
+    this.#sends.release();
+    this.#receives.release();
   }
 
   /** A completion of this connection was polled. */
@@ -353,7 +311,7 @@ export class Stream {
    * @returns bytes put into `into`
    */
   produce(into: Buffer, parts?: Uint8Array[], from = 0): number {
-    const room = roomFor(this.#settings.ulpduMax);
+    const room = roomFor(this.#ulpduMax);
     let at = from;
     /** The first byte that isn't in `parts` yet. */
     let partBegin = from;
@@ -438,7 +396,7 @@ export class Stream {
 
   #answer(into: Buffer, at: number, mayRefer: boolean): number {
     const answer = this.#answers[0]!;
-    const length = Math.min(answer.length - answer.done, this.#settings.ulpduMax - TAGGED_BYTES);
+    const length = Math.min(answer.length - answer.done, this.#ulpduMax - TAGGED_BYTES);
     const last = answer.done + length === answer.length;
     if (length > 0) {
       const offset = offsetOf(answer.sourceOffsetHigh, answer.sourceOffsetLow) + answer.done;
@@ -468,8 +426,8 @@ export class Stream {
     const isWrite = opcode === Opcode.rdmaWrite;
     const header = isWrite ? TAGGED_BYTES : UNTAGGED_BYTES;
     const total = this.#sends.byteCount(request);
-    const length = Math.min(total - this.#position, this.#settings.ulpduMax - header);
-    const refers = mayRefer && length >= (this.#settings.referredBytesMin ?? REFERRED_BYTES_MIN);
+    const length = Math.min(total - this.#position, this.#ulpduMax - header);
+    const refers = mayRefer && length >= this.#referredBytesMin;
     const use = refers ? this.#refer : copyOut;
     if (!this.#eachElement(this.#sends, request, this.#position, length, 0, use, into, at + header)) {
       this.#referred.length = 0;
@@ -548,19 +506,20 @@ export class Stream {
     bufferAt: number,
   ): boolean {
     const base = queue.baseOf(request) + WorkRequestField.elements;
-    const count = queue.field(request, WorkRequestField.elementCount);
+    const { words } = queue;
+    const count = words[base - WorkRequestField.elements + WorkRequestField.elementCount]!;
     let skip = from;
     let left = length;
     for (let index = 0; index < count && left > 0; index++) {
       const at = base + 4 * index;
-      const size = queue.words[at + 1]!;
+      const size = words[at + 1]!;
       if (skip >= size) {
         skip -= size;
         continue;
       }
       const step = Math.min(size - skip, left);
-      const address = queue.words[at + 2]! + queue.words[at + 3]! * 2 ** 32 + skip;
-      const { words, region: likely } = queue;
+      const address = words[at + 2]! + words[at + 3]! * 2 ** 32 + skip;
+      const { region: likely } = queue;
       const region = this.#memory.local(this.#protectionDomain, words[at]!, address, step, access, likely);
       if (typeof region === 'string') return false;
       if (region !== likely) queue.region = region;
@@ -735,7 +694,7 @@ export class Stream {
     if (header.offset !== 0) return Terminate.untaggedOffset;
     if (payloadBytes > READ_REQUEST_BYTES) return Terminate.untaggedTooLong;
     if (payloadBytes < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
-    if (this.#answers.length >= this.#settings.incomingReadsMax) return Terminate.untaggedNoBuffer;
+    if (this.#answers.length >= this.#incomingReadsMax) return Terminate.untaggedNoBuffer;
     const read = decodeReadRequest(bytes, at);
     const { length, sinkOffsetHigh, sinkOffsetLow, sourceStag, sourceOffsetHigh, sourceOffsetLow } = read;
     if (wraps(sourceOffsetHigh, sourceOffsetLow, length) || wraps(sinkOffsetHigh, sinkOffsetLow, length)) {
