@@ -316,7 +316,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       context.openReattachListeners();
       const connectionId = record.takenOverId!;
       record.takenOverId = null;
-      const remote = { ...record.remote!, port: record.peer!.reattachPort };
+      const remote = { ...record.remote!, port: record.peer?.reattachPort ?? 0 };
       const status = connect(record, remote, connectionId, true);
       if (status < 0) dispatcher.apply(event.connectNotStarted, row, connectError(status));
       else dispatcher.apply(event.connectStarted, row);

@@ -194,6 +194,7 @@ export class SocketRecord {
   named = false;
   /** Name of the connection that is being taken over, until it has been. */
   takenOverId: Uint8Array | null = null;
+  /** Null before the connection, and of a peer that is no provider. */
   peer: PeerEnd | null = null;
   /** A peer's returning connection that is undecided; -1 when there is none. */
   reattaching = -1;

@@ -100,12 +100,14 @@ export class WorkQueue {
     return this.#context.adapter.post(1) === 1;
   }
 
-  /** Writes "this end moves" into the peer's mailbox. @returns whether the adapter took it */
+  /** Writes "this end moves" into the peer's mailbox. @returns whether the adapter took it; not where the peer has none */
   postMailbox(record: SocketRecord): boolean {
+    const { peer } = record;
+    if (peer === null) return false;
     const region = record.privateMemory!.mailboxOutRegion!;
     this.flush();
     const at = this.#begin(Opcode.rdmaWrite, record.connector, MAILBOX_CONTEXT, 0, 1);
-    this.#remote(at, record.peer!.mailboxKey, record.peer!.mailboxAddress);
+    this.#remote(at, peer.mailboxKey, peer.mailboxAddress);
     this.#element(at, region.localKey, region.address, MAILBOX_BYTES);
     this.#count = 0;
     return this.#context.adapter.post(1) === 1;
