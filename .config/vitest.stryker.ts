@@ -80,6 +80,8 @@ const keepWorker: Plugin = {
   name: 'keep-worker',
   configureVitest: ({ project, vitest }) => {
     vitest.onClose(() => worker?.end());
+    // Stryker has been ended; the thread would go on waiting.
+    process.on('disconnect', () => process.exit());
     Object.assign(project.config, { pool: pool.name, poolRunner: pool });
   },
 };
