@@ -6,7 +6,7 @@
  */
 
 import type { SocketAddress } from '../adapter/adapter.ts';
-import { addressBytes, fromSockaddr, toSockaddr } from '../spi.ts';
+import { addressBytes, addressText } from '../spi.ts';
 import { DETAIL_EVENT_ID } from './format.ts';
 
 export const DetailKind = { localAddress: 1, remoteAddress: 2 } as const;
@@ -32,10 +32,9 @@ export function detailWords(kind: number, row: number, { family, address, port }
 /** A detail record. @param word - gives word `index` of the record */
 export function readDetail(word: (index: number) => number): { kind: number; row: number; address: SocketAddress } {
   const family = word(6) & 0x1_0000 ? 'IPv6' : 'IPv4';
-  const sockaddr = toSockaddr({ family, address: family === 'IPv4' ? '0.0.0.0' : '::', port: word(6) & 0xffff });
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
   for (let index = 0; index < 4; index++) view.setUint32(4 * index, word(2 + index));
-  sockaddr.set(family === 'IPv4' ? bytes.subarray(12) : bytes, family === 'IPv4' ? 4 : 8);
-  return { kind: word(0) >>> 16, row: word(1), address: fromSockaddr(sockaddr)! };
+  const address = addressText(family === 'IPv4' ? bytes.subarray(12) : bytes);
+  return { kind: word(0) >>> 16, row: word(1), address: { family, address, port: word(6) & 0xffff } };
 }

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
 
-import { openJournalFile, readJournalFile } from './file.ts';
-import { DETAIL_EVENT_ID, DIGEST_BYTES, JournalError, type JournalMetadata } from './format.ts';
+import { DETAIL_EVENT_ID, DIGEST_BYTES, type JournalMetadata } from './format.ts';
 import { Journal, type JournalSink, memorySink } from './journal.ts';
 import { type JournalContents, readJournal } from './reader.ts';
 
@@ -290,28 +286,4 @@ describe('any mode', () => {
     assert.throws(() => new Journal({ mode: 'ring', metadata: endless, snapshot }), /limits/);
     assert.throws(() => new Journal({ mode: 'off', metadata }).close(new Uint8Array(3)), RangeError);
   });
-});
-
-test('a journal in a file', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'wsdirect-journal-'));
-  try {
-    const path = join(folder, 'a.wsdj');
-    const sink = openJournalFile(path);
-    const journal = new Journal({ mode: 'file', metadata, sink, segmentRecords: 3 });
-    for (let i = 0; i < 7; i += 1) appendNumbered(journal);
-    journal.close(digest);
-    assert.throws(() => sink.write(digest), /is closed/);
-    const contents = readJournalFile(path);
-    assert.deepEqual([contents.records.count, contents.closed, contents.damage], [7, true, null]);
-    assertNumbered(contents);
-
-    assert.throws(() => openJournalFile(path), /exists; name another one/);
-    openJournalFile(path, { overwrite: true }).close();
-    assert.throws(
-      () => readJournalFile(path),
-      (error) => error instanceof JournalError && error.message.startsWith(path),
-    );
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 });
