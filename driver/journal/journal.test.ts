@@ -157,6 +157,35 @@ describe('file mode', () => {
     assert.throws(() => journal.close(digest), /failed to write/);
     assert.deepEqual([journal.sequence, closeCount], [2, 1]);
   });
+
+  test('a sink that can neither be written nor closed fails with what came first', () => {
+    const first = new Error('ENOSPC');
+    let isFull = false;
+    const sink: JournalSink = {
+      write: () => {
+        if (isFull) throw first;
+      },
+      close: () => {
+        throw new Error('EIO');
+      },
+    };
+    const journal = new Journal({ mode: 'file', metadata, sink, segmentRecords: 1 });
+    isFull = true;
+    assert.throws(
+      () => appendNumbered(journal),
+      (error) => error instanceof Error && error.cause === first && /before record 1$/.test(error.message),
+    );
+  });
+
+  test('the header is written before the first record, and a flush of nothing writes nothing', () => {
+    const sink = memorySink();
+    const journal = new Journal({ mode: 'file', metadata, sink });
+    const { length } = sink.bytes();
+    assert.ok(length > 0);
+    journal.flush();
+    assert.equal(sink.bytes().length, length);
+    assert.deepEqual(readJournal(sink.bytes()).metadata, metadata);
+  });
 });
 
 describe('ring mode', () => {
@@ -211,6 +240,35 @@ describe('ring mode', () => {
     );
   });
 
+  test('a dump closes its sink, whether it succeeds or not', () => {
+    const { snapshot } = countingState();
+    const journal = new Journal({ mode: 'ring', metadata, ringRecords: 4, snapshot });
+    let closeCount = 0;
+    const close = () => {
+      closeCount += 1;
+    };
+    journal.dump({ write: () => {}, close });
+    assert.equal(closeCount, 1);
+    const write = () => {
+      throw new Error('ENOSPC');
+    };
+    assert.throws(() => journal.dump({ write, close }), { message: 'ENOSPC' });
+    assert.equal(closeCount, 2);
+    // The ring goes on.
+    appendNumbered(journal);
+    assert.equal(journal.sequence, 1);
+  });
+
+  test('a ring needs no flush, and is not ended by one', () => {
+    const { snapshot } = countingState();
+    const journal = new Journal({ mode: 'ring', metadata, ringRecords: 4, snapshot });
+    appendNumbered(journal);
+    journal.flush();
+    const sink = memorySink();
+    journal.dump(sink);
+    assert.equal(readJournal(sink.bytes()).records.count, 1);
+  });
+
   test('a closed ring can still be dumped', () => {
     const { snapshot } = countingState();
     const journal = new Journal({ mode: 'ring', metadata, ringRecords: 4, snapshot });
@@ -256,7 +314,17 @@ describe('any mode', () => {
     for (let i = 0; i < 5; i += 1) appendNumbered(journal);
     journal.flush();
     assert.equal(journal.sequence, 5);
-    assert.throws(() => journal.dump(memorySink()), /needs ring mode/);
+    assert.throws(() => journal.dump(memorySink()), {
+      message: "journal: a dump needs ring mode, and this is mode 'off'",
+    });
+  });
+
+  test('off takes no snapshot, whatever it begins with', () => {
+    const snapshot = () => assert.fail('nobody is to be asked');
+    const journal = new Journal({ mode: 'off', metadata: { ...metadata, base: 'snapshot' }, snapshot });
+    appendNumbered(journal);
+    new Journal({ mode: 'off', metadata: { ...metadata, base: 'snapshot' } }).flush();
+    assert.equal(journal.sequence, 1);
   });
 
   test('a closed journal refuses every call', () => {
@@ -277,13 +345,33 @@ describe('any mode', () => {
 
   test('options that contradict each other are refused', () => {
     const { snapshot } = countingState();
-    assert.throws(() => new Journal({ mode: 'file', metadata }), /sink/);
-    assert.throws(() => new Journal({ mode: 'off', metadata, sink: memorySink() }), /sink/);
-    assert.throws(() => new Journal({ mode: 'ring', metadata }), /snapshot/);
-    assert.throws(() => new Journal({ mode: 'ring', metadata, snapshot, ringRecords: 7 }), RangeError);
-    assert.throws(() => new Journal({ mode: 'file', metadata, sink: memorySink(), segmentRecords: 0 }), RangeError);
+    const takesSink = { message: 'journal: file mode, and it alone, takes a sink' };
+    assert.throws(() => new Journal({ mode: 'file', metadata }), takesSink);
+    for (const mode of ['off', 'ring'] as const) {
+      assert.throws(() => new Journal({ mode, metadata, sink: memorySink(), snapshot }), takesSink);
+    }
+    const onSnapshot = { ...metadata, base: 'snapshot' } as const;
+    assert.throws(() => new Journal({ mode: 'ring', metadata }), {
+      message: "journal: ring mode with base 'empty' needs options.snapshot",
+    });
+    assert.throws(() => new Journal({ mode: 'file', metadata: onSnapshot, sink: memorySink() }), {
+      message: "journal: file mode with base 'snapshot' needs options.snapshot",
+    });
+    const tooFew = {
+      name: 'RangeError',
+      message: 'journal: ringRecords has to be even and 2 or more, segmentRecords 1 or more',
+    };
+    for (const ringRecords of [7, 0, -2]) {
+      assert.throws(() => new Journal({ mode: 'ring', metadata, snapshot, ringRecords }), tooFew);
+    }
+    for (const segmentRecords of [0, -1, 1.5]) {
+      assert.throws(() => new Journal({ mode: 'file', metadata, sink: memorySink(), segmentRecords }), tooFew);
+    }
     const endless = { ...metadata, limits: { socketCountMax: Infinity } };
     assert.throws(() => new Journal({ mode: 'ring', metadata: endless, snapshot }), /limits/);
-    assert.throws(() => new Journal({ mode: 'off', metadata }).close(new Uint8Array(3)), RangeError);
+    const shortDigest = { name: 'RangeError', message: 'journal: a digest has 32 bytes, and this one 3' };
+    assert.throws(() => new Journal({ mode: 'off', metadata }).close(new Uint8Array(3)), shortDigest);
+    const ring = new Journal({ mode: 'ring', metadata, snapshot });
+    assert.throws(() => ring.dump(memorySink(), new Uint8Array(3)), shortDigest);
   });
 });
