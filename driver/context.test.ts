@@ -6,7 +6,7 @@ import { describe, test } from 'vitest';
 import type { Adapter, SocketAddress } from './adapter/adapter.ts';
 import { Context, defaultConfig } from './context.ts';
 import { limits } from './limits.ts';
-import type { WspUpcallTable } from './spi.ts';
+import { WsaOverlapped, type WspUpcallTable } from './spi.ts';
 import { RequestTable, RowPool, SocketRecord } from './tables.ts';
 
 /** A context over an adapter where the addresses of `taken` can't be listened on. */
@@ -127,6 +127,8 @@ describe('connections that come back', () => {
 
 describe('an up-call', () => {
   const table = { WPUSetEvent: () => true } as unknown as WspUpcallTable;
+  const completing = (WPUCompleteOverlappedRequest: WspUpcallTable['WPUCompleteOverlappedRequest']) =>
+    ({ WPUCompleteOverlappedRequest }) as unknown as WspUpcallTable;
 
   test('is made with the table that the provider was given, and comes back with what the switch says', () => {
     const { context, errors } = bench();
@@ -142,11 +144,33 @@ describe('an up-call', () => {
   });
 
   test('has failed when there is nobody to call', () => {
-    const { context } = bench();
+    const { context, errors } = bench();
     assert.equal(
       context.upcall(-1, () => assert.fail('nobody is to be called')),
       -1,
     );
+    assert.equal(context.completed(1n, new WsaOverlapped(), 0, 0), false);
+    assert.deepEqual(errors, []);
+  });
+
+  test('of a completion says how the request ended, and succeeds when the switch answers 0', () => {
+    const { context, errors } = bench();
+    const overlapped = new WsaOverlapped();
+    const told: unknown[] = [];
+    for (const result of [0, -1, 1]) {
+      context.upcalls = completing((...parameters) => {
+        told.push(parameters.slice(0, 4));
+        return result;
+      });
+      assert.equal(context.completed(7n, overlapped, 10054, 100), result === 0);
+    }
+    assert.deepEqual(told, new Array(3).fill([7n, overlapped, 10054, 100]));
+    const error = new Error('in the switch');
+    context.upcalls = completing(() => {
+      throw error;
+    });
+    assert.equal(context.completed(7n, overlapped, 0, 0), false);
+    assert.deepEqual(errors, [error]);
   });
 
   test('has failed when the switch throws, which is told apart', () => {

@@ -44,6 +44,23 @@ test('rows beyond 20 bits share places', () => {
   assert.equal(table.get(far), undefined);
 });
 
+test('a descriptor is a positive number of 64 bits: the row below, and above it what no other has', () => {
+  const table = new DescriptorTable<string>();
+  for (const row of [0, 5, 2 ** 20 - 1]) {
+    const [one, two] = [table.next(row), table.next(row)];
+    assert.equal(BigInt.asUintN(20, one), BigInt(row));
+    assert.ok(one > 0n && one < two && two < 2n ** 63n);
+  }
+});
+
+test('a descriptor names the object that it was given last', () => {
+  const table = new DescriptorTable<string>();
+  const descriptor = table.next(1);
+  table.set(descriptor, 'old');
+  table.set(descriptor, 'new');
+  assert.equal(table.get(descriptor), 'new');
+});
+
 test('what is no descriptor is found nowhere', () => {
   const table = new DescriptorTable<string>();
   const descriptor = table.next(5);
