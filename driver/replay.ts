@@ -11,7 +11,6 @@
  */
 
 import {
-  type CompiledMachine,
   compileMachines,
   contains,
   digestOf,
@@ -173,16 +172,13 @@ export function replayJournal(contents: JournalContents, options: ReplayOptions 
       effects.top = 0;
       return done({ type: 'divergent', sequence, step, machine, row, event, expected, found: actual }, index);
     };
-    const parameters = types.map(({ domain }, at) => {
-      const word = records.word(index, 2 + at);
-      return domain.kind === 'range' && domain.low < 0 ? word | 0 : word;
-    });
+    const parameters = types.map((_, at) => records.word(index, 2 + at));
     const rowsMax = 2 * Math.max(...system.rows.map(({ used }) => used)) + ROW_SLACK;
     if (row > rowsMax) return diverges(`row ${row}`, `rows up to ${rowsMax} can be known by then`);
     for (const [at, { name, domain }] of types.entries()) {
       const value = parameters[at]!;
-      // A carried number of many values is a row; a wild one would only take memory before it is refused.
-      const wild = domain.kind === 'carried' && domain.high >= 0xffff && value > rowsMax && name !== 'bytes';
+      // A carried number that is no number of bytes is a row; a wild one would only take memory before it is refused.
+      const wild = domain.kind === 'carried' && name !== 'bytes' && value > rowsMax;
       if (!contains(domain, value) || wild) {
         return diverges(`${name} ${value}`, `the event takes no such ${name}`);
       }
@@ -282,7 +278,7 @@ function startOf({ metadata, snapshot }: JournalContents): System {
     if (value !== undefined && Number.isSafeInteger(value) && value > 0) continue;
     throw new ReplayError(`the journal's limit ${name} is ${value ?? 'missing'}: no machines can be made for it`);
   }
-  const machines = machinesFor(limits as unknown as Limits);
+  const machines = compileMachines(limits as unknown as Limits);
   const digest = digestOf(machines);
   if (metadata.machinesDigest !== digest) {
     throw new ReplayError(
@@ -295,14 +291,6 @@ function startOf({ metadata, snapshot }: JournalContents): System {
     return restoreSystem(machines, snapshot.bytes);
   } catch (cause) {
     throw new ReplayError(`the journal's snapshot can't be restored: ${String(cause)}`, { cause });
-  }
-}
-
-function machinesFor(limits: Limits): readonly CompiledMachine[] {
-  try {
-    return compileMachines(limits);
-  } catch (cause) {
-    throw new ReplayError(`the journal's limits make no machines: ${String(cause)}`, { cause });
   }
 }
 

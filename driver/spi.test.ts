@@ -4,6 +4,7 @@ import { strict as assert } from 'node:assert';
 import { isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
+import { AF_INET, IPPROTO_TCP, SOCK_STREAM, WSA } from '../machines/index.ts';
 import {
   addressBytes,
   addressText,
@@ -13,8 +14,11 @@ import {
   guidBytes,
   isWildcard,
   OVERLAPPED_BYTES,
+  out,
   procTableSlots,
+  readSockaddr,
   sockaddrBytes,
+  tcpProtocolInfo,
   toSockaddr,
   WsaNetworkEvents,
   WsaOverlapped,
@@ -58,6 +62,23 @@ test('WSANETWORKEVENTS is blank, with an error for each of ten events', () => {
   assert.deepEqual(events.iErrorCode, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 });
 
+test("a new TCP socket's protocol information has no token; a duplicated one's has", () => {
+  const { dwProviderReserved, iAddressFamily, iSocketType, iProtocol, szProtocol } = tcpProtocolInfo();
+  assert.deepEqual(
+    [dwProviderReserved, iAddressFamily, iSocketType, iProtocol],
+    [0, AF_INET, SOCK_STREAM, IPPROTO_TCP],
+  );
+  assert.equal(szProtocol, 'MSAFD Tcpip [TCP/IP]');
+  assert.deepEqual(tcpProtocolInfo(7), { ...tcpProtocolInfo(), dwProviderReserved: 7 });
+});
+
+test('an out-parameter holds what is put into it', () => {
+  const box = out(1);
+  assert.equal(box.value, 1);
+  box.value = 2;
+  assert.deepEqual(box, { value: 2 });
+});
+
 describe('addresses', () => {
   test('of IPv4: sockaddr_in', () => {
     const bytes = toSockaddr({ family: 'IPv4', address: '10.1.2.255', port: 0x1f90 });
@@ -77,6 +98,38 @@ describe('addresses', () => {
     assert.equal(fromSockaddr(toSockaddr({ family: 'IPv4', address: '1.2.3.4', port: 1 }).subarray(0, 15)), null);
     assert.equal(fromSockaddr(toSockaddr({ family: 'IPv6', address: '::1', port: 1 }).subarray(0, 27)), null);
     assert.equal(fromSockaddr(new Uint8Array(28).fill(1)), null);
+  });
+
+  test.each([
+    ['IPv4', '10.1.2.3', 16],
+    ['IPv6', 'fd00::1', 28],
+  ] as const)('of %s that a caller passes in have the size of their family, or more', (family, text, size) => {
+    const address = { family, address: text, port: 80 };
+    const name = new Uint8Array(64).fill(0xff);
+    name.set(toSockaddr(address));
+    for (const namelen of [size, size + 1, 64]) assert.deepEqual(readSockaddr(name, namelen, family), address);
+    assert.deepEqual(readSockaddr(name.subarray(0, size), size, family), address);
+    for (const namelen of [2, size - 1]) assert.equal(readSockaddr(name, namelen, family), WSA.WSAEFAULT);
+  });
+
+  test('that a caller passes in are there, as long as they are said to be', () => {
+    const name = toSockaddr({ family: 'IPv4', address: '10.1.2.3', port: 80 });
+    for (const bad of [null, undefined, 'name', [...name]]) {
+      assert.equal(readSockaddr(bad as never, 16, 'IPv4'), WSA.WSAEFAULT);
+    }
+    for (const namelen of [-1, 0, 1, 16.5, Number.NaN, '16', 17]) {
+      assert.equal(readSockaddr(name, namelen as number, 'IPv4'), WSA.WSAEFAULT, `${namelen}`);
+    }
+  });
+
+  test('that a caller passes in are of the family of the socket, which is looked at before their size', () => {
+    const name = toSockaddr({ family: 'IPv4', address: '10.1.2.3', port: 80 });
+    for (const namelen of [2, 15, 16]) assert.equal(readSockaddr(name, namelen, 'IPv6'), WSA.WSAEAFNOSUPPORT);
+    const other = toSockaddr({ family: 'IPv6', address: '::1', port: 80 });
+    for (const namelen of [2, 28]) assert.equal(readSockaddr(other, namelen, 'IPv4'), WSA.WSAEAFNOSUPPORT);
+    for (const at of [0, 1]) {
+      assert.equal(readSockaddr(name.with(at, 1), 16, 'IPv4'), WSA.WSAEAFNOSUPPORT, `byte ${at}`);
+    }
   });
 
   test('that stand for all of the host', () => {
@@ -132,12 +185,21 @@ describe('addresses', () => {
     assert.throws(() => addressBytes(text, 'IPv6'), { name: 'RangeError', message: `'${text}' is no IPv6 address` });
   });
 
-  test.each(['', '1', '1.2.3', '1.2.3.4.5', '1.2.3.256', '1.2.3.', '1.2.3.x', '1.2.3.1000', ' 1.2.3.4', '::1'])(
-    "'%s' is no IPv4 address",
-    (text) => {
-      assert.throws(() => addressBytes(text, 'IPv4'), { name: 'RangeError', message: `'${text}' is no IPv4 address` });
-    },
-  );
+  test.each([
+    '',
+    '1',
+    '1.2.3',
+    '1.2.3.4.5',
+    '1.2.3.256',
+    '1.2.3.',
+    '1.2.3.x',
+    '1.2.3.4x',
+    '1.2.3.1000',
+    ' 1.2.3.4',
+    '::1',
+  ])("'%s' is no IPv4 address", (text) => {
+    assert.throws(() => addressBytes(text, 'IPv4'), { name: 'RangeError', message: `'${text}' is no IPv4 address` });
+  });
 
   test('of any bytes have a text that is those bytes', () => {
     const words = fc.array(fc.oneof(fc.constant(0), fc.nat(0xffff)), { minLength: 8, maxLength: 8 });

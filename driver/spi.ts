@@ -232,7 +232,7 @@ export function readSockaddr(
   const given = name[0]! | (name[1]! << 8);
   if (given !== (family === 'IPv4' ? AF_INET : AF_INET6)) return WSA.WSAEAFNOSUPPORT;
   if (namelen < wanted) return WSA.WSAEFAULT;
-  return fromSockaddr(name.subarray(0, wanted)) ?? WSA.WSAEFAULT;
+  return fromSockaddr(name.subarray(0, wanted))!;
 }
 
 /** The 4 or 16 bytes of an IP address, in network order. @throws RangeError when it isn't one */

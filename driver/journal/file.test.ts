@@ -1,7 +1,7 @@
 // Goal: what is written is in the file at once, a file is made only where none is lost, and every error names the file.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -14,6 +14,17 @@ const folder = mkdtempSync(join(tmpdir(), 'wsdirect-journal-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let count = 0;
 const fresh = (): string => join(folder, `${count++}.wsdj`);
+
+/** Whether this process has the file open. */
+const isOpen = (path: string): boolean =>
+  readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      // It is the folder's own, which is closed by now.
+      return false;
+    }
+  });
 
 const header = encodeFileHeader({
   machinesDigest: '',
@@ -40,7 +51,9 @@ describe('a file that is written', () => {
   test('is closed once, and takes nothing afterwards', () => {
     const path = fresh();
     const sink = openJournalFile(path);
+    assert.equal(isOpen(path), true);
     sink.close();
+    assert.equal(isOpen(path), false);
     const other = openJournalFile(fresh());
     // The system may have given the number of the closed file to the other one.
     sink.close();
@@ -52,9 +65,15 @@ describe('a file that is written', () => {
   test('takes the place of another only when that is asked for', () => {
     const path = fresh();
     writeFileSync(path, 'something else');
-    const refusal = { message: `journal file ${path} exists; name another one, or remove it first` };
-    assert.throws(() => openJournalFile(path), refusal);
-    assert.throws(() => openJournalFile(path, { overwrite: false }), refusal);
+    for (const options of [undefined, {}, { overwrite: false }]) {
+      assert.throws(
+        () => openJournalFile(path, options),
+        (error) =>
+          error instanceof Error &&
+          error.message === `journal file ${path} exists; name another one, or remove it first` &&
+          (error.cause as NodeJS.ErrnoException).code === 'EEXIST',
+      );
+    }
     assert.equal(readFileSync(path, 'utf8'), 'something else');
     openJournalFile(path, { overwrite: true }).close();
     assert.equal(readFileSync(path, 'utf8'), '');

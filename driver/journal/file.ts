@@ -51,7 +51,7 @@ function open(path: string, flags: string): number {
   try {
     return openSync(path, flags);
   } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw cause;
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
     throw new Error(`journal file ${path} exists; name another one, or remove it first`, { cause });
   }
 }
