@@ -15,6 +15,7 @@ class Work {
   during: { poll?: () => void; linger?: () => void; arm?: () => void; wait?: () => void } = {};
   expiryMs: number | null = null;
   isExact = false;
+  isNewTurn = false;
   #woken: (() => void) | null = null;
   readonly stop = new AbortController();
 
@@ -29,6 +30,7 @@ class Work {
       },
       wakeUp: {
         isExact: this.isExact,
+        isNewTurn: this.isNewTurn,
         ...(this.during.linger === undefined
           ? {}
           : {
@@ -204,6 +206,20 @@ describe('the event loop', () => {
     };
     work.come();
     assert.deepEqual([work.todo, work.polls], [0, polls + 2]);
+    work.stop.abort();
+    await running;
+  });
+
+  test('does at once what a new turn of Node.js brings, however soon it comes', async () => {
+    const work = new Work();
+    work.isNewTurn = true;
+    const running = work.loop().run(work.stop.signal);
+    await until(() => work.waits === 1);
+    work.come();
+    for (let round = 0; round < 100; round++) {
+      work.come();
+      assert.equal(work.todo, 0);
+    }
     work.stop.abort();
     await running;
   });

@@ -18,7 +18,8 @@
  *
  * Nothing runs between 1 and the beginning of 3 but that poll, so what comes later finds the loop armed and no wake-up
  * is lost. Who is woken polls at once, still in the callback that brought the news: one message alone waits for nothing.
- * News on the heels of a turn came in the same turn of Node.js, where more may follow: those are handled together, after it.
+ * News on the heels of a turn came in the same turn of Node.js, where more may follow, unless the adapter knows better:
+ * those are handled together, after it.
  *
  * The loop sees only what the adapter and the clock bring. An application's call can leave an up-call due or
  * set an earlier timer; who makes calls from outside of up-calls nudges the loop afterwards, and the bound of the sleep
@@ -52,7 +53,7 @@ const { performance } = globalThis;
 
 /** Polls in one turn. */
 const POLLS_MAX = 3;
-/** News within this time of a turn's end came in the same turn of Node.js. */
+/** News within this time of a turn's end came in the same turn of Node.js, as far as the adapter doesn't know. */
 const SAME_TURN_MS = 0.005;
 
 /** Busy turns in a row between two turns of Node.js, over an adapter that can linger. */
@@ -85,8 +86,10 @@ export class EventLoop {
   #timer: NodeJS.Timeout | null = null;
   /** When the timer ends one, by `performance.now()`. */
   #timerMs = 0;
-  /** When the sleep at hand began, by `performance.now()`; over an adapter that can't linger. */
-  #sleepMs = 0;
+  /** When the sleep at hand began, by `performance.now()`, where that may have to be known; else long ago. */
+  #sleepMs = Number.NEGATIVE_INFINITY;
+  /** The last wake-up came with a turn of Node.js, and so will the next: most often one connection is talking. */
+  #wasNewTurn = false;
   /** A wait of the adapter's that hasn't ended; a sleep that ended otherwise leaves it for the next one. */
   #isWaiting = false;
   #immediate: NodeJS.Immediate | null = null;
@@ -193,7 +196,7 @@ export class EventLoop {
     const sleepMs = expiry === null ? sleepMaxMs : Math.min(sleepMaxMs, Math.max(0, expiry - clock.nowMs()));
     this.#turns = 0;
     this.#isAsleep = true;
-    if (!this.#canLinger) this.#sleepMs = performance.now();
+    this.#sleepMs = this.#canLinger || this.#wasNewTurn ? Number.NEGATIVE_INFINITY : performance.now();
     this.#wakeIn(Math.ceil(sleepMs));
     if (this.#isWaiting) return;
     this.#isWaiting = true;
@@ -204,7 +207,8 @@ export class EventLoop {
   readonly #woken = (): void => {
     this.#isWaiting = false;
     if (!this.#isAsleep) return;
-    if (!this.#canLinger && performance.now() - this.#sleepMs < SAME_TURN_MS) return this.#wake();
+    this.#wasNewTurn = this.#options.wakeUp.isNewTurn === true;
+    if (!this.#wasNewTurn && !this.#canLinger && performance.now() - this.#sleepMs < SAME_TURN_MS) return this.#wake();
     this.#isAsleep = false;
     this.#turn();
   };

@@ -188,6 +188,8 @@ export interface WakeUp {
    * {@link WakeUp.arm} denies, isn't there. False when it isn't said.
    */
   readonly isExact?: boolean;
+  /** Inside `woken`: Node.js is known to have begun a new turn since it was called before. False when it isn't said. */
+  readonly isNewTurn?: boolean;
   /**
    * Looks for completions, and up to `looks` times more after others had the processor. Only where that is cheaper than
    * being woken.

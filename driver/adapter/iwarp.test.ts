@@ -517,3 +517,39 @@ test('waiting ends with the next event, and not waiting is advised when there is
   assert.equal(server.adapter.wakeUp.arm(), true);
   await new Promise<void>((resolve) => server.adapter.wakeUp.wait(resolve));
 });
+
+test('who waits is told that a turn of Node.js is new when a connection brings something again', async () => {
+  const { client, server, a, b, port } = await pair();
+  const c = client.adapter.createConnector(client.domain, { send: 64, receive: 64 });
+  server.events.length = 0;
+  client.events.length = 0;
+  client.adapter.connect(c, at('127.0.0.1', 0), at('127.0.0.1', port), new Uint8Array(0));
+  await until(() => server.event('connectRequest') !== undefined, 'the request');
+  const d = server.event('connectRequest')!.connector;
+  assert.equal(server.adapter.prepareAccept(d, server.domain, { send: 64, receive: 64 }), 0);
+  assert.equal(server.adapter.accept(d, new Uint8Array(0)), 0);
+  await until(() => client.event('established') !== undefined && server.event('established') !== undefined);
+  const [letter, inbox] = [client.memory(new Uint8Array(8)), server.memory(new Uint8Array(8))];
+  const { wakeUp } = server.adapter;
+  const told: boolean[] = [];
+  for (const [from, to] of [
+    [a, b],
+    [a, b],
+    [c, d],
+    [c, d],
+    [a, b],
+  ] as const) {
+    server.post(to, Opcode.receive, 0, [inbox]);
+    const woken = new Promise<void>((resolve) => {
+      wakeUp.wait(() => {
+        told.push(wakeUp.isNewTurn);
+        resolve();
+      });
+    });
+    client.post(from, Opcode.send, 0, [letter]);
+    await woken;
+    assert.equal(wakeUp.isNewTurn, false);
+    server.poll();
+  }
+  assert.deepEqual(told.slice(1), [true, false, true, false]);
+});

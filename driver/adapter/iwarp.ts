@@ -375,7 +375,7 @@ export class IwarpAdapter implements Adapter {
   readonly postBatchMax = BATCH_MAX;
   readonly completions: Uint32Array = new Uint32Array(BATCH_MAX * COMPLETION_WORDS);
   readonly pollBatchMax = BATCH_MAX;
-  readonly wakeUp: WakeUp;
+  readonly wakeUp: WakeUp & { isNewTurn: boolean };
 
   // For its links.
   readonly options: Required<Omit<IwarpOptions, 'addresses' | 'loopback'>>;
@@ -404,6 +404,8 @@ export class IwarpAdapter implements Adapter {
   #told: (() => void)[] = [];
   /** Bytes of TCP are being taken. */
   #isHearing = false;
+  /** The connection that last brought bytes. */
+  #lastHeard: Link | null = null;
   /** Those that sleep will be told. */
   #isTelling = false;
   #isOpen = false;
@@ -437,6 +439,7 @@ export class IwarpAdapter implements Adapter {
     };
     this.wakeUp = {
       isExact: true,
+      isNewTurn: false,
       arm: () => this.#isReady(),
       wait: (woken) => {
         this.#sleepers.push(woken);
@@ -651,7 +654,11 @@ export class IwarpAdapter implements Adapter {
     if (!link.isDetached) this.#last = link;
     link.connection.bytesArrived(this.input, count);
     this.#isHearing = false;
+    // Node.js reads what a connection has brought once in a turn.
+    this.wakeUp.isNewTurn = link === this.#lastHeard;
+    this.#lastHeard = link;
     if (this.#isTelling) this.#tell();
+    this.wakeUp.isNewTurn = false;
   }
 
   /** A connection has asked, and its listener is told. */
@@ -697,6 +704,7 @@ export class IwarpAdapter implements Adapter {
 
   #destroy(link: Link): void {
     if (link.isDetached) return;
+    if (this.#lastHeard === link) this.#lastHeard = null;
     const { connection } = link;
     this.#links.delete(connection.id);
     this.#last = undefined;
