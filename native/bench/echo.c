@@ -7,11 +7,13 @@
  *	echo server ADDRESS PORT SIZE COUNT WINDOW [LOOKS]
  *	echo client ADDRESS PORT SIZE COUNT WINDOW [LOOKS]
  *	echo self ADDRESS PORT SIZE COUNT WINDOW
+ *	echo call
  *
  * Server and client are two processes that sleep on completion events, after
  * LOOKS looks between which others get the processor, none unless given; self
  * is both ends in one process, polling. The client prints microseconds a round
- * trip, of the second half: the first warms up.
+ * trip, of the second half: the first warms up. call prints those of a system
+ * call that does nothing.
  */
 #include <arpa/inet.h>
 #include <sched.h>
@@ -19,7 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rdma/rdma_cma.h>
 
@@ -188,6 +192,17 @@ static void begin(struct end *end)
 	}
 }
 
+static double system_call_us(void)
+{
+	enum { CALLS = 20000 };
+	double start = now();
+	int i;
+
+	for (i = 0; i < CALLS; i++)
+		syscall(SYS_getppid);
+	return (now() - start) / CALLS;
+}
+
 int main(int argc, char **argv)
 {
 	struct rdma_conn_param param = {
@@ -199,6 +214,10 @@ int main(int argc, char **argv)
 	struct rdma_cm_id *id, *listener;
 	bool serves, connects;
 
+	if (argc == 2 && !strcmp(argv[1], "call")) {
+		printf("%.2f\n", system_call_us());
+		return 0;
+	}
 	require(argc == 7 || argc == 8,
 		"usage: echo server|client|self ADDRESS PORT SIZE COUNT WINDOW "
 		"[LOOKS]");

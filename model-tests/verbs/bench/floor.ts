@@ -3,7 +3,7 @@
  *
  * `floor.ts server|client FOLDER COUNT`: over two named pipes in FOLDER, which the server makes. Both watch the descriptor
  * as the adapter watches its own, and read and write by system calls without anything around them. The client prints
- * microseconds a round trip, of the second half.
+ * microseconds a round trip, of the second half. `floor.ts call` prints those of a system call that does nothing.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -12,6 +12,13 @@ import path from 'node:path';
 
 import koffi from 'koffi';
 
+const CALLS = 20_000;
+if (process.argv[2] === 'call') {
+  const began = performance.now();
+  for (let call = 0; call < CALLS; call++) void process.ppid;
+  console.log((((performance.now() - began) * 1000) / CALLS).toFixed(2));
+  process.exit();
+}
 const [mode, folder, countText] = process.argv.slice(2) as [string, string, string];
 const count = Number(countText);
 const there = path.join(folder, 'there');

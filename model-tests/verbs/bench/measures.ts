@@ -26,6 +26,7 @@ export const measures = {
     unit: '',
     bounds: {},
   },
+  'a system call': { title: 'one system call that does nothing', unit: 'us', bounds: {} },
   idle: { title: 'processor time of an idle connection, both ends', unit: 'ms/s', bounds: {} },
 } as const satisfies Readonly<Record<string, Definition>>;
 
@@ -38,6 +39,6 @@ export interface Measured {
   readonly measure: Measure;
   /** By contender; `wsdirect` is one. */
   readonly took: Readonly<Record<string, number>>;
-  /** What that consists of, of the last round, where it is known: by contender and name. */
+  /** What that consists of, where it is known: by contender and name; each the median of all rounds. */
   readonly parts: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
