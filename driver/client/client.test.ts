@@ -2,87 +2,12 @@ import assert from 'node:assert/strict';
 
 import { describe, test } from 'vitest';
 
-import type { AdapterCapabilities } from '../adapter/adapter.ts';
-import { type FaultPlan, SimulatedNetwork, type SimulatedNetworkOptions } from '../adapter/simulated.ts';
-import type { Socket } from '../spi.ts';
-import { Endpoint, EndpointError, type EndpointOptions } from './endpoint.ts';
+import { SimulatedNetwork } from '../adapter/simulated.ts';
+import { type Endpoint, EndpointError } from './endpoint.ts';
+import { Kind, withKind } from './file-service.ts';
 import { FileReceiver, FileSender } from './file-transfer.ts';
 import { Host, SpiError } from './host.ts';
-
-interface PairOptions {
-  readonly network?: Partial<SimulatedNetworkOptions>;
-  readonly near?: Partial<AdapterCapabilities>;
-  readonly far?: Partial<AdapterCapabilities>;
-  readonly nearFaults?: Partial<FaultPlan>;
-  readonly endpoint?: Omit<EndpointOptions, 'role'>;
-}
-
-const address = (host: number, port: number) => ({ family: 'IPv4', address: `10.0.0.${host}`, port }) as const;
-
-/** Two hosts with one connection and an endpoint at each end. */
-class Pair {
-  readonly network: SimulatedNetwork;
-  readonly near: Host;
-  readonly far: Host;
-  readonly giver: Endpoint;
-  readonly taker: Endpoint;
-
-  constructor({ network = {}, near = {}, far = {}, nearFaults = {}, endpoint = {} }: PairOptions = {}) {
-    this.network = new SimulatedNetwork({ seed: 1, ...network });
-    const host = (number: number, capabilities: Partial<AdapterCapabilities>, faults: Partial<FaultPlan>) => {
-      const adapter = this.network.host({ addresses: [`10.0.0.${number}`], capabilities, faults });
-      const made = new Host({ adapter, clock: adapter.clock });
-      made.start();
-      return made;
-    };
-    this.near = host(1, near, nearFaults);
-    this.far = host(2, far, {});
-    const listener = this.far.listen(address(2, 7000));
-    const socket = this.near.connect(address(1, 4000), address(2, 7000));
-    let accepted: Socket | null = null;
-    this.until(
-      () => {
-        accepted ??= this.far.accept(listener)?.socket ?? null;
-        return this.near.isConnected(socket) && accepted !== null;
-      },
-      () => this.near.poll() + this.far.poll(),
-    );
-    this.giver = new Endpoint(this.near, socket, { role: 'connecting', ...endpoint });
-    this.taker = new Endpoint(this.far, accepted!, { role: 'accepting', ...endpoint });
-  }
-
-  /** Turns until `condition`; time moves when there is nothing else to do. */
-  until(condition: () => boolean, turn: () => number = () => this.giver.step() + this.taker.step()): void {
-    let idle = false;
-    for (let turns = 0; !condition(); turns++) {
-      assert.ok(turns < 200_000, 'it takes for ever');
-      if (turn() > 0) idle = false;
-      // Polling moves time as well, so what it brought may wait at a host that was polled before.
-      else if (!this.network.advance()) {
-        assert.ok(!idle, 'nothing more happens');
-        idle = true;
-      }
-    }
-  }
-
-  /** Closes both ends and shows that nothing is left. */
-  close(): void {
-    this.giver.close();
-    this.taker.close();
-    this.near.stop();
-    this.far.stop();
-    for (const host of [this.near, this.far]) {
-      assert.deepEqual(host.provider.inventory(), {
-        sockets: 0,
-        requests: 0,
-        connectionRequests: 0,
-        buffers: 0,
-        dueUpcalls: 0,
-      });
-      assert.equal(host.handleCount, 0);
-    }
-  }
-}
+import { address, Pair } from './test-pair.ts';
 
 const pattern = (length: number): Uint8Array =>
   Uint8Array.from({ length }, (_, index) => (index * 7 + (index >> 8)) & 255);
@@ -244,6 +169,59 @@ describe('an adapter without RDMA read', () => {
     for (const { counts } of [pair.giver, pair.taker]) assert.equal(counts.writes, 1);
     pair.close();
   });
+});
+
+describe('the end that does the RDMA registers once for many chunks', () => {
+  /** Counts what `host` registers for its own requests from here on. */
+  function registrations({ provider }: Host): { count: number } {
+    const counted = { count: 0 };
+    const { WSPRegisterMemory } = provider;
+    provider.WSPRegisterMemory = (...args) => {
+      counted.count++;
+      return WSPRegisterMemory.apply(provider, args);
+    };
+    return counted;
+  }
+  /** Of each endpoint's messages, one to send and one to receive. */
+  const ofMessages = 2;
+
+  test.each([
+    { what: 'the taker, which reads', far: {}, giver: 0, taker: 4 },
+    { what: 'the giver, which writes', far: { readDepthMax: 0 }, giver: 4, taker: 0 },
+  ])('$what', ({ far, giver, taker }) => {
+    const pair = new Pair({ far });
+    const [near, other] = [registrations(pair.near), registrations(pair.far)];
+    const data = pattern(30 * 8192);
+    assert.ok(Buffer.from(data).equals(moveFile(pair, data, 8192)));
+    assert.equal(pair.taker.counts.reads + pair.giver.counts.writes, 30);
+    assert.deepEqual({ giver: near.count, taker: other.count }, { giver, taker });
+    // What was used again and again is released, though the connection lives.
+    for (const { provider } of [pair.near, pair.far]) assert.equal(provider.inventory().buffers, ofMessages);
+    pair.close();
+  });
+});
+
+test('a taker that gives its verdict before it has the file is not believed', () => {
+  const pair = new Pair();
+  const data = pattern(30_000);
+  const sender = new FileSender(pair.giver, { name: '', size: 30_000, read: (to) => to.set(data) }, 30_000);
+  assert.throws(
+    () =>
+      pair.until(
+        () => sender.isEqual !== null,
+        () => {
+          let done = sender.step() + pair.taker.step();
+          for (let next = pair.taker.take(); next !== null; next = pair.taker.take()) {
+            done++;
+            if (next.type === 'data' && next.payload[0] === Kind.digest) {
+              pair.taker.send(withKind(Kind.verdict, next.payload.subarray(1)));
+            }
+          }
+          return done;
+        },
+      ),
+    (error) => error instanceof EndpointError && /verdict before it had all/.test(error.message),
+  );
 });
 
 test('RDMA larger than one request goes in pieces', () => {

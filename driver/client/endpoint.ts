@@ -31,6 +31,7 @@ import { REMOTE_DESCRIPTOR_BYTES } from '../remote-descriptor.ts';
 import { extensionGuids, guidBytes, type Handle, out, type Socket, WsaOverlapped } from '../spi.ts';
 import { type Host, SpiError } from './host.ts';
 import { decodeMessage, encodeMessage, HEAD_BYTES, type Negotiation, OFFER_BYTES, type Outgoing } from './message.ts';
+import { RegisteredPool } from './registered-pool.ts';
 
 /** The connection can't be used any more. */
 export class EndpointError extends Error {
@@ -87,12 +88,15 @@ class OpenTransfer implements Transfer {
   readonly rest: Uint8Array;
   /** Registration for the peer; null when this end does the RDMA. */
   descriptor: Uint8Array | null = null;
+  /** A registration of the application's; null when the endpoint makes one if it needs it. */
+  readonly handle: Handle | null;
   done = false;
 
-  constructor(id: number, memory: Uint8Array, first: number) {
+  constructor(id: number, memory: Uint8Array, first: number, handle: Handle | null) {
     this.id = id;
     this.memory = memory;
     this.rest = memory.subarray(first);
+    this.handle = handle;
   }
 }
 
@@ -202,6 +206,22 @@ export class Endpoint {
     return this.canSend && this.#given.size < (this.#peer?.receives ?? 0) / 2;
   }
 
+  /** Whether the taker of large data reads it, here as at the peer; otherwise its giver writes it. */
+  get takerReads(): boolean {
+    return this.#byRead;
+  }
+
+  /**
+   * Buffers for large data that this end moves by RDMA, registered once for many transfers: those that it takes, where
+   * takers read, and otherwise those that it gives. Registered for the peer is memory anew for each transfer.
+   *
+   * @param buffersMax - transfers at once
+   */
+  pool(bufferBytes: number, buffersMax: number): RegisteredPool {
+    const access = this.#byRead ? MEM_WRITE : MEM_READ;
+    return new RegisteredPool(this.#host, this.socket, { access, bufferBytes, buffersMax });
+  }
+
   /** Whether nothing is on its way from here: every message was acknowledged, every transfer is done. */
   get isIdle(): boolean {
     return this.#outbox.length + this.#pending.length + this.#given.size + this.#taken.size + this.#rdma.length === 0;
@@ -246,15 +266,16 @@ export class Endpoint {
   /**
    * Gives the peer `memory`, which has more than {@link Endpoint.thresholdBytes}.
    *
+   * @param handle - of a registration that covers it and outlasts the transfer, as a {@link PooledBuffer}'s does
    * @throws {@link SpiError} when it can't be registered
    */
-  sendLarge(memory: Uint8Array): Transfer {
+  sendLarge(memory: Uint8Array, handle: Handle | null = null): Transfer {
     const peer = this.#peer;
     if (peer === null) throw new Error('sendLarge before the endpoint is ready');
     if (memory.length <= this.thresholdBytes) throw new RangeError(`${memory.length} bytes are a message's worth`);
     const room = Math.min(this.#messageBytes, peer.messageBytesMax) - OFFER_BYTES;
     const first = Math.min(room, memory.length - 1);
-    const transfer = new OpenTransfer(this.#nextTransfer++, memory, first);
+    const transfer = new OpenTransfer(this.#nextTransfer++, memory, first, handle);
     if (this.#byRead) transfer.descriptor = this.#registerForPeer(transfer.rest, MEM_READ);
     this.#given.set(transfer.id, transfer);
     this.#outbox.push({
@@ -279,18 +300,23 @@ export class Endpoint {
   /**
    * Takes large data into `memory`, of exactly its length.
    *
+   * @param handle - of a registration that covers it and outlasts the transfer, as a {@link PooledBuffer}'s does
    * @throws {@link SpiError} when it can't be registered
    */
-  receiveLarge({ length, offer }: Extract<Incoming, { type: 'large' }>, memory: Uint8Array): Transfer {
+  receiveLarge(
+    { length, offer }: Extract<Incoming, { type: 'large' }>,
+    memory: Uint8Array,
+    handle: Handle | null = null,
+  ): Transfer {
     if (memory.length !== length) throw new RangeError(`${length} bytes do not go into ${memory.length}`);
-    const transfer = new OpenTransfer(offer.transfer, memory, offer.first.length);
+    const transfer = new OpenTransfer(offer.transfer, memory, offer.first.length, handle);
     memory.set(offer.first);
     this.#taken.set(transfer.id, transfer);
     if (this.#byRead) {
       this.#rdma.push({
         kind: 'read',
         transfer,
-        handle: this.#register(transfer.rest, MEM_WRITE),
+        handle: handle ?? this.#register(transfer.rest, MEM_WRITE),
         descriptor: offer.descriptor,
         posted: 0,
       });
@@ -337,7 +363,7 @@ export class Endpoint {
         }
         case 'target': {
           const transfer = this.#named(this.#given, message.transfer);
-          const handle = this.#register(transfer.rest, MEM_READ);
+          const handle = transfer.handle ?? this.#register(transfer.rest, MEM_READ);
           this.#rdma.push({ kind: 'write', transfer, handle, descriptor: message.descriptor, posted: 0 });
           break;
         }
@@ -468,7 +494,7 @@ export class Endpoint {
         ...last,
         done: () => {
           last.done();
-          this.#deregister(handle);
+          if (transfer.handle === null) this.#deregister(handle);
           const over = kind === 'read' ? this.#taken : this.#given;
           over.delete(transfer.id);
           transfer.done = true;

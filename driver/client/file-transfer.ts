@@ -3,7 +3,8 @@
  *
  * Theory of operation: a chunk up to the endpoint's threshold goes in a message, a larger one as large data; a few
  * chunks are on their way at once. The order of messages is the order of the file, and RDMA completes in the order of
- * its start, so chunks are written and hashed as they come. The giver is done when the taker has told it that the
+ * its start, so chunks are written and hashed as they come. The end that does the RDMA has its chunks in registered
+ * memory that is used again and again; the other registers each for the peer, and for that chunk only. The giver is done when the taker has told it that the
  * digests are equal.
  *
  * Layout of a message: kind u8, then
@@ -17,6 +18,7 @@ import { createHash } from 'node:crypto';
 import { sameBytes } from '../handshake.ts';
 import { type Endpoint, EndpointError, type Incoming, type Transfer } from './endpoint.ts';
 import { Kind, throwIfRefused, withKind } from './file-service.ts';
+import type { PooledBuffer, RegisteredPool } from './registered-pool.ts';
 
 /** Chunks on their way at once; memory at either end is so many chunks. */
 const WINDOWS = 4;
@@ -33,13 +35,21 @@ export interface FileSource {
   read(target: Uint8Array): void;
 }
 
+/** Where a chunk that is given lies; `pooled` when it is registered already. */
+interface Window {
+  readonly memory: Uint8Array;
+  readonly pooled: PooledBuffer | null;
+  transfer: Transfer | null;
+}
+
 /** Gives a file to the peer. */
 export class FileSender {
   readonly #endpoint: Endpoint;
   readonly #source: FileSource;
   readonly #chunkBytes: number;
   readonly #hash = createHash('sha256');
-  readonly #windows: { readonly memory: Uint8Array; transfer: Transfer | null }[] = [];
+  readonly #windows: Window[] = [];
+  #pool: RegisteredPool | null = null;
   #stage: 'header' | 'data' | 'digest' | 'verdict' = 'header';
   #offset = 0;
   #digest: Uint8Array | null = null;
@@ -77,6 +87,7 @@ export class FileSender {
     let done = this.#endpoint.step();
     for (let next = this.#endpoint.take(); next !== null; next = this.#endpoint.take()) {
       this.#isEqual = this.#verdict(next);
+      this.#freeWindows();
       done++;
     }
     while (this.#endpoint.canSend && this.#advance()) done += this.#endpoint.step() + 1;
@@ -118,7 +129,7 @@ export class FileSender {
     if (window === null) return false;
     const large = window.memory.subarray(0, length);
     this.#fill(large);
-    window.transfer = this.#endpoint.sendLarge(large);
+    window.transfer = this.#endpoint.sendLarge(large, window.pooled?.handle);
     return true;
   }
 
@@ -128,13 +139,23 @@ export class FileSender {
     this.#offset += target.length;
   }
 
-  #freeWindow() {
+  #freeWindow(): Window | null {
     const free = this.#windows.find(({ transfer }) => transfer === null || transfer.done);
     if (free !== undefined) return free;
     if (this.#windows.length === WINDOWS) return null;
-    const window = { memory: new Uint8Array(Math.min(this.#chunkBytes, this.#source.size)), transfer: null };
+    const bytes = Math.min(this.#chunkBytes, this.#source.size);
+    if (!this.#endpoint.takerReads) this.#pool ??= this.#endpoint.pool(bytes, WINDOWS);
+    const pooled = this.#pool?.take() ?? null;
+    const window = { memory: pooled?.memory ?? new Uint8Array(bytes), pooled, transfer: null };
     this.#windows.push(window);
     return window;
+  }
+
+  /** All chunks are with the taker. */
+  #freeWindows(): void {
+    for (const { pooled } of this.#windows.splice(0)) if (pooled !== null) this.#pool!.give(pooled);
+    this.#pool?.close();
+    this.#pool = null;
   }
 
   #verdict(next: Incoming): boolean {
@@ -142,6 +163,10 @@ export class FileSender {
     const digest = next.type === 'data' && next.payload[0] === Kind.verdict ? next.payload.subarray(1) : null;
     if (digest === null || this.#digest === null)
       throw new EndpointError('the taker said something else than its verdict');
+    // Each chunk was acknowledged before it.
+    if (this.#windows.some(({ transfer }) => transfer?.done === false)) {
+      throw new EndpointError('the taker gave its verdict before it had all of the file');
+    }
     return sameBytes(digest, this.#digest);
   }
 }
@@ -162,8 +187,10 @@ export class FileReceiver {
   readonly #sink: FileSink;
   readonly #hash = createHash('sha256');
   /** Large chunks in the order of the file. */
-  readonly #chunks: Transfer[] = [];
+  readonly #chunks: { readonly transfer: Transfer; readonly pooled: PooledBuffer | null }[] = [];
+  /** Memory that chunks have left, when it isn't registered here. */
   readonly #free: Uint8Array[] = [];
+  #pool: RegisteredPool | null = null;
   #waiting: Incoming | null = null;
   #size: number | null = null;
   #received = 0;
@@ -219,10 +246,7 @@ export class FileReceiver {
         throw new EndpointError(`the giver sends a chunk of ${next.length} bytes, which does not belong here`);
       }
       if (this.#chunks.length === WINDOWS) return false;
-      const memory = this.#free.pop();
-      const fits = memory !== undefined && memory.length >= next.length ? memory : new Uint8Array(next.length);
-      this.#chunks.push(this.#endpoint.receiveLarge(next, fits.subarray(0, next.length)));
-      return true;
+      return this.#endpoint.takerReads ? this.#readChunk(next) : this.#haveChunkWritten(next);
     }
     // What follows large chunks in the file waits for them.
     if (this.#chunks.length > 0) return false;
@@ -246,15 +270,45 @@ export class FileReceiver {
     }
   }
 
+  /** @returns false when it has to wait */
+  #readChunk(next: Extract<Incoming, { type: 'large' }>): boolean {
+    if (this.#pool !== null && this.#pool.bufferBytes < next.length) {
+      // A giver's first chunk is its largest; another's may not be.
+      if (this.#chunks.length > 0) return false;
+      this.#closePool();
+    }
+    this.#pool ??= this.#endpoint.pool(next.length, WINDOWS);
+    const pooled = this.#pool.take();
+    if (pooled === null) return false;
+    const memory = pooled.memory.subarray(0, next.length);
+    this.#chunks.push({ transfer: this.#endpoint.receiveLarge(next, memory, pooled.handle), pooled });
+    return true;
+  }
+
+  #haveChunkWritten(next: Extract<Incoming, { type: 'large' }>): boolean {
+    const memory = this.#free.pop();
+    const fits = memory !== undefined && memory.length >= next.length ? memory : new Uint8Array(next.length);
+    const transfer = this.#endpoint.receiveLarge(next, fits.subarray(0, next.length));
+    this.#chunks.push({ transfer, pooled: null });
+    return true;
+  }
+
   #writeChunks(): number {
     let written = 0;
-    for (let chunk = this.#chunks[0]; chunk?.done === true; chunk = this.#chunks[0]) {
+    for (let chunk = this.#chunks[0]; chunk?.transfer.done === true; chunk = this.#chunks[0]) {
+      const { transfer, pooled } = chunk;
       this.#chunks.shift();
-      this.#write(chunk.memory);
-      this.#free.push(new Uint8Array(chunk.memory.buffer));
+      this.#write(transfer.memory);
+      if (pooled !== null) this.#pool!.give(pooled);
+      else this.#free.push(new Uint8Array(transfer.memory.buffer));
       written++;
     }
     return written;
+  }
+
+  #closePool(): void {
+    this.#pool?.close();
+    this.#pool = null;
   }
 
   #write(bytes: Uint8Array): void {
@@ -272,6 +326,8 @@ export class FileReceiver {
     }
     this.#digest = new Uint8Array(this.#hash.digest());
     this.#isEqual = sameBytes(this.#digest, theirs);
+    // No chunk is on its way: the digest waited for them.
+    this.#closePool();
     this.#sink.end(this.#isEqual);
     this.#endpoint.send(withKind(Kind.verdict, this.#digest));
   }
