@@ -8,6 +8,7 @@ export * from './client/endpoint.ts';
 export * from './client/file-service.ts';
 export * from './client/file-transfer.ts';
 export * from './client/host.ts';
+export * from './client/registered-pool.ts';
 export * from './client/runtime.ts';
 export type { ProviderJournal, ProviderOptions } from './calls.ts';
 export { defaultConfig, type ProviderConfig } from './context.ts';

@@ -9,6 +9,7 @@ import { memorySink, readJournal, replayJournal } from '../../driver/index.ts';
 import { type Socket, tcpProtocolInfo } from '../../driver/spi.ts';
 import { AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, WSA_FLAG_OVERLAPPED } from '../../machines/index.ts';
 import type { GuestCase } from './guest.ts';
+import { memoryCases } from './memory.ts';
 import { note } from './note.ts';
 import { endpointAt, VerbsPeer } from './peers/verbs-peer.ts';
 import { run } from './programs.ts';
@@ -187,6 +188,9 @@ const givingUpCases = ['accepts', 'stops'].map(
 );
 
 const ownCases: readonly GuestCase[] = [
+  ...Object.entries(addresses)
+    .filter(([what]) => what.endsWith('IPv4'))
+    .flatMap(memoryCases),
   ...givingUpCases,
   manyCases('rxe, IPv4'),
   manyCases('siw, IPv4'),
