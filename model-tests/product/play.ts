@@ -55,6 +55,7 @@ import {
   WSA_FLAG_OVERLAPPED,
   WSS_OPERATION_IN_PROGRESS,
 } from '../../machines/index.ts';
+import { callsOfClosed } from './closed.ts';
 import { moved } from './predict.ts';
 import type { Line, Script } from './script.ts';
 import { type Fate, LiveAdapter, type LiveTraits } from './live-adapter.ts';
@@ -542,7 +543,9 @@ class Player {
           if (this.#errno.value === 0) this.#tokens.set(a, info);
         });
       case 'close':
-        return result('WSPCloseSocket', () => provider.WSPCloseSocket(socket(), this.#errno));
+        result('WSPCloseSocket', () => provider.WSPCloseSocket(socket(), this.#errno));
+        for (const line of callsOfClosed(provider, socket())) this.#see(line);
+        return;
       default:
         throw new Error(`there is no command '${verb}'`);
     }
@@ -785,7 +788,7 @@ class Player {
         const owner = this.#handles.get(handle);
         const [name, request] = [...this.#requests].find(([, known]) => known.overlapped === overlapped)!;
         this.#see(`WPUCompleteOverlappedRequest ${name} ${error} ${this.#moved(request, error, bytes)}`);
-        if (owner === undefined) this.#see('with a handle that is none');
+        if (owner !== request.owner) this.#see(`with the handle of ${owner ?? 'nobody'}`);
         const words = this.#inside((command) => command.startsWith(`return ${owner} `));
         const failed = words !== null && words[2] === 'failed';
         if (!failed) overlapped.internal = 0n;

@@ -6,7 +6,10 @@
 import { strict as assert } from 'node:assert';
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, test } from 'vitest';
+import type { Out, Provider } from '../../driver/index.ts';
+import { WSA } from '../../machines/index.ts';
 import { worlds } from '../worlds/index.ts';
+import { callsOfClosed } from './closed.ts';
 import {
   describeTests,
   formatScript,
@@ -25,8 +28,8 @@ const sizes: Readonly<Record<string, { readonly edges: number; readonly covered:
   'data, depth 1': { edges: 3236, covered: 3008 },
   'data, depth 2': { edges: 4716, covered: 4716 },
   'first message': { edges: 4900, covered: 4852 },
-  connecting: { edges: 1844, covered: 1844 },
-  'connecting, and the adapter is removed': { edges: 3973, covered: 3973 },
+  connecting: { edges: 1858, covered: 1858 },
+  'connecting, and the adapter is removed': { edges: 3991, covered: 3991 },
   'who keeps accepting': { edges: 7026, covered: 7026 },
   'accepting, and whatever can happen': { edges: 7148, covered: 7148 },
   'start-up and clean-up': { edges: 136, covered: 136 },
@@ -120,6 +123,19 @@ describe('the scripts that are kept', () => {
   test('are one of every world that a provider is in', () => {
     assert.equal(files.length, worlds.filter(({ definition }) => definition.rows['provider'] !== undefined).length);
   });
+});
+
+test('a call with a closed descriptor that says anything but WSAENOTSOCK is seen (S-29)', () => {
+  const answering = (works: string): Provider =>
+    new Proxy({} as Provider, {
+      get:
+        (_, call) =>
+        (...args: readonly unknown[]) => {
+          (args.at(-1) as Out<number>).value = call === works ? 0 : WSA.WSAENOTSOCK;
+        },
+    });
+  assert.deepEqual(callsOfClosed(answering('none'), 7n), []);
+  assert.deepEqual(callsOfClosed(answering('WSPRdmaRead'), 7n), ['closed: WSPRdmaRead = 0']);
 });
 
 describe('a script', () => {

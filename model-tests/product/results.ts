@@ -22,5 +22,5 @@ export function readProducts(): readonly ProductRecord[] {
 }
 
 export function writeProducts(records: readonly ProductRecord[]): void {
-  writeFileSync(file, `${JSON.stringify(records, null, 1)}\n`);
+  writeFileSync(file, `${JSON.stringify(records, null, 2)}\n`);
 }

@@ -40,11 +40,14 @@ import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
 import { eventObject } from './listening.ts';
 import { fromTimers, handOverEffects, requestEffects, rowsOfSockets, toHandles, toTimers } from './performances.ts';
+import { beginnings, rejections } from './rejections.ts';
 import { wsa } from './requirements.ts';
 import { errorNumber, handle, isNeverReturned, smallest, timer } from './surroundings.ts';
 
-/** What the peer's provider can say, and what of it is final for the switch. */
+/** What is certain of a refusal, and final for the switch: the peer's provider said so, or the configuration does; 0: nothing. */
 const said = oneOf(0, WSA.WSAECONNREFUSED, WSA.WSAECONNRESET);
+/** What the driver makes of it. */
+const result = oneOf(0, WSA.WSAECONNREFUSED, WSA.WSAECONNRESET, WSA.WSAETIMEDOUT);
 
 /**
  * The adapter's connector, and the peer at its other end.
@@ -56,12 +59,14 @@ export function attempt(removable = false): MachineDefinition {
     context: {
       /** Why the peer's provider has refused this attempt; 0 when it has not. */
       said: field(said),
+      /** How the attempt will be reported to have ended. */
+      result: field(result),
     },
     events: {
       start: {},
       obstruct: { error: oneOf(WSA.WSAENETUNREACH, WSA.WSAENOBUFS, WSA.WSAENETDOWN) },
       accept: {},
-      refuse: { error: oneOf(WSA.WSAECONNREFUSED, WSA.WSAECONNRESET) },
+      refuse: { said, result },
       fail: {},
       lose: {},
       ...(removable ? { remove: {} } : {}),
@@ -81,6 +86,7 @@ export function attempt(removable = false): MachineDefinition {
   const { context: c, event, update, effect } = language(contract);
   const start = { target: 'trying', actions: [update({ said: 0 }), effect('started', {})] };
   const destroyed = { target: 'idle' } as const;
+  const forget = update({ result: 0 });
   const remove = removable ? { remove: { target: 'down', actions: effect('removed', {}) } } : {};
   return machineOver(contract, {
     id: 'attempt',
@@ -118,9 +124,9 @@ export function attempt(removable = false): MachineDefinition {
       trying: {
         on: {
           accept: { target: 'accepted' },
-          refuse: { target: 'ended', actions: update({ said: event('error') }) },
+          refuse: { target: 'ended', actions: update({ said: event('said'), result: event('result') }) },
           // No answer, or none that is certain.
-          fail: { target: 'ended' },
+          fail: { target: 'ended', actions: update({ result: WSA.WSAETIMEDOUT }) },
           disconnect: { target: 'down' },
           ...remove,
           destroyed,
@@ -139,13 +145,10 @@ export function attempt(removable = false): MachineDefinition {
       },
       ended: {
         on: {
-          report: {
-            target: 'down',
-            actions: effect('ended', { error: chart.choose(c.said, c.said, WSA.WSAETIMEDOUT) }),
-          },
-          disconnect: { target: 'down' },
-          ...remove,
-          destroyed,
+          report: { target: 'down', actions: [effect('ended', { error: c.result }), forget] },
+          disconnect: { target: 'down', actions: forget },
+          ...(removable ? { remove: { target: 'down', actions: [forget, effect('removed', {})] } } : {}),
+          destroyed: { ...destroyed, actions: forget },
         },
       },
       up: { on: { lose: { target: 'lost' }, disconnect: { target: 'down' }, ...remove, destroyed } },
@@ -280,13 +283,20 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
     { ...by, name: 'WSPEnumNetworkEvents', send: 'dialler/enumerate' },
     { ...by, name: 'WSPCloseSocket', send: 'dialler/close' },
     { ...peer, name: 'peer accepts', send: 'attempt/accept', fair: 'answer' },
-    { ...peer, name: 'peer refuses', send: 'attempt/refuse', with: [WSA.WSAECONNREFUSED], fair: 'answer' },
-    { ...peer, name: 'peer has no listener', send: 'attempt/refuse', with: [WSA.WSAECONNRESET], fair: 'answer' },
+    ...rejections.map(
+      ({ name, said: certain, result: reported }): Rule => ({
+        ...peer,
+        name,
+        send: 'attempt/refuse',
+        with: [certain, reported],
+        fair: 'answer',
+      }),
+    ),
     { ...peer, name: 'no answer', send: 'attempt/fail', fair: 'answer' },
     { ...peer, name: 'peer is gone', send: 'attempt/lose' },
     { name: 'connection event', send: 'attempt/report', row: 0, class: 'adapter', fair: 'report' },
     { name: 'connect timer', send: 'timer/expire', row: 0, class: 'clock', fair: 'expire' },
-    ...([WSA.WSAENETUNREACH, WSA.WSAENOBUFS, WSA.WSAENETDOWN] as const).map(
+    ...beginnings.map(
       (error): Rule => ({
         name: `the next attempt can't begin: ${chart.wsaName(error)}`,
         send: 'attempt/obstruct',
@@ -474,7 +484,7 @@ export const connectingSide: readonly CatalogWorld[] = [
     properties: connectingProperties(plain),
     assumes: [],
     lifts: ['E-04'],
-    size: { states: 239, transitions: 1844, depth: 9 },
+    size: { states: 239, transitions: 1858, depth: 9 },
   },
   {
     name: removal.name,
@@ -485,6 +495,6 @@ export const connectingSide: readonly CatalogWorld[] = [
     properties: connectingProperties(removal),
     assumes: [],
     lifts: ['E-04'],
-    size: { states: 603, transitions: 3973, depth: 11 },
+    size: { states: 603, transitions: 3991, depth: 11 },
   },
 ];

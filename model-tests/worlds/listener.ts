@@ -99,6 +99,10 @@ export function listenerProperties(peers: number): Property[] {
       ),
     ),
     always('S-24: the condition function is called inside WSPAccept, once', not(acceptor.field('stray'))),
+    always(
+      'S-24: a call is answered before it returns, inside the condition function too: no lock is held',
+      not(acceptor.field('unanswered')),
+    ),
     always('S-23, S-34: each call is answered once, and with what it may be', not(acceptor.field('wrong'))),
     always(
       'S-02: the adapter listens for a socket that does, and for no other',

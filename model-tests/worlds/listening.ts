@@ -102,6 +102,8 @@ function acceptor(): MachineDefinition {
       replied: field(flag),
       /** The condition function was called outside of a WSPAccept, or twice in one. */
       stray: field(flag),
+      /** A call other than WSPAccept has not been answered. */
+      unanswered: field(flag),
       /** A call returned what it never may, or nothing. */
       wrong: field(flag),
     },
@@ -146,8 +148,11 @@ function acceptor(): MachineDefinition {
   const wrong = update({ wrong: 1 });
   const none = { actions: update({}) };
   const stray = { asked: { actions: update({ stray: 1 }) } };
-  // Calls other than WSPAccept always work here.
-  const works = { replied: [{ guard: when(unequal(event('error'), 0)), actions: wrong }, none] };
+  // Calls other than WSPAccept always work here, and at once.
+  const asking = update({ unanswered: 1 });
+  const works = {
+    replied: [{ guard: when(unequal(event('error'), 0)), actions: wrong }, { actions: update({ unanswered: 0 }) }],
+  };
   const descriptors = {
     occupied: { actions: update({ free: 0 }) },
     freed: { actions: update({ free: 1 }) },
@@ -185,11 +190,14 @@ function acceptor(): MachineDefinition {
   const calls = {
     ...descriptors,
     select: {
-      actions: [update({ reported: 0, selected: event('accept') }), effect('select', { accept: event('accept') })],
+      actions: [
+        update({ reported: 0, selected: event('accept'), unanswered: 1 }),
+        effect('select', { accept: event('accept') }),
+      ],
     },
-    enumerate: { actions: effect('enumerate', {}) },
+    enumerate: { actions: [asking, effect('enumerate', {})] },
     reported: { actions: update({ reported: choose(event('accept'), 1, c.reported) }) },
-    listen: { actions: effect('listen', { backlog: event('backlog') }) },
+    listen: { actions: [asking, effect('listen', { backlog: event('backlog') })] },
   };
   const decide = (type: (typeof verdicts)[number], target: string) => ({
     target,
@@ -219,7 +227,7 @@ function acceptor(): MachineDefinition {
             target: 'accepting',
             actions: [update({ reported: 0 }), effect('accept', { full: event('full') }), effect('returned', {})],
           },
-          close: { target: 'closed', actions: [update({ selected: 0 }), effect('close', {})] },
+          close: { target: 'closed', actions: [update({ selected: 0, unanswered: 1 }), effect('close', {})] },
         },
       },
       // Inside WSPAccept: it takes a request, or says at once why not.
@@ -246,7 +254,7 @@ function acceptor(): MachineDefinition {
           ...calls,
           ...decisions('idle'),
           returned: { target: 'deciding' },
-          close: { target: 'decidingClosed', actions: [update({ selected: 0 }), effect('close', {})] },
+          close: { target: 'decidingClosed', actions: [update({ selected: 0, unanswered: 1 }), effect('close', {})] },
         },
       },
       decidingClosed: { on: { ...descriptors, returned: { target: 'decidingClosed' }, ...decisions('closed') } },
@@ -386,6 +394,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
         { send: 'acceptor/answered', to: { of: 'self', map: [-1, 0] }, with: ['error'] },
       ],
       'connectionRequest/answer': [{ send: 'acceptor/answered', to: 0, with: ['error'] }],
+      'networkEvents/answer': [{ send: 'acceptor/replied', to: { of: 'self', map: [0, -1] }, with: ['error'] }],
       'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],
 
       ...fromPeers,

@@ -45,6 +45,16 @@ describe('section 21', () => {
     }
   });
 
+  test('S-34: no source of the driver names an error that no call returns, but what judges it', () => {
+    const sources = ['../../driver/', '../../machines/'].flatMap((folder) =>
+      readdirSync(new URL(folder, import.meta.url), { recursive: true, encoding: 'utf8' })
+        .filter((file) => /\.(ts|js)$/.test(file) && !/\.test\.ts$|\.d\.ts$/.test(file))
+        .map((file) => folder + file),
+    );
+    const naming = sources.filter((file) => /\bWSAE(INPROGRESS|INTR|ADDRINUSE)\b/.test(text(file)));
+    assert.deepEqual(naming, ['../../driver/check/statements.ts', '../../machines/wsa.ts']);
+  });
+
   test('properties name statements that there are', () => {
     for (const { properties } of worlds) {
       for (const property of properties) {

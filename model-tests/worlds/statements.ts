@@ -28,7 +28,7 @@ export const beyond: Readonly<Record<string, Beyond>> = {
   'S-06': {
     extent: 'part',
     reason:
-      'that the up-call names the socket by its switch handle: which number that is, is known to the driver alone',
+      'that the up-call names the socket by its switch handle: which number that is, is known to the driver alone, and every script of a world compares it',
     tested: ['WSD-021'],
   },
   'S-12': {
@@ -48,20 +48,10 @@ export const beyond: Readonly<Record<string, Beyond>> = {
       "a protection domain for each socket is made by the driver's performers; no machine knows of domains, so none could confuse them",
     tested: ['WSD-186'],
   },
-  'S-24': {
-    extent: 'part',
-    reason: 'that no lock is held: there are none; the worlds call everything that is allowed from inside the function',
-    tested: ['WSD-025'],
-  },
-  'S-26': {
-    extent: 'part',
-    reason: "how an adapter's status becomes an error number is a table of the driver; the worlds begin behind it",
-    tested: ['WSD-054', 'WSD-055'],
-  },
   'S-29': {
     extent: 'part',
     reason:
-      'that a closed descriptor gives WSAENOTSOCK: descriptors are looked up in the driver before a machine is asked',
+      'that a closed descriptor gives WSAENOTSOCK: descriptors are looked up in the driver before a machine is asked, and every script makes every call with each that it has closed',
     tested: ['WSD-210'],
   },
   'S-31': {
@@ -72,8 +62,7 @@ export const beyond: Readonly<Record<string, Beyond>> = {
   },
   'S-34': {
     extent: 'part',
-    reason:
-      'arguments that are wrong are refused by the driver, which cannot ask for other numbers than a contract has',
+    reason: 'arguments that are wrong are refused by the driver, of which no source names one of these errors',
     tested: ['WSD-012', 'WSD-037', 'WSD-214'],
   },
 };
