@@ -264,10 +264,12 @@ export class IwarpEnd implements End {
   #echoes(sockets: readonly Socket[]): Exchange {
     const bytes = messageBytes.echoes;
     let echoes: Echoes;
+    // All send the same one, as with `node:net`.
+    const message = new Uint8Array(bytes).fill(1);
     const starts = sockets.map((socket) => {
       const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
-      const [message] = this.#memory(socket, 1, bytes, MEM_READ);
-      const send = new Request(message!, () => {});
+      this.#register(socket, message, MEM_READ);
+      const send = new Request(message, () => {});
       for (const part of memory) {
         const receive = new Request(part, () => {
           if (echoes.next()) this.#send(socket, send);
