@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 
 import { describe, test } from 'vitest';
 
-import { digestOf, compileMachines, explorationLimits, productionLimits } from '../machines/index.ts';
+import { compileMachines, digestOf, explorationLimits, machineNames, productionLimits } from '../machines/index.ts';
 import { SimulatedNetwork } from './adapter/simulated.ts';
 import { Endpoint } from './client/endpoint.ts';
 import { FileReceiver, FileSender } from './client/file-transfer.ts';
@@ -19,7 +19,16 @@ import {
 } from './journal/format.ts';
 import { memorySink } from './journal/journal.ts';
 import { type JournalContents, readJournal } from './journal/reader.ts';
-import { type ReplayedDetail, type ReplayedRecord, ReplayError, replayJournal, verdictText } from './replay.ts';
+import {
+  callText,
+  effectText,
+  type ReplayedDetail,
+  type ReplayedRecord,
+  ReplayError,
+  replayJournal,
+  valueText,
+  verdictText,
+} from './replay.ts';
 import type { ProviderJournal } from './calls.ts';
 import type { Socket } from './spi.ts';
 
@@ -28,12 +37,16 @@ interface Run {
   end(): JournalContents;
 }
 
-/** Two hosts that move `size` bytes as a file; the first keeps `journal`, and is shown to `watch` at every turn. */
+/**
+ * Two hosts that move `size` bytes as a file; the first, or the one that `keeper` says, keeps `journal`; the first is shown to
+ * `watch` at every turn.
+ */
 function run(
   size: number,
   journal: ProviderJournal & { sink?: ReturnType<typeof memorySink> },
   notify = false,
   watch: (near: Host) => void = () => {},
+  keeper: 1 | 2 = 1,
 ): Run {
   const network = new SimulatedNetwork({ seed: 1 });
   const [near, far] = [1, 2].map((number) => {
@@ -42,7 +55,7 @@ function run(
       adapter,
       clock: adapter.clock,
       host: `host ${number}`,
-      ...(number === 1 ? { journal } : {}),
+      ...(number === keeper ? { journal } : {}),
     });
     made.start();
     return made;
@@ -84,8 +97,9 @@ function run(
         () => near.provider.inventory().sockets === 0,
         () => near.poll() + far.poll(),
       );
-      near.stop();
-      near.provider.closeJournal();
+      const kept = keeper === 1 ? near : far;
+      kept.stop();
+      kept.provider.closeJournal();
       return readJournal(journal.sink!.bytes());
     },
   };
@@ -160,6 +174,96 @@ describe('a journal that is as it was written', () => {
     }
   });
 
+  test('a step has what went into it and what came of it', () => {
+    const contents = fileRun();
+    const records = recordsOf(contents);
+    assert.deepEqual(
+      records.map(({ step }) => step),
+      records.map((_, index) => index),
+    );
+    const { timeUs: _, ...connect } = records.find(({ event }) => event === 'spi.connect')!;
+    const { sequence, step, row } = connect;
+    assert.deepEqual(connect, {
+      sequence,
+      step,
+      machine: 'socket',
+      row,
+      event: 'spi.connect',
+      parameters: {},
+      before: 'bound.idle',
+      after: 'connecting.starting',
+      effects: [{ machine: 'socket', row, effect: 'startConnect', parameters: {} }],
+      socket: row,
+    });
+    const send = records.find(({ event }) => event === 'spi.send')!;
+    const { request } = send.parameters;
+    assert.deepEqual(
+      send.effects.find(({ effect }) => effect === 'postWork'),
+      { machine: 'overlappedRequest', row: request, effect: 'postWork', parameters: { fence: 0, pieces: 1 } },
+    );
+    assert.deepEqual(send.effects.at(-1)?.effect, 'answer');
+    // The clock of the simulated network goes on, and the last word of a record is its time.
+    assert.deepEqual(
+      records.map(({ timeUs }) => timeUs),
+      records.map((record) => contents.records.word(record.sequence, 7)),
+    );
+    assert.ok(records.at(-1)!.timeUs > records[0]!.timeUs);
+  });
+
+  test('a step is told once it is found to be as recorded, with the state that it led to', () => {
+    const contents = fileRun();
+    let told = 0;
+    replayJournal(contents, {
+      onRecord: ({ machine, row, after, before }, system) => {
+        const rows = system.rows[machineNames.indexOf(machine)]!;
+        // The row of a machine that has ended is a new one's.
+        assert.ok(rows.stateName(row) === after, `${before} ${after}`);
+        told++;
+      },
+    });
+    assert.ok(told > 100);
+  });
+
+  test('a step is about a socket, or about none', () => {
+    const sink = memorySink();
+    const contents = run(50_000, { mode: 'file', sink }, false, () => {}, 2).end();
+    const found: ReplayedRecord[] = [];
+    const { verdict } = replayJournal(contents, { onRecord: (record) => found.push(record) });
+    assert.equal(verdict.type, 'equal');
+    const about = (machine: string) => [
+      ...new Set(found.filter((record) => record.machine === machine).map(({ socket }) => socket)),
+    ];
+    const [listener, accepted] = [0, 1];
+    assert.deepEqual(about('provider'), [null]);
+    assert.deepEqual(about('socket').toSorted(), [listener, accepted]);
+    assert.deepEqual(about('networkEvents'), [listener]);
+    assert.deepEqual(about('connectionRequest'), [listener]);
+    assert.deepEqual(about('overlappedRequest'), [accepted]);
+  });
+
+  // The rows that were in use before the snapshot are known from its lists.
+  test('and so it is in a ring that begins with a snapshot', () => {
+    const expected = new Map(recordsOf(fileRun()).map((record) => [record.sequence, record]));
+    let compared = 0;
+    run(50_000, { mode: 'ring', ringRecords: 16 }, false, ({ provider }) => {
+      const sink = memorySink();
+      provider.dumpJournal(sink);
+      const contents = readJournal(sink.bytes());
+      if (contents.snapshot === undefined) return;
+      const { steps, machineSteps } = replayJournal(contents, {
+        onRecord: (record) => {
+          const { socket, step, before, after } = expected.get(record.sequence)!;
+          assert.deepEqual([record.socket, record.step, record.before, record.after], [socket, step, before, after]);
+          compared++;
+        },
+      });
+      assert.ok(steps <= contents.records.count);
+      // Since the system began.
+      assert.ok(Object.values(machineSteps).reduce((sum, count) => sum + count, 0) > steps);
+    });
+    assert.ok(compared > 20);
+  });
+
   test('until: the state before that record', () => {
     const contents = fileRun();
     const connected = recordsOf(contents).find(({ after }) => after === 'connected.active')!;
@@ -173,6 +277,8 @@ describe('a journal that is as it was written', () => {
       assert.equal(system.rows[1]!.stateName(connected.row), state);
     }
     assert.equal(replayJournal(contents, { until: 1e9 }).verdict.type, 'equal');
+    const { verdict, records, steps } = replayJournal(contents, { until: -1 });
+    assert.deepEqual([verdict, records, steps], [{ type: 'stopped', before: -1 }, 0, 0]);
   });
 });
 
@@ -211,7 +317,38 @@ describe('a journal that was changed', () => {
       records[send.sequence]![3] = 2;
     })!;
     assert.equal(found.sequence, send.sequence);
-    assert.match(found.found, /no such polled/);
+    assert.equal(found.expected, 'polled 2');
+    assert.equal(found.found, 'the event takes no such polled');
+  });
+
+  test('a row in a parameter that nobody can have given out; a number of bytes may be any', () => {
+    const send = at('spi.send');
+    const found = divergence((records) => {
+      records[send.sequence]![2] = 1_000_000;
+    })!;
+    assert.equal(found.sequence, send.sequence);
+    assert.match(found.found, /no such request/);
+    const completed = original.find(({ event, parameters }) => event === 'adapter.completed' && 'bytes' in parameters)!;
+    const word = 2 + Object.keys(completed.parameters).indexOf('bytes');
+    const other = divergence((records) => {
+      records[completed.sequence]![word] = 0xffff_ffff;
+    });
+    assert.equal(other, null);
+  });
+
+  test('another state, or another number of effects', () => {
+    const bind = at('spi.bind');
+    const state = divergence((records) => {
+      records[bind.sequence]![0]! |= 0xff_0000;
+    })!;
+    assert.deepEqual([state.sequence, state.step], [bind.sequence, bind.step]);
+    assert.equal(state.expected, "state '255', effects: 1");
+    assert.equal(state.found, `state '${bind.after}', effects: 1`);
+    const effects = divergence((records) => {
+      records[bind.sequence]![0]! += 0x0100_0000;
+    })!;
+    assert.equal(effects.expected, `state '${bind.after}', effects: 2`);
+    assert.equal(effects.found, `state '${bind.after}', effects: 1`);
   });
 
   test('a number in the place of a parameter that the event does not have', () => {
@@ -220,7 +357,8 @@ describe('a journal that was changed', () => {
       records[bind.sequence]![4] = 1;
     })!;
     assert.equal(found.sequence, bind.sequence);
-    assert.match(found.expected, /1 in word 4/);
+    assert.equal(found.expected, '1 in word 4');
+    assert.equal(found.found, 'the event has no such parameter, so it would be 0');
   });
 
   test('a dropped record', () => {
@@ -271,7 +409,8 @@ describe('a journal that was changed', () => {
     const row = divergence((records) => {
       records[3]![1] = 0xffff_ffff;
     })!;
-    assert.match(row.found, /rows up to/);
+    assert.equal(row.expected, 'row 4294967295');
+    assert.match(row.found, /^rows up to \d+ can be known by then$/);
   });
 
   test('another final digest', () => {
@@ -315,6 +454,16 @@ describe('a journal that these machines did not make', () => {
     );
   });
 
+  test('limits that are no limits', () => {
+    for (const queueDepth of [0, -1, 1.5, 2 ** 53]) {
+      const limits = { ...productionLimits, queueDepth };
+      assert.throws(() => replayJournal({ ...contents, metadata: { ...contents.metadata, limits } }), {
+        name: 'ReplayError',
+        message: `the journal's limit queueDepth is ${queueDepth}: no machines can be made for it`,
+      });
+    }
+  });
+
   test('limits that the machines were not made for', () => {
     const other = { ...contents, metadata: { ...contents.metadata, limits: { ...explorationLimits } } };
     assert.throws(() => replayJournal(other), /another version of the machines/);
@@ -326,6 +475,50 @@ describe('a journal that these machines did not make', () => {
   test('a snapshot that is none', () => {
     const broken = { ...contents, snapshot: { sequence: 0, bytes: new Uint8Array(8) } };
     assert.throws(() => replayJournal(broken), { name: 'ReplayError', message: /snapshot can't be restored/ });
+  });
+});
+
+describe('in words', () => {
+  test('a verdict is one line', () => {
+    for (const [verdict, text] of [
+      [{ type: 'equal' }, 'equal'],
+      [{ type: 'notClosed' }, 'not closed: every step is as recorded, but the journal has no end to compare with'],
+      [{ type: 'stopped', before: 7 }, 'equal so far: stopped before record 7'],
+      [
+        { type: 'otherDigest', expected: 'aa', found: 'bb' },
+        "divergence at the end: the journal's state digest is aa; found: bb",
+      ],
+      [
+        { type: 'damaged', sequence: 7, offset: 512, message: 'segment 1 is damaged' },
+        'damaged from record 7 (byte 512) on: segment 1 is damaged; all before is as recorded',
+      ],
+    ] as const) {
+      assert.equal(verdictText(verdict), text);
+    }
+    const where = { type: 'divergent', sequence: 9, step: 8, row: 3, expected: 'a', found: 'b' } as const;
+    assert.equal(
+      verdictText({ ...where, machine: 'socket', event: 'spi.bind' }),
+      'divergence at record 9 (step 8), socket 3, spi.bind: the journal says a; found: b',
+    );
+    assert.equal(
+      verdictText({ ...where, machine: null, event: 'event 900' }),
+      'divergence at record 9 (step 8), row 3: the journal says a; found: b',
+    );
+  });
+
+  test('an effect has its target, and errors have names', () => {
+    for (const name of ['error', 'refusal', 'connectError']) assert.equal(valueText(name, 10054), 'WSAECONNRESET');
+    assert.equal(valueText('bytes', 10054), '10054');
+    assert.equal(callText('closeSwitchHandle', {}), 'closeSwitchHandle()');
+    assert.equal(
+      effectText({
+        machine: 'overlappedRequest',
+        row: 7,
+        effect: 'completed',
+        parameters: { bytes: 10054, error: 10054 },
+      }),
+      'overlappedRequest 7: completed(bytes=10054, error=WSAECONNRESET)',
+    );
   });
 });
 
