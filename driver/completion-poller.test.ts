@@ -354,6 +354,7 @@ describe('a connection event', () => {
       { type: 'rejected', connector: 1, reason: 0, privateData },
       { type: 'connectFailed', connector: 1 },
       { type: 'disconnected', connector: 1 },
+      { type: 'removed', connector: 1 },
     );
     assert.deepEqual(turn(), []);
   });
@@ -415,6 +416,14 @@ describe('a connection event', () => {
       { type: 'disconnected', connector: 7 },
     );
     assert.deepEqual(turn(), ['socket/adapter.established 0', `overlappedRequest/adapter.completed ${row} 1`]);
+  });
+
+  test('its device is removed: its socket hears of it, and no other', () => {
+    const { socket, events, turn } = bench();
+    socket(6);
+    socket(7);
+    events.push({ type: 'removed', connector: 7 });
+    assert.deepEqual(turn(), ['socket/adapter.removed 1']);
   });
 
   test('the adapter is removed: the provider hears of it', () => {

@@ -21,7 +21,13 @@ import {
   WSA,
   WSS_OPERATION_IN_PROGRESS,
 } from '../machines/index.ts';
-import { type MemoryRegion, MemoryAccess, type QueueDepths, type SocketAddress } from './adapter/adapter.ts';
+import {
+  AdapterStatus,
+  type MemoryRegion,
+  MemoryAccess,
+  type QueueDepths,
+  type SocketAddress,
+} from './adapter/adapter.ts';
 import type { Context } from './context.ts';
 import type { Performer } from './dispatcher.ts';
 import { CONNECTION_ID_BYTES, encodeHandshake, encodeMailbox, encodeReject } from './handshake.ts';
@@ -205,7 +211,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     if (connector < 0) return connector;
     attach(record, connector);
     // A socket that was taken over may be sent to before its switch has posted anything (7.5).
-    if (reattach && !work.postFirstReceive(record)) return -1;
+    if (reattach && !work.postFirstReceive(record)) return AdapterStatus.outOfResources;
     return adapter.connect(connector, local, remote, handshake(record, reattach));
   };
 
@@ -338,7 +344,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       const given = adapter.prepareAccept(arrival.connector, record.protectionDomain, depths());
       if (given < 0) return fail(given);
       attach(record, arrival.connector);
-      if (!work.postFirstReceive(record)) return fail(-1);
+      if (!work.postFirstReceive(record)) return fail(AdapterStatus.outOfResources);
       const status = adapter.accept(record.connector, handshake(record, false));
       if (status < 0) return fail(status);
       context.arrivalByConnector.delete(arrival.connector);
