@@ -41,6 +41,7 @@ class TestAdapter extends ImmediateAdapter {
   readonly events: ConnectionEvent[] = [];
   /** What the next call of this name answers instead of doing it. */
   readonly refusals = new Map<'open' | 'listen' | 'connect' | 'registerMemory', number>();
+  lastListener = -1;
   readonly regions: { readonly memory: Uint8Array; readonly access: number; readonly region: MemoryRegion }[] = [];
 
   constructor(addresses: readonly string[], capabilities: Partial<Adapter['capabilities']>) {
@@ -58,7 +59,9 @@ class TestAdapter extends ImmediateAdapter {
     return this.#refusal('open') || super.open();
   }
   override listen(): number {
-    return this.#refusal('listen') || super.listen();
+    const listener = this.#refusal('listen') || super.listen();
+    this.lastListener = listener;
+    return listener;
   }
   override connect(connector: number): number {
     return this.#refusal('connect') || super.connect(connector);
@@ -193,11 +196,11 @@ export function providerBench(
     provider.WSPListen(s, backlog, errno);
     return s;
   };
-  /** Somebody asks the first listener for a connection. */
+  /** Somebody asks the last listener for a connection. */
   const arrives = (remote = there): number => {
     const connector = adapter.createConnector(0, { send: 100, receive: 100 });
     adapter.events.push({
-      ...{ type: 'connectRequest', listener: 0, connector, local: here, remote },
+      ...{ type: 'connectRequest', listener: adapter.lastListener, connector, local: here, remote },
       privateData: encodeHandshake({
         ...{ reattach: false, reattachPort: 1, mailboxAddress: 2, mailboxKey: 3 },
         connectionId: new Uint8Array(CONNECTION_ID_BYTES).fill(connector),

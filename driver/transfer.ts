@@ -109,33 +109,28 @@ export class Transfers {
     requests.socket[row] = record.row;
     requests.opcode[row] = opcode;
     requests.total[row] = total;
-    if (refusal === 0) {
-      for (let index = 0; index < this.#pinnedCount; index++) {
-        dispatcher.apply(event.pinned, this.#pinned[index]!, row);
-      }
-    }
-    const pins = this.#pinnedCount > 0 && refusal === 0;
+    const pins = refusal === 0 ? this.#pinnedCount : 0;
     const { initiating, initiatingBuffers } = context;
-    context.initiating = row;
-    context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
     const { gathering } = work;
-    work.gathering = false;
     const pieces = count === 1 ? 1 : Math.ceil(count / elementsPerPiece(adapter, opcode));
-    let answer: number;
     try {
-      answer = dispatcher.call(event.transfer[opcode]!, record.row, row, words[6]! & 1, 0, pieces, refusal);
+      for (let index = 0; index < pins; index++) dispatcher.apply(event.pinned, this.#pinned[index]!, row);
+      context.initiating = row;
+      context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
+      work.gathering = false;
+      const answer = dispatcher.call(event.transfer[opcode]!, record.row, row, words[6]! & 1, 0, pieces, refusal);
+      context.initiating = initiating;
+      context.initiatingBuffers = initiatingBuffers;
+      work.gathering = gathering;
+      if (answer !== WSA.WSA_IO_PENDING && requests.overlapped[row] === lpOverlapped) {
+        // Refused before it was started: nothing else will free the row.
+        if (pins > 0) dispatcher.apply(event.refused, row);
+        requests.free(row);
+      }
+      return finish(lpErrno, answer);
     } catch (error) {
       throw this.#calls.recorded(error);
     }
-    context.initiating = initiating;
-    context.initiatingBuffers = initiatingBuffers;
-    work.gathering = gathering;
-    if (answer !== WSA.WSA_IO_PENDING && requests.overlapped[row] === lpOverlapped) {
-      // Refused before it was started: nothing else will free the row.
-      if (pins) dispatcher.apply(event.refused, row);
-      requests.free(row);
-    }
-    return finish(lpErrno, answer);
   }
 
   /** Finds the registrations of a request's buffers and writes its elements. @returns 0, WSAEFAULT or WSAEINVAL */
