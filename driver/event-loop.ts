@@ -223,11 +223,14 @@ export class EventLoop {
       clearTimeout(this.#timer);
     }
     this.#timerMs = endMs;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#wake();
-    }, ms);
+    this.#timer = setTimeout(this.#expired, ms);
   }
+
+  /** The timer ends a sleep, if there is one. Not made where it is started: that would make its closure at every sleep. */
+  readonly #expired = (): void => {
+    this.#timer = null;
+    this.#wake();
+  };
 
   /** @param broken - what was thrown */
   #end(broken?: { readonly error: unknown }): void {

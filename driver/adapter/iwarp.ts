@@ -726,10 +726,10 @@ export class IwarpAdapter implements Adapter {
   #wake(): void {
     if (this.#sleepers.length === 0 || this.#isTelling) return;
     this.#isTelling = true;
-    if (!this.#isHearing) queueMicrotask(() => this.#tell());
+    if (!this.#isHearing) queueMicrotask(this.#tell);
   }
 
-  #tell(): void {
+  readonly #tell = (): void => {
     this.#isTelling = false;
     const sleepers = this.#sleepers;
     // Whoever is told can go to sleep again at once.
@@ -737,7 +737,7 @@ export class IwarpAdapter implements Adapter {
     for (const woken of sleepers) woken();
     emptied(sleepers);
     this.#told = sleepers;
-  }
+  };
 }
 
 /** Empties `array`, which keeps its memory: to set its length gives that back, and takes longer than a message's copy. */

@@ -3,7 +3,9 @@ import { wordAt } from './memory.ts';
 
 /** Completions until they are polled, oldest first. Grows to the most that ever waited at once. */
 export class CompletionRing {
-  #words = new Uint32Array(64 * COMPLETION_WORDS);
+  /** Completions that there is memory for: a power of two. */
+  #places = 64;
+  #words = new Uint32Array(this.#places * COMPLETION_WORDS);
   #first = 0;
   #count = 0;
 
@@ -13,15 +15,15 @@ export class CompletionRing {
 
   /** Words in the order of `CompletionField`. */
   push(connector: number, context: number, status: number, bytes: number, opcode: number, vendorStatus: number): void {
-    const capacity = this.#words.length / COMPLETION_WORDS;
-    if (this.#count === capacity) this.#grow();
-    const base = ((this.#first + this.#count) % (this.#words.length / COMPLETION_WORDS)) * COMPLETION_WORDS;
-    this.#words[base] = connector;
-    this.#words[base + 1] = context;
-    this.#words[base + 2] = status;
-    this.#words[base + 3] = bytes;
-    this.#words[base + 4] = opcode;
-    this.#words[base + 5] = vendorStatus;
+    if (this.#count === this.#places) this.#grow();
+    const base = ((this.#first + this.#count) & (this.#places - 1)) * COMPLETION_WORDS;
+    const words = this.#words;
+    words[base] = connector;
+    words[base + 1] = context;
+    words[base + 2] = status;
+    words[base + 3] = bytes;
+    words[base + 4] = opcode;
+    words[base + 5] = vendorStatus;
     this.#count++;
   }
 
@@ -32,13 +34,15 @@ export class CompletionRing {
 
   /** Moves the oldest completion to `into` at `base`; there must be one. */
   shift(into: Uint32Array, base: number): void {
-    for (let field = 0; field < COMPLETION_WORDS; field++) into[base + field] = this.peek(field);
+    const words = this.#words;
+    const from = this.#first * COMPLETION_WORDS;
+    for (let field = 0; field < COMPLETION_WORDS; field++) into[base + field] = words[from + field]!;
     this.drop();
   }
 
   /** Forgets the oldest completion; there must be one. */
   drop(): void {
-    this.#first = (this.#first + 1) % (this.#words.length / COMPLETION_WORDS);
+    this.#first = (this.#first + 1) & (this.#places - 1);
     this.#count--;
   }
 
@@ -53,6 +57,7 @@ export class CompletionRing {
     grown.set(this.#words.subarray(first));
     grown.set(this.#words.subarray(0, first), this.#words.length - first);
     this.#words = grown;
+    this.#places *= 2;
     this.#first = 0;
   }
 }
