@@ -5,6 +5,18 @@ import { type Outcome, outcomes, type Verdict } from './judge.ts';
 
 type Counts = Readonly<Partial<Record<Outcome, number>>>;
 
+/** What became of some mutants when they were judged again, since what they depend on has changed. */
+export interface JudgedAgain {
+  readonly version: string;
+  /** Part of their names, or the name of their machine. */
+  readonly what: string;
+  readonly mutants: number;
+  readonly total: Counts;
+  readonly survivors: MutationResults['survivors'];
+  /** What finds those of them that had survived. */
+  readonly foundNow: Readonly<Record<string, string>>;
+}
+
 /** What all mutants came to. */
 export interface MutationResults {
   /** What was judged: a commit. */
@@ -25,6 +37,8 @@ export interface MutationResults {
   readonly unreached: readonly string[];
   /** Places that no world of these comes to: none of their mutants that are not equivalent is told apart there. */
   readonly holes: readonly string[];
+  /** What was judged since; a whole judgement has none. */
+  readonly again?: readonly JudgedAgain[];
 }
 
 const file = new URL('results.json', import.meta.url);
@@ -66,6 +80,19 @@ export function resultsOf(
     unreached: of('unreached').map(({ mutant }) => mutant),
     holes: [...new Set(telling.map(({ mutant }) => placeOf(mutant)))].filter((place) => !reached.has(place)).sort(),
   };
+}
+
+/** Adds what was judged again to `results`, instead of what was known of it. */
+export function withAgain(results: MutationResults, what: string, verdicts: readonly Verdict[], version: string) {
+  const { total, survivors } = resultsOf(verdicts, [], 0);
+  const foundNow = Object.fromEntries(
+    verdicts
+      .filter(({ mutant, by }) => results.survivors[mutant] !== undefined && by !== 'survived')
+      .map(({ mutant, by, what: finder }) => [mutant, `${by}: ${finder}`]),
+  );
+  const record: JudgedAgain = { version, what, mutants: verdicts.length, total, survivors, foundNow };
+  const others = (results.again ?? []).filter((other) => other.what !== what);
+  return { ...results, again: [...others, record] } satisfies MutationResults;
 }
 
 /** `socket connected.active: spi.send #1` */
@@ -120,6 +147,7 @@ export function reachesGoals({ total }: MutationResults): boolean {
 /** A line for each machine and each operator, and one for all; then what is equivalent, survives or is not come to. */
 export function describeResults(results: MutationResults): string {
   const { version, total, operators, machines, mutants, worlds, survivors, equivalent, unreached, holes } = results;
+  const { again = [] } = results;
   const percent = (part: number, whole: number) => (whole === 0 ? '-' : `${((100 * part) / whole).toFixed(1)} %`);
   const line = (name: string, counts: Counts): string => {
     const { all, properties, found } = scoreOf(counts);
@@ -138,5 +166,15 @@ export function describeResults(results: MutationResults): string {
     ...Object.entries(survivors).map(([name, { reason }]) => `survives: ${name}: ${reason}`),
     ...unreached.map((name) => `survives: ${name}: no world and no run comes to its place`),
     ...(holes.length === 0 ? [] : [`places that none of these worlds comes to: ${holes.join('; ')}`]),
+    ...again.flatMap(describeAgain),
   ].join('\n');
+}
+
+function describeAgain({ version, what, mutants, total, survivors, foundNow }: JudgedAgain): string[] {
+  const parts = outcomes.flatMap((by) => (total[by] === undefined ? [] : [`${total[by]} ${by}`]));
+  return [
+    `judged again at ${version}: ${what}: ${mutants} mutants: ${parts.join(', ')}`,
+    ...Object.entries(foundNow).map(([mutant, finder]) => `  survives no more: ${mutant}: ${finder}`),
+    ...Object.entries(survivors).map(([mutant, { reason }]) => `  survives: ${mutant}: ${reason}`),
+  ];
 }
