@@ -28,11 +28,20 @@ export async function checkingPage(): Promise<string> {
     '# Checking',
     'Small closed systems of the real machines (worlds), searched to their end: every interleaving of calls, completions,' +
       ' connection events and faults. What a world asks of itself are formulas over its state, named after the statements' +
-      " of the specification's [section 21](spec/wsd.md). `npx wsdirect check` searches a world; `npm run check:all` made this page.",
+      " of the specification's [section 21](spec/wsd.md). `npx wsdirect check WORLD` searches a world, `--spin` asks Spin as" +
+      ' well; `npm run check:all` made this page, and prints it: what has its result for these machines and this world is not' +
+      ' done again, what has none is.',
+    'What holds is of one of these kinds: something in every state (`always`); something of every two states with a step' +
+      ' between them (`transition`); that a state is there in which a question is put to the test (`sometimes`, and one beside' +
+      ' every implication); that something leads to something, as long as the rules named under Fairness are not put off for' +
+      ' ever (`leads to`); and, in every world, that no machine meets an event that its state does not expect, no value' +
+      ' leaves its range, and no effect is asked for that is none of the world.',
     '## Worlds',
     'States, transitions, depths and verdicts are the same on every machine, and `npm test` compares those of the quick' +
       ' worlds with this page. Seconds are those of one thread on a machine shared with others. Spin searches the same' +
-      ' world, exported to Promela, by its own algorithm. Where it says so, a state stands for others by exchange of rows.',
+      ' world, exported to Promela, by its own algorithm, and agrees when states, transitions and every verdict but those of' +
+      ' what leads to what are the same; of these it judges one in `model-tests/engines/engines.test.ts`.' +
+      ' Where it says so, a state stands for others by exchange of rows.',
     table(
       ['World', 'What it asks', 'States', 'Transitions', 'Depth', 'Verdicts', 'Spin', 's', 'bytes a state'],
       worlds.map((world) => worldRow(world, recordOf(world))),
@@ -43,7 +52,8 @@ export async function checkingPage(): Promise<string> {
       worlds.map(({ name, bounds, assumes, lifts = [] }) => [name, bounds, assumes.join(', '), lifts.join(', ')]),
     ),
     '### Fewer states',
-    'With dead variables as 0 and, where a world declares them, exchangeable rows in one order; verdicts are the same.' +
+    'With dead variables as 0 and, where a world declares them, exchangeable rows in one order (`npx wsdirect check --reduce' +
+      ' WORLD`); verdicts are the same.' +
       ' The sum of the orbits is the number of states without exchanges.' +
       ' Tags of messages need not be made relative to what their receiver expects: there are none. A wire keeps its messages' +
       " in order and without numbers; one gets its number when it lands, which is the receiving end's own count, and that" +
@@ -67,7 +77,7 @@ export async function checkingPage(): Promise<string> {
     '## Without states',
     'What ABC says of worlds as circuits, about all properties of states and transitions together, with no list of states.' +
       ' A proof is an invariant: that it holds at first, is kept by every rule and leaves nothing wrong is checked by CaDiCaL,' +
-      ' a SAT solver.',
+      ' a SAT solver. `npm run check:all -- ABC` asks.',
     table(
       ['World', 'Bounds', 'Verdict', 'Latches', 'And gates', 'CPU s'],
       results.symbolic.map(({ world, bounds, verdict, clauses, latches, ands, cpuSeconds }) => [
@@ -96,6 +106,7 @@ export async function checkingPage(): Promise<string> {
               (digest === digestOf(largest.definition, largest.properties) ? '' : ' That was before the last change.'),
           )
           .join('\n\n'),
+    '`npm run check:all -- largest` searches it.',
     '## Statements',
     'Where each is judged: in worlds, in every reachable state; in journals (`npx wsdirect check --journal`), at every' +
       ' record of a run.',
@@ -104,11 +115,13 @@ export async function checkingPage(): Promise<string> {
       statementIds.map((statement) => [statement, worldsOf(statement), notSaid(statement), journalsOf(statement)]),
     ),
     '## Assumptions',
+    "What the switch is taken to keep to ([section 21.3](spec/wsd.md) says what each is), and where it doesn't: there the" +
+      ' rest has to hold all the same. A world names what its own properties need.',
     table(
       ['Assumption', 'Made in', 'Broken in'],
       [...assumedIn(worlds)].map(([assumption, { made, lifted }]) => [
         assumption,
-        `${made.length} worlds`,
+        made.length === 0 ? 'none' : `${made.length} worlds`,
         lifted.length > 0 ? short(lifted) : (kept[assumption] ?? 'none'),
       ]),
     ),
@@ -124,7 +137,9 @@ export async function checkingPage(): Promise<string> {
     ),
     '## Tests of the driver',
     'Paths that take every edge of a world that a driver can take, played on the production driver: every call result,' +
-      ' up-call, overlapped structure and adapter call is as the model predicts. Of large worlds the first edges.',
+      ' up-call with its handle, overlapped structure and adapter call is as the model predicts, and whatever is called with a' +
+      ' closed descriptor says so. Of large worlds the first 20,000 edges and what their paths take besides.' +
+      ' `node model-tests/product/main.ts --edges 20000 --record` plays them and keeps these numbers.',
     table(
       ['World', 'Edges', 'Taken', 'Paths', 'Steps', 'Not taken'],
       readProducts().map(({ world, edges, covered, paths, steps, refused }) => [
@@ -141,7 +156,8 @@ export async function checkingPage(): Promise<string> {
     '## Steps',
     'What the specification says of one event at one machine, whatever came before: what a call answers, where an event leads,' +
       ' who may change a field, when a timer runs and the adapter has a connector, what comes before what. Each machine is' +
-      ' asked everything that it can be asked alone in its environment, with the limits of exploration.',
+      ' asked everything that it can be asked alone in its environment, with the limits of exploration; `npm test -- model-tests/steps`' +
+      ' asks, and what small worlds ask of it, too.',
     table(
       ['Machine', 'Properties', 'Questions', 'Verdicts'],
       checkSteps().map(({ machine, properties, questions, broken }) => [
@@ -152,7 +168,10 @@ export async function checkingPage(): Promise<string> {
       ]),
     ),
     '## Mutants',
-    'The machines with one thing wrong, each: the first column is what the properties alone notice, of steps and of worlds; the second all checks. Not counted are those that are equivalent: no question has another answer.',
+    'The machines with one thing wrong, each: the first column is what the properties alone notice, of steps and of worlds;' +
+      ' the second all checks. Not counted are those that are equivalent: no question has another answer. The judgement is of' +
+      ' the commit that it names, and of the worlds that it had; what was judged again since stands below it.' +
+      ' `npx wsdirect check --mutate` judges, and `node model-tests/mutation/main.ts` keeps what came of it.',
     mutation === null
       ? 'No results yet: `node model-tests/mutation/main.ts`.'
       : `\`\`\`text\n${mutation.replaceAll(/ +$/gm, '')}\n\`\`\``,
@@ -221,13 +240,15 @@ function journalsOf(statement: string): string {
 
 function notProved(records: readonly WorldRecord[]): string {
   const unchecked = statementIds.filter((statement) => worldsOf(statement) === 'none');
+  const partly = statementIds.filter((statement) => beyond[statement]?.extent === 'part');
   const unsearched = worlds.filter(({ name }) => !records.some(({ world }) => world === name)).map(({ name }) => name);
   const open = records.filter(({ complete }) => !complete).map(({ world }) => world);
   return [
     '- Nothing beyond the bounds of each world: more sockets, requests or messages, longer queues.',
     '- That adapters and networks do what the worlds let them do; journals of real runs are judged for that.',
     '- What the driver does with an effect: `model-tests/product/` compares it with the machines, path by path.',
-    `- Statements that no world checks: ${unchecked.length === 0 ? 'none' : unchecked.join(', ')}.`,
+    `- Statements that no world checks: ${unchecked.length === 0 ? 'none' : unchecked.join(', ')}; of ${partly.join(', ')} worlds do not say all, and the table above says what.`,
+    '- What leads to what, without fairness: an adapter, a switch or a timer that stops for good stops what waits for it.',
     `- Worlds that are not searched: ${unsearched.length === 0 ? 'none' : unsearched.join('; ')}.`,
     `- Worlds that were out of limits: ${open.length === 0 ? 'none' : open.join('; ')}.`,
   ].join('\n');
