@@ -146,8 +146,8 @@ function systemCalls(program: readonly string[], address: string, window: number
     // The compiler's threads have calls of their own until the code is compiled.
     const few = await counted(4000);
     const many = await counted(6000);
-    // Each is sent and echoed; of what a run makes at its end, either can have made more.
-    return Object.fromEntries([...many].map(([name, calls]) => [name, Math.max(0, calls - (few.get(name) ?? 0)) / 4]));
+    // Each is sent and echoed.
+    return Object.fromEntries([...many].map(([name, calls]) => [name, (calls - (few.get(name) ?? 0)) / 4]));
   };
 }
 

@@ -91,7 +91,8 @@ export function rdmaTables({ crossing, measured }: Results): string {
     );
     const rows = names.map((name) => [
       `\`${name}\``,
-      ...contenders.map((contender) => (calls[contender]![name] ?? 0).toFixed(0)),
+      // Of what a program makes at its beginning or end, the shorter of two runs can have made more.
+      ...contenders.map((contender) => Math.max(0, Math.round(calls[contender]![name] ?? 0)).toFixed(0)),
     ]);
     parts.push(table([`${device}: ${measures[measure].title}`, ...contenders], rows));
   }
