@@ -15,7 +15,9 @@ import { judgeMutants } from '../mutation/run.ts';
 /** The last results of all mutants, as text; null when there are none. */
 export function lastResults(): string | null {
   if (!existsSync(new URL('../mutation/results.json', import.meta.url))) return null;
-  return describeResults(readResults());
+  const results = readResults();
+  const now = allMutants(explorationLimits).length;
+  return `${describeResults(results)}\nThese sources have ${now} mutants; what has changed since ${results.version} is judged only where it says so.`;
 }
 
 /** Mutants that `names` ask for: a machine's, or those whose name contains one. @throws UserError for none */

@@ -15,9 +15,18 @@ import {
 import { inputsAlone, type Step, Stepper } from '../steps/index.ts';
 import { worlds } from '../worlds/index.ts';
 import { compare } from './answers.ts';
-import { Judge } from './judge.ts';
+import { Judge, type Verdict } from './judge.ts';
 import { allMutants, type Mutant, operators } from './mutants.ts';
-import { describeResults, goals, reachesGoals, readResults, resultsOf, scoreOf, UNEXPLAINED } from './results.ts';
+import {
+  describeResults,
+  goals,
+  reachesGoals,
+  readResults,
+  resultsOf,
+  scoreOf,
+  UNEXPLAINED,
+  withAgain,
+} from './results.ts';
 
 /** One mutant of so many is judged by its steps. */
 const EVERY = 20;
@@ -114,6 +123,34 @@ describe('mutants of the machines', () => {
       equivalent,
     );
     for (const [name, { reason }] of Object.entries(results.survivors)) assert.notEqual(reason, UNEXPLAINED, name);
+  });
+});
+
+describe('what is judged again', () => {
+  const verdict = (mutant: string, by: Verdict['by']): Verdict => ({
+    ...{
+      mutant,
+      by,
+      machine: 'socket',
+      operator: 'effect dropped',
+      what: 'some world: some property',
+      world: 'some world',
+    },
+  });
+
+  test('stands beside the whole judgement, once, and says which survivors are found now', () => {
+    const whole = resultsOf([verdict('a', 'survived'), verdict('b', 'steps')], [], 2, 'before');
+    const first = withAgain(whole, 'socket', [verdict('a', 'survived')], 'between');
+    const again = withAgain(first, 'socket', [verdict('a', 'worlds'), verdict('b', 'steps')], 'after');
+    assert.deepEqual({ ...again, again: undefined }, { ...whole, again: undefined });
+    assert.equal(again.again.length, 1);
+    const { version, total, foundNow, survivors } = again.again[0]!;
+    assert.deepEqual(
+      { version, total, survivors },
+      { version: 'after', total: { worlds: 1, steps: 1 }, survivors: {} },
+    );
+    assert.deepEqual(foundNow, { a: 'worlds: some world: some property' });
+    assert.match(describeResults(again), /judged again at after: socket: 2 of them: 1 steps, 1 worlds/);
   });
 });
 

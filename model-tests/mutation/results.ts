@@ -173,7 +173,7 @@ export function describeResults(results: MutationResults): string {
 function describeAgain({ version, what, mutants, total, survivors, foundNow }: JudgedAgain): string[] {
   const parts = outcomes.flatMap((by) => (total[by] === undefined ? [] : [`${total[by]} ${by}`]));
   return [
-    `judged again at ${version}: ${what}: ${mutants} mutants: ${parts.join(', ')}`,
+    `judged again at ${version}: ${what}: ${mutants} of them: ${parts.join(', ')}`,
     ...Object.entries(foundNow).map(([mutant, finder]) => `  survives no more: ${mutant}: ${finder}`),
     ...Object.entries(survivors).map(([mutant, { reason }]) => `  survives: ${mutant}: ${reason}`),
   ];
