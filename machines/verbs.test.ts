@@ -31,6 +31,7 @@ const resolvingRoute: readonly Step[] = [...resolvingAddress, ['cm.addressResolv
 const connecting: readonly Step[] = [...resolvingRoute, ['cm.routeResolved']];
 /** To a peer over a device that can't take back what connects. */
 const patient: readonly Step[] = [['connector.connect', 1], ['cm.addressResolved'], ['cm.routeResolved']];
+const asked: readonly Step[] = [['cm.connectRequest', 1], ['connector.prepare'], ['connector.accept']];
 const connected: readonly Step[] = [...connecting, ['cm.established']];
 const undecided: readonly Step[] = [['cm.connectRequest']];
 const prepared: readonly Step[] = [...undecided, ['connector.prepare']];
@@ -45,6 +46,7 @@ const ways = {
   undecided,
   prepared,
   accepting,
+  recanting: [...asked, ['connector.disconnect']],
   parted: [...connected, ['cm.disconnected']],
   leaving: [...connected, ['connector.disconnect']],
   draining: [...connected, ['connector.disconnect'], ['cm.disconnected']],
@@ -52,7 +54,7 @@ const ways = {
 } as const satisfies Readonly<Record<string, readonly Step[]>>;
 
 /** Where a connector only gives back what it holds. */
-const over = ['withdrawn', 'leaving', 'draining', 'ended'];
+const over = ['withdrawn', 'recanting', 'leaving', 'draining', 'ended'];
 
 /** What becomes of a connection that was asked for. */
 const outcomes = ['cm.established', 'cm.rejected', 'cm.failed', 'cm.disconnected'] as const;
@@ -152,7 +154,7 @@ describe('a connector', () => {
 
   test('is destroyed in every state; nothing is left of it, and nothing more is expected', () => {
     for (const [state, events] of Object.entries(ways)) {
-      if (state === 'withdrawn') continue;
+      if (state === 'withdrawn' || state === 'recanting') continue;
       const found = stepped(...events, ['connector.destroy']);
       assert.deepEqual(found, { state: 'released', effects: ['forget', 'release'] }, state);
     }
@@ -171,6 +173,23 @@ describe('a connector', () => {
     }
   });
 
+  test('that has accepted and is given up leaves once it knows the outcome', () => {
+    const given = stepped(...asked, ['connector.disconnect']);
+    assert.deepEqual(given, { state: 'recanting', effects: ['ignored'] });
+    const failed = stepped(...asked, ['device.queuePairFailed']);
+    assert.deepEqual(failed, { state: 'recanting', effects: ['raiseConnectFailed'] });
+    const lost = stepped(...asked, ['device.removed']);
+    assert.deepEqual(lost, { state: 'recanting', effects: ['raiseRemoved'] });
+    for (const outcome of outcomes) {
+      const isUp = outcome === 'cm.established';
+      assert.deepEqual(
+        stepped(...ways.recanting, [outcome]),
+        isUp ? { state: 'leaving', effects: ['disconnect'] } : { state: 'draining', effects: ['failQueuePair'] },
+        outcome,
+      );
+    }
+  });
+
   test('that is destroyed while its device does not give it back is given back after its outcome', () => {
     const abandoned = [
       [
@@ -178,6 +197,8 @@ describe('a connector', () => {
         ['failQueuePair', 'forget'],
       ],
       [[...ways.withdrawn, ['connector.destroy']], ['forget']],
+      [[...asked, ['connector.destroy']], ['forget']],
+      [[...ways.recanting, ['connector.destroy']], ['forget']],
     ] as const satisfies readonly (readonly [readonly Step[], readonly string[]])[];
     for (const [events, effects] of abandoned) {
       assert.deepEqual(stepped(...events), { state: 'abandoned', effects });

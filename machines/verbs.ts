@@ -14,10 +14,11 @@
  * No timer is needed: the owner bounds the whole attempt, and giving up is `connector.disconnect`. When its device is
  * gone, a connector gives back all that it holds of it: the kernel waits for that before it removes the device.
  *
- * The kernel's iWARP connection manager lets nobody have a queue pair or an id back while it connects: who destroys one
- * then stands still until the peer has answered, or for 10 s over siw. So a connector that is given up there is `withdrawn`
- * until the outcome has come, and `abandoned` from when its owner has destroyed it: all is forgotten but what the kernel
- * still holds. InfiniBand's connection manager sends the peer word at once.
+ * The kernel's iWARP connection manager lets nobody have a queue pair or an id back while it connects or accepts: who asks
+ * for it then stands still until the peer has answered, or for 10 s over siw. So a connector that is given up there is
+ * `withdrawn` until the outcome has come (`recanting`, when it has accepted: then its queue pair may be in use), and
+ * `abandoned` from when its owner has destroyed it: all is forgotten but what the kernel still holds. InfiniBand's
+ * connection manager sends the peer word at once.
  *
  * This machine belongs to the adapter and is no part of the provider's system.
  *
@@ -31,7 +32,7 @@ import { equal } from './expression.ts';
 
 const contract = {
   context: {
-    /** The device can't take back what connects: its outcome has to come first. */
+    /** The device can't take back what connects or accepts: its outcome has to come first. */
     outcomeFirst: field(flag),
   },
   events: {
@@ -44,7 +45,7 @@ const contract = {
     'connector.destroy': {},
     /** What the machine last asked for was refused at once. */
     'call.refused': {},
-    'cm.connectRequest': {},
+    'cm.connectRequest': { outcomeFirst: flag },
     'cm.addressResolved': {},
     'cm.routeResolved': {},
     'cm.established': {},
@@ -136,7 +137,10 @@ export const createVerbsConnectorMachine = () => {
             target: 'resolvingAddress',
             actions: [update({ outcomeFirst: event('outcomeFirst') }), effect('resolveAddress', {})],
           },
-          'cm.connectRequest': { target: 'undecided', actions: effect('raiseConnectRequest', {}) },
+          'cm.connectRequest': {
+            target: 'undecided',
+            actions: [update({ outcomeFirst: event('outcomeFirst') }), effect('raiseConnectRequest', {})],
+          },
           'connector.destroy': destroyed,
           'connector.disconnect': drained,
           'device.queuePairFailed': ignored,
@@ -245,10 +249,29 @@ export const createVerbsConnectorMachine = () => {
           'cm.rejected': failed,
           'cm.failed': failed,
           'cm.disconnected': failed,
-          'connector.destroy': destroyed,
-          'connector.disconnect': leave,
-          'device.queuePairFailed': failed,
-          'device.removed': removed,
+          'connector.destroy': [{ guard: outcomeFirst, target: 'abandoned', actions: effect('forget', {}) }, destroyed],
+          'connector.disconnect': [{ guard: outcomeFirst, target: 'recanting', actions: effect('ignored', {}) }, leave],
+          'device.queuePairFailed': [
+            { guard: outcomeFirst, target: 'recanting', actions: effect('raiseConnectFailed', {}) },
+            failed,
+          ],
+          'device.removed': [
+            { guard: outcomeFirst, target: 'recanting', actions: effect('raiseRemoved', {}) },
+            removed,
+          ],
+        },
+      },
+      // What has been accepted is given up.
+      recanting: {
+        on: {
+          'cm.established': leave,
+          'cm.rejected': drained,
+          'cm.failed': drained,
+          'cm.disconnected': drained,
+          'connector.destroy': { target: 'abandoned', actions: effect('forget', {}) },
+          'connector.disconnect': ignored,
+          'device.queuePairFailed': ignored,
+          'device.removed': { actions: effect('raiseRemoved', {}) },
         },
       },
       established: {

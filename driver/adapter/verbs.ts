@@ -367,7 +367,7 @@ export class VerbsAdapter implements Adapter {
     if (privateData.length > PRIVATE_DATA.connect) throw new RangeError('too much private data');
     target.remote = remote;
     target.privateData = privateData.slice();
-    return this.#lifecycle.apply(target, 'connector.connect', this.#perform, target.device.info.isIwarp ? 1 : 0);
+    return this.#lifecycle.apply(target, 'connector.connect', this.#perform, target.outcomeFirst);
   }
 
   prepareAccept(connector: number, protectionDomain: number, depths: QueueDepths): number {
@@ -508,7 +508,7 @@ export class VerbsAdapter implements Adapter {
     }
     connector.listener = listener!;
     connector.arrival = event;
-    this.#lifecycle.apply(connector, 'cm.connectRequest', this.#perform);
+    this.#lifecycle.apply(connector, 'cm.connectRequest', this.#perform, connector.outcomeFirst);
   }
 
   /** Takes what a device has told; it can be about another adapter's queue pair. */

@@ -129,6 +129,7 @@ const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
   name: `${what}: many connections, opened and closed again and again`,
   timeoutMs: connectionsMs,
   run: keepingNothing(async () => {
+    const startMs = performance.now();
     const sinks = [memorySink(), memorySink()] as const;
     const [near, far] = [
       new VerbsPeer({ mode: 'file', sink: sinks[0] }),
@@ -154,6 +155,7 @@ const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
       await until(() => [near, far].every(({ adapter }) => adapter.inventory().connectors === 0));
     }
     await stopped(near, far);
+    const seconds = Math.round((performance.now() - startMs) / 1000);
     let events = 0;
     for (const [index, { host }] of [near, far].entries()) {
       host.provider.closeJournal();
@@ -161,7 +163,8 @@ const manyCases = (what: 'rxe, IPv4' | 'siw, IPv4'): GuestCase => ({
       assert.deepEqual(verdict, { type: 'equal' });
       events += steps;
     }
-    note(`${what}: ${rounds} times ${connectionCount} connections; both journals, ${events} events, replay equal`);
+    const opened = `${rounds} times ${connectionCount} connections in ${seconds} s`;
+    note(`${what}: ${opened}; both journals, ${events} events, replay equal`);
   }),
 });
 

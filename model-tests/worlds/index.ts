@@ -5,6 +5,7 @@ import { anyOrderWorlds } from './any-order.ts';
 import { stateCalls } from './calls.ts';
 import { close } from './close.ts';
 import { connectingSide } from './connecting.ts';
+import { connectors } from './connector.ts';
 import { data } from './data.ts';
 import { firstMessage } from './first-message.ts';
 import { handOver } from './hand-over.ts';
@@ -43,5 +44,6 @@ export const worlds: readonly CatalogWorld[] = [
     properties: [...world.properties, ...frameConditions(world.definition)],
   })),
   ...wakeUp,
+  ...connectors,
   ...anyOrderWorlds,
 ];

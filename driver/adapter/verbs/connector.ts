@@ -69,6 +69,11 @@ export class Connector {
     this.device = device;
   }
 
+  /** As the machine has it: only after its outcome iWARP's connection manager gives back what connects or accepts. */
+  get outcomeFirst(): number {
+    return this.device.info.isIwarp ? 1 : 0;
+  }
+
   /** Gives its queue pair and its id back. @param adapter - the shim's */
   release(shim: Shim, adapter: number): void {
     if (this.claim !== null) {
