@@ -87,6 +87,7 @@ interface Region {
 interface Listener {
   /** rdma_cm_id */
   readonly id: number;
+  readonly local: SocketAddress;
   /** Null for the wildcard. */
   readonly device: Device | null;
 }
@@ -326,7 +327,7 @@ export class VerbsAdapter implements Adapter {
       return toStatus(status);
     }
     const listener = this.#nextListener++;
-    this.#listeners.set(listener, { id, device });
+    this.#listeners.set(listener, { id, local, device });
     this.#listenerById.set(id, listener);
     return listener;
   }
@@ -570,6 +571,7 @@ export class VerbsAdapter implements Adapter {
     if (device.isGone) return;
     device.isGone = true;
     if (this.#devices.every(({ isGone }) => isGone)) this.#events.push({ type: 'deviceRemoved' });
+    else this.#hintToListenAgain(device);
     for (const connector of this.#byId.values()) {
       if (connector.device === device) this.#lifecycle.apply(connector, 'device.removed', this.#perform);
     }
@@ -781,6 +783,18 @@ export class VerbsAdapter implements Adapter {
   #wake(): void {
     if (this.#sleepers.length === 0) return;
     for (const woken of this.#sleepers.splice(0)) queueMicrotask(woken);
+  }
+
+  /** Nothing in the interface tells who listens at an address of one device of several. */
+  #hintToListenAgain(device: Device): void {
+    for (const { local, device: of } of this.#listeners.values()) {
+      if (of !== device) continue;
+      const where = `${local.address} port ${local.port}`;
+      this.#hint(
+        `${device.info.name} is removed, and who listens at ${where} hears nothing more: ` +
+          'close that socket, and listen again when the device is back',
+      );
+    }
   }
 
   #hint(hint: string): void {
