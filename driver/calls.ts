@@ -182,7 +182,6 @@ export class Calls {
   /** As {@link Provider.collect}. */
   collect(): number {
     this.dispatcher.beginTurn();
-    if (this.isCleanedUp) return 0;
     try {
       return this.#poller.poll();
     } catch (error) {
@@ -196,7 +195,7 @@ export class Calls {
     try {
       const made = this.dispatcher.deliver(max);
       // The last clean-up was called inside one of them: no turn comes that would make the others of its socket.
-      return this.isCleanedUp ? made + this.dispatcher.deliver() : made;
+      return made > 0 && this.isCleanedUp ? made + this.dispatcher.deliver() : made;
     } catch (error) {
       throw this.recorded(error);
     }

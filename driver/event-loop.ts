@@ -78,6 +78,8 @@ export class EventLoop {
   readonly #hasMore: (() => boolean) | null;
   #run: Run | null = null;
   #nudged = false;
+  /** The run has been aborted: the signal itself takes longer to ask. */
+  #isAborted = false;
   #isAsleep = false;
   #emptyTurns = 0;
   /** Busy turns since Node.js had its own. */
@@ -118,7 +120,8 @@ export class EventLoop {
     return new Promise((resolve, reject) => {
       if (this.#run !== null) throw new Error('the event loop is running already');
       this.#run = { signal, resolve, reject };
-      signal.addEventListener('abort', this.#wake);
+      this.#isAborted = signal.aborted;
+      signal.addEventListener('abort', this.#aborted);
       this.#emptyTurns = 0;
       this.#turn();
     });
@@ -129,17 +132,17 @@ export class EventLoop {
     // It has ended meanwhile.
     if (this.#run === null) return;
     try {
-      this.#work(this.#run.signal);
+      this.#work();
     } catch (error) {
       this.#end({ error });
     }
   };
 
   /** One turn, and what comes after it. */
-  #work(signal: AbortSignal): void {
+  #work(): void {
     const { poll, wakeUp, emptyTurnsMax } = this.#options;
     for (;;) {
-      if (signal.aborted) return this.#end();
+      if (this.#isAborted) return this.#end();
       let isBusy = this.#nudged;
       this.#nudged = false;
       // What an up-call started may be over already.
@@ -159,7 +162,7 @@ export class EventLoop {
         if (this.#emptyTurns++ < emptyTurnsMax) return this.#again();
       }
       const isReady = wakeUp.arm() || (!this.#isExact && poll() > 0);
-      if (!isReady && !signal.aborted && !this.#nudged) return this.#sleep();
+      if (!isReady && !this.#isAborted && !this.#nudged) return this.#sleep();
       return this.#again();
     }
   }
@@ -188,6 +191,11 @@ export class EventLoop {
     if (!this.#isAsleep) return;
     this.#isAsleep = false;
     this.#again();
+  };
+
+  readonly #aborted = (): void => {
+    this.#isAborted = true;
+    this.#wake();
   };
 
   #sleep(): void {
@@ -237,7 +245,7 @@ export class EventLoop {
     const { signal, resolve, reject } = this.#run!;
     this.#run = null;
     this.#isAsleep = false;
-    signal.removeEventListener('abort', this.#wake);
+    signal.removeEventListener('abort', this.#aborted);
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (broken === undefined) resolve();
