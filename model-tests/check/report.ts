@@ -77,16 +77,20 @@ export async function checkingPage(): Promise<string> {
     '## Without states',
     'What ABC says of worlds as circuits, about all properties of states and transitions together, with no list of states.' +
       ' A proof is an invariant: that it holds at first, is kept by every rule and leaves nothing wrong is checked by CaDiCaL,' +
-      ' a SAT solver. `npm run check:all -- ABC` asks.',
+      ' a SAT solver. A seeded bug is one that was put in: the number of a message has one value too few. ABC is asked for' +
+      ' any way of so many rules, which is then shortened and replayed; it knows nothing of rows that can be exchanged,' +
+      ' and a search of states that knows nothing of them would have to list all. `npm run check:all -- ABC` asks.',
     table(
       ['World', 'Bounds', 'Verdict', 'Latches', 'And gates', 'CPU s'],
-      results.symbolic.map(({ world, bounds, verdict, clauses, latches, ands, cpuSeconds }) => [
+      results.symbolic.map(({ world, bounds, verdict, clauses, latches, ands, cpuSeconds, seeded }) => [
         world,
         bounds,
         verdict === 'proved'
           ? `proved, by an invariant of ${number(clauses)} clauses`
           : verdict === 'broken'
-            ? 'BROKEN'
+            ? seeded === undefined
+              ? 'BROKEN'
+              : `the seeded bug is found, ${seeded.rules} rules away, among ${number(seeded.states)} states`
             : 'unknown: out of time',
         number(latches),
         number(ands),

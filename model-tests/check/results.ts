@@ -56,6 +56,8 @@ export interface SymbolicRecord {
   readonly ands: number;
   /** Of the engine alone. */
   readonly cpuSeconds: number;
+  /** Of a world that was broken on purpose: rules to what is wrong, and how many states the world has without. */
+  readonly seeded?: { readonly rules: number; readonly states: number };
 }
 
 export interface CheckResults {

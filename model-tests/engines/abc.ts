@@ -4,7 +4,10 @@
  * Theory of operation: inputs choose a rule, latches hold the state, one output says that something is wrong: a property
  * is broken in the state, or the chosen rule breaks one or fails. PDR proves that it never is, and gives an invariant;
  * that the invariant holds at first, is kept by every rule, and leaves nothing wrong is checked by another program, a
- * SAT solver, on clauses that are made here. Bounded model checking finds the shortest way to what is wrong.
+ * SAT solver, on clauses that are made here. Bounded model checking finds the shortest way to what is wrong, by showing
+ * first that no shorter one is; where that is too much, it is asked for any way of so many steps, of which some may be
+ * that nothing happens. A world with many requests has many orders of the same calls: they are what makes it large for a
+ * search of states and for the shortest way, and what makes any way easy to find.
  */
 
 import { readFile, writeFile } from 'node:fs/promises';
@@ -45,12 +48,17 @@ export interface AbcResult {
 }
 
 export interface AbcOptions {
-  /** `pdr`: unbounded; `bmc`: to this number of rules. */
-  readonly how: 'pdr' | { readonly bmc: number };
+  /**
+   * `pdr`: unbounded; `bmc`: the shortest way, of this number of rules at most; `reach`: any way of this number of rules
+   * at most that takes known branches alone, shortened. That nothing was reached says nothing.
+   */
+  readonly how: 'pdr' | { readonly bmc: number } | { readonly reach: number };
   /** Seconds of one run. */
   readonly seconds?: number;
   /** States that are searched explicitly, to learn which branches are taken. */
   readonly learn?: number;
+  /** Rules that are taken at random for the same purpose, which leads farther. */
+  readonly wander?: number;
 }
 
 /**
@@ -61,17 +69,19 @@ export interface AbcOptions {
 export async function runAbc(
   definition: WorldDefinition,
   properties: readonly Property[],
-  { how, seconds = 300, learn = 20_000 }: AbcOptions,
+  { how, seconds = 300, learn = 20_000, wander = 0 }: AbcOptions,
 ): Promise<AbcResult> {
   const world = new World(definition);
   const program = programOf(world);
   const questions = questionsOf(program, properties);
   const teacher = new Teacher(world, program);
   teacher.learn(learn);
+  teacher.wander(wander);
+  const isReach = how !== 'pdr' && 'reach' in how;
   let cpuSeconds = 0;
   // A way that takes a branch which no state took that was seen is learnt, and asked about again.
   for (let round = 0; ; round++) {
-    const circuit = circuitOf(program, questions, teacher.taken);
+    const circuit = circuitOf(program, questions, teacher.taken, isReach);
     const found = await ask(circuit, how, seconds);
     cpuSeconds += found.cpuSeconds;
     const size = { latches: circuit.latches, ands: circuit.operands.length / 2, frames: found.frames, cpuSeconds };
@@ -81,22 +91,39 @@ export async function runAbc(
       const verdict = found.invariant === null ? 'unknown' : 'proved';
       return { verdict, path: null, clauses, ...size };
     }
-    const path = found.inputs.map((bits) => bits.reduce((number, bit, index) => number + (bit << index), 0));
-    const wrong = teacher.follow(path, questions);
-    if (wrong !== null) return { verdict: 'broken', path: path.slice(0, wrong), clauses: 0, ...size };
+    const choices = found.inputs.map((bits) => bits.reduce((number, bit, index) => number + (bit << index), 0));
+    const path = teacher.follow(choices, questions);
+    if (path !== null) {
+      return { verdict: 'broken', path: isReach ? shortened(path, teacher, questions) : path, clauses: 0, ...size };
+    }
     if (round === 100) throw new Error(`ABC: '${definition.name}': ${round} ways that are none`);
   }
 }
 
+/** What is left of a path when each rule is left out without which it still leads to what is wrong. */
+function shortened(path: readonly number[], teacher: Teacher, questions: Questions): readonly number[] {
+  let shortest = path;
+  for (let at = path.length - 1; at >= 0; at--) {
+    if (at >= shortest.length) continue;
+    const without = teacher.follow(shortest.toSpliced(at, 1), questions);
+    if (without !== null && without.length < shortest.length) shortest = without;
+  }
+  return shortest;
+}
+
 const bitsFor = (count: number): number => Math.max(1, 32 - Math.clz32(count - 1));
 
-/** The circuit of a program: what is not in `taken` fails. */
-function circuitOf(program: Program, questions: Questions, taken: readonly Taken[]): Circuit {
+/**
+ * The circuit of a program. A choice of no rule, or of one that can't happen, changes nothing.
+ *
+ * @param keeping - nothing is wrong on a way that has left the branches in `taken`; otherwise to leave them is wrong
+ */
+function circuitOf(program: Program, questions: Questions, taken: readonly Taken[], keeping: boolean): Circuit {
   const places = placesOf(program);
   const widths = places.map(({ variable }) => bitsFor(codesOf(variable)));
   const circuit = new Circuit(
     bitsFor(program.rules.length),
-    widths.reduce((sum, width) => sum + width, 0),
+    widths.reduce((sum, width) => sum + width, keeping ? 1 : 0),
   );
   const every = (bits: readonly Literal[]): Literal => bits.reduce((all, bit) => circuit.and(all, bit), TRUE);
   const some = (bits: readonly Literal[]): Literal => bits.reduce((any, bit) => circuit.or(any, bit), FALSE);
@@ -128,6 +155,7 @@ function circuitOf(program: Program, questions: Questions, taken: readonly Taken
       .map(({ when }) => now.condition(when)),
   );
   const next = new Map(state);
+  let strays: Literal = FALSE;
   for (const [rule, { guard, body }] of program.rules.entries()) {
     const go = circuit.and(isNumber(choice, rule), now.condition(guard));
     const step = new Run(circuit, new Map([...before, ...state]), false);
@@ -135,7 +163,10 @@ function circuitOf(program: Program, questions: Questions, taken: readonly Taken
     const breaks = questions.sights
       .filter(({ means, ofTransition }) => means === 'broken' && ofTransition)
       .map(({ when }) => step.condition(when));
-    circuit.bad = circuit.or(circuit.bad, circuit.and(go, some([step.failed, ...breaks])));
+    const strayed = circuit.and(go, step.strayed);
+    strays = circuit.or(strays, strayed);
+    const wrong = circuit.and(go, some([step.failed, ...breaks]));
+    circuit.bad = circuit.or(circuit.bad, keeping ? circuit.and(wrong, negate(strayed)) : circuit.or(wrong, strayed));
     for (const { variable, row, key } of places) {
       const after = step.value(variable, row);
       if (after !== state.get(key)) next.set(key, choose(circuit, go, after, next.get(key)!));
@@ -151,6 +182,11 @@ function circuitOf(program: Program, questions: Questions, taken: readonly Taken
       circuit.next.push(is ^ ((first >> bit) & 1));
     }
   }
+  if (keeping) {
+    const hasStrayed = circuit.latch(latch);
+    circuit.next.push(circuit.or(hasStrayed, strays));
+    circuit.bad = circuit.and(circuit.bad, negate(hasStrayed));
+  }
   return circuit;
 }
 
@@ -162,6 +198,9 @@ function choose(circuit: Circuit, test: Literal, yes: Value, no: Value): Value {
     ]),
   );
 }
+
+/** Rules of one way that is taken at random. */
+const WALK = 100;
 
 /** Runs the program on states that are reached, and remembers the branches. */
 class Teacher {
@@ -226,28 +265,65 @@ class Teacher {
     }
   }
 
-  /** Takes a path. @returns how many of its rules lead to what is wrong; `null` when nothing is */
-  follow(path: readonly number[], questions: Questions): number | null {
+  /** Takes rules at random, from the initial state again after every {@link WALK}. The same every time. */
+  wander(steps: number): void {
+    const successors = generatedSuccessors(this.#world, this.#layout);
+    const [from, to] = [new Int32Array(successors.words), new Int32Array(successors.words)];
+    const enabled = new Uint16Array(successors.rules);
+    let random = 1;
+    for (let step = 0; step < steps; step++) {
+      if (step % WALK === 0) successors.initial(from, 0);
+      const count = successors.enabled(from, 0, enabled);
+      if (count === 0) continue;
+      // Xorshift; source: Marsaglia, "Xorshift RNGs" (2003).
+      random ^= random << 13;
+      random ^= random >>> 17;
+      random ^= random << 5;
+      const rule = enabled[(random >>> 0) % count]!;
+      this.#note(rule, this.#values(from));
+      try {
+        successors.fire(rule, from, 0, to, 0);
+        from.set(to);
+      } catch (error) {
+        if (!isBroken(error)) throw error;
+      }
+    }
+  }
+
+  /**
+   * Takes those of some choices that are rules that can happen.
+   *
+   * @returns the rules, up to that which leads to what is wrong; `null` when nothing is
+   */
+  follow(choices: readonly number[], questions: Questions): number[] | null {
     let values: ReadonlyMap<string, Value> = new Map(
       placesOf(this.#program).map(({ key, variable, row }) => [key, constant(variable.initial[row]!)]),
     );
     const places = placesOf(this.#program);
     const broken = questions.sights.filter(({ means }) => means === 'broken');
-    for (let done = 0; ; done++) {
+    const states = broken.filter(({ ofTransition }) => !ofTransition);
+    const transitions = broken.filter(({ ofTransition }) => ofTransition);
+    const isWrong = (): boolean => {
       const here = new Run(new Circuit(0, 0), values, true);
-      if (broken.some(({ when, ofTransition }) => !ofTransition && here.condition(when) === TRUE)) return done;
-      const rule = path[done];
-      if (rule === undefined || this.#program.rules[rule] === undefined) return null;
-      if (here.condition(this.#program.rules[rule].guard) !== TRUE) return null;
+      return states.some(({ when }) => here.condition(when) === TRUE);
+    };
+    const path: number[] = [];
+    if (isWrong()) return path;
+    for (const choice of choices) {
+      const rule = this.#program.rules[choice];
+      const here = new Run(new Circuit(0, 0), values, true);
+      if (rule === undefined || here.condition(rule.guard) !== TRUE) continue;
       const before = new Map<string, Value>();
       for (const [variable, made] of questions.before) {
         for (const row of variable.initial.keys()) before.set(`${made.name} ${row}`, here.value(variable, row));
       }
-      const step = this.#note(rule, new Map([...values, ...before]));
-      if (step.failed === TRUE) return done + 1;
-      if (broken.some(({ when, ofTransition }) => ofTransition && step.condition(when) === TRUE)) return done + 1;
+      const step = this.#note(choice, new Map([...values, ...before]));
+      path.push(choice);
+      if (step.failed === TRUE || transitions.some(({ when }) => step.condition(when) === TRUE)) return path;
       values = new Map(places.map(({ key, variable, row }) => [key, step.value(variable, row)]));
+      if (isWrong()) return path;
     }
+    return null;
   }
 }
 
@@ -263,7 +339,12 @@ interface Answer {
 async function ask(circuit: Circuit, how: AbcOptions['how'], seconds: number): Promise<Answer> {
   return inFolder(async (folder) => {
     await writeFile(join(folder, 'world.aig'), circuit.toAiger());
-    const command = how === 'pdr' ? `pdr -T ${seconds} -d -I invariant.pla` : `bmc3 -T ${seconds} -F ${how.bmc + 1}`;
+    const command =
+      how === 'pdr'
+        ? `pdr -T ${seconds} -d -I invariant.pla`
+        : 'bmc' in how
+          ? `bmc3 -T ${seconds} -F ${how.bmc + 1}`
+          : `bmc3 -g -T ${seconds} -S ${how.reach} -F ${how.reach + 1}`;
     const script = `read_aiger world.aig; ${command}; print_status; write_cex -n path.txt`;
     const { output, cpuSeconds } = await run(['berkeley-abc', '-c', script], { folder, seconds: seconds + 60 });
     const frames = Math.max(

@@ -158,4 +158,11 @@ describe('ABC', () => {
     assert.equal(path!.length, shortest);
     assertBreaks(lost, lostProperties[0]!, path!);
   });
+
+  testWith(abcTools, 'some way to a seeded bug, without a proof that none is shorter', async () => {
+    const { verdict, path } = await runAbc(lost, lostProperties, { how: { reach: 9 }, learn: 50, wander: 1000 });
+    assert.equal(verdict, 'broken');
+    assertBreaks(lost, lostProperties[0]!, path!);
+    assert.ok(path!.length <= 9);
+  });
 });

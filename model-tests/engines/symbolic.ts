@@ -5,7 +5,7 @@
  * a state of its own, in which what it has tested is known; behind it the states are merged. Taken alone that would
  * follow calls that can never come about, without end. So the program is run first on states that an explicit search has
  * reached, and the branches taken are noted, each by all the calls that led to it. A branch that none of them took is
- * made a failure: an engine that proves that nothing fails proves that too, and one that finds such a failure has found
+ * apart: an engine that proves that nobody ever goes there has proved that too, and one that finds a way there has found
  * a state that was not among those.
  */
 
@@ -64,6 +64,8 @@ export class Run {
   #waiting: Waiting[] = [];
   /** When something failed. */
   failed: Literal = FALSE;
+  /** When a branch was taken that is not known; then nothing else here counts. */
+  strayed: Literal = FALSE;
 
   /** @param noting - the state is one state: branches are noted, not looked up */
   constructor(circuit: Circuit, values: ReadonlyMap<string, Value>, noting: boolean) {
@@ -97,6 +99,10 @@ export class Run {
 
   #fail(when: Literal): void {
     this.failed = this.#circuit.or(this.failed, when);
+  }
+
+  #stray(when: Literal): void {
+    this.strayed = this.#circuit.or(this.strayed, when);
   }
 
   #statement(statement: Statement, when: Literal, locals: Map<string, Value>, taken: Taken, site: string): void {
@@ -151,7 +157,7 @@ export class Run {
         for (let index = 0; index < statement.count; index++) {
           locals.set(statement.name, constant(index));
           const inner = taken.at(`${site}.${index}`, this.#noting);
-          if (inner === null) return this.#fail(when);
+          if (inner === null) return this.#stray(when);
           this.block(statement.body, when, locals, inner);
         }
         return;
@@ -191,10 +197,13 @@ export class Run {
     for (const [row, isRow] of rows!) {
       const here = this.#circuit.and(when, isRow);
       if (here === FALSE) continue;
-      const inner =
-        row < 0 || row >= procedure.rows ? null : taken.at(`${site} calls ${procedure.number} ${row}`, this.#noting);
-      if (inner === null) {
+      if (row < 0 || row >= procedure.rows) {
         this.#fail(here);
+        continue;
+      }
+      const inner = taken.at(`${site} calls ${procedure.number} ${row}`, this.#noting);
+      if (inner === null) {
+        this.#stray(here);
         continue;
       }
       this.#state = new State(outer);
@@ -226,7 +235,7 @@ export class Run {
       if (here === FALSE || branch.body.length === 0) continue;
       const inner = taken.at(`${site} ${branch.name}`, this.#noting);
       if (inner === null) {
-        this.#fail(here);
+        this.#stray(here);
         continue;
       }
       this.#state = new State(outer);
