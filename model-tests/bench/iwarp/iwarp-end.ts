@@ -80,7 +80,7 @@ export class IwarpEnd implements End {
   #exchange: Exchange | null = null;
 
   constructor(crc: boolean) {
-    const adapter = new IwarpAdapter({ addresses: ['127.0.0.1'], crc, startupsMax: 2000 });
+    const adapter = new IwarpAdapter({ addresses: ['127.0.0.1'], crc, startupsMax: 2000, startupMs: 60_000 });
     const clock = new SystemClock();
     const config = { loopback: true, connectMs: 60_000 };
     const provider = new Provider({ adapter, clock, config, journal: { mode: 'ring' } });
