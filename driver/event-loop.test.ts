@@ -16,6 +16,8 @@ class Work {
   expiryMs: number | null = null;
   isExact = false;
   isNewTurn = false;
+  /** Who is told when much has gathered. */
+  gathered: (() => void) | null = null;
   #woken: (() => void) | null = null;
   readonly stop = new AbortController();
 
@@ -51,6 +53,9 @@ class Work {
           this.during.wait?.();
           if (this.todo > 0) queueMicrotask(woken);
           else this.#woken = woken;
+        },
+        whenGathered: (gathered) => {
+          this.gathered = gathered;
         },
       },
       clock: { nowMs: () => performance.now(), nextExpiryMs: () => this.expiryMs },
@@ -222,6 +227,35 @@ describe('the event loop', () => {
     }
     work.stop.abort();
     await running;
+  });
+
+  test('does what has gathered without waiting for the end of the turn of Node.js', async () => {
+    const work = new Work();
+    const running = work.loop().run(work.stop.signal);
+    await until(() => work.waits === 1);
+    await sleepLong();
+    work.come();
+    for (let round = 0; round < 3; round++) {
+      // The first waits for more, with a turn to come or asleep.
+      work.come();
+      work.todo += 31;
+      const { polls } = work;
+      work.gathered!();
+      assert.equal(work.todo, 0);
+      assert.ok(work.polls > polls);
+    }
+    // That was all: no turn comes after the one that finds nothing.
+    await turn();
+    await turn();
+    const { polls } = work;
+    await turn();
+    assert.equal(work.polls, polls);
+    await sleepLong();
+    work.come();
+    assert.equal(work.todo, 0);
+    work.stop.abort();
+    await running;
+    assert.equal(work.gathered, null);
   });
 
   test('looks again when it is nudged, asleep or not', async () => {

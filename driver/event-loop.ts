@@ -123,6 +123,7 @@ export class EventLoop {
       this.#isAborted = signal.aborted;
       signal.addEventListener('abort', this.#aborted);
       this.#emptyTurns = 0;
+      this.#options.wakeUp.whenGathered?.(this.#gathered);
       this.#turn();
     });
   }
@@ -221,6 +222,13 @@ export class EventLoop {
     this.#turn();
   };
 
+  /** The adapter has so much that it is handled now, though a turn is to come that would handle it with what follows. */
+  readonly #gathered = (): void => {
+    this.#isAsleep = false;
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    this.#turn();
+  };
+
   /** Has the sleep end in so many milliseconds, or earlier. */
   #wakeIn(ms: number): void {
     // None ends later than the longest sleep: no need to read the time, which can take as long as a message.
@@ -246,6 +254,7 @@ export class EventLoop {
     this.#run = null;
     this.#isAsleep = false;
     signal.removeEventListener('abort', this.#aborted);
+    this.#options.wakeUp.whenGathered?.(null);
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (broken === undefined) resolve();

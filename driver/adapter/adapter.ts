@@ -208,6 +208,14 @@ export interface WakeUp {
    * inside a call of the adapter's. Holds no event loop open by itself.
    */
   wait(woken: () => void): void;
+  /**
+   * Has `gathered` called whenever so many completions wait that they are better handled before more come, while what they
+   * are about is in the processor's cache: in a callback of Node.js, never inside a call of the adapter's. Only where
+   * a turn of Node.js can bring more than that.
+   *
+   * @param gathered - instead of the one that was given before; null for none
+   */
+  whenGathered?(gathered: (() => void) | null): void;
 }
 
 /** Depths of a connector's two queues, in work requests; at most what {@link AdapterCapabilities} says. */

@@ -553,3 +553,33 @@ test('who waits is told that a turn of Node.js is new when a connection brings s
   }
   assert.deepEqual(told.slice(1), [true, false, true, false]);
 });
+
+test('who handles completions is told when many have gathered, and not of few', async () => {
+  const { client, server, a, b } = await pair();
+  const [letter, inbox] = [client.memory(new Uint8Array(8)), server.memory(new Uint8Array(8))];
+  let [told, ready] = [0, 0];
+  server.adapter.wakeUp.whenGathered!(() => {
+    told++;
+    const { length } = server.done;
+    server.poll();
+    ready += server.done.length - length;
+  });
+  const send = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index++) assert.equal(server.post(b, Opcode.receive, index, [inbox]), 1);
+    // One output with all of them, which TCP brings at once.
+    const words = client.adapter.workRequests;
+    client.post(a, Opcode.send, 0, [letter]);
+    for (let index = 1; index < count; index++) words.copyWithin(index * WORK_REQUEST_WORDS, 0, WORK_REQUEST_WORDS);
+    assert.equal(client.adapter.post(count - 1), count - 1);
+    const end = server.done.length + count;
+    await until(() => server.done.length === end);
+  };
+  await send(8);
+  assert.equal(told, 0);
+  await send(60);
+  assert.ok(told > 0 && ready >= 32, `told ${told} times, of ${ready}`);
+  server.adapter.wakeUp.whenGathered!(null);
+  const before = told;
+  await send(60);
+  assert.equal(told, before);
+});

@@ -99,6 +99,8 @@ const defaults = {
 const BATCH_MAX = 64;
 /** Outputs of one connection that TCP may hold. */
 const OUTPUTS_MAX = 2;
+/** Completions that are worth a turn: what twice as many are about isn't all in the cache any more. */
+const GATHERED = 32;
 const INPUT_BYTES = 262_144;
 const SIZE_MAX = 0x7fff_ffff;
 const NOTHING = new Uint8Array(0);
@@ -408,6 +410,7 @@ export class IwarpAdapter implements Adapter {
   #lastHeard: Link | null = null;
   /** Those that sleep will be told. */
   #isTelling = false;
+  #gathered: (() => void) | null = null;
   #isOpen = false;
   #nextConnector = 0;
   #nextListener = 0;
@@ -444,6 +447,9 @@ export class IwarpAdapter implements Adapter {
       wait: (woken) => {
         this.#sleepers.push(woken);
         if (this.#isReady()) this.#wake();
+      },
+      whenGathered: (gathered) => {
+        this.#gathered = gathered;
       },
     };
   }
@@ -659,6 +665,7 @@ export class IwarpAdapter implements Adapter {
     this.#lastHeard = link;
     if (this.#isTelling) this.#tell();
     this.wakeUp.isNewTurn = false;
+    if (this.#ring.count >= GATHERED) this.#gathered?.();
   }
 
   /** A connection has asked, and its listener is told. */
