@@ -121,8 +121,8 @@ interface Listener {
 }
 
 /**
- * Memory for output, for all connections. It is cut from one buffer from front to back, and never used twice: what TCP
- * still holds keeps its buffer, and the rest is the collector's.
+ * Memory for output, for all connections. It is cut from one buffer from front to back. What TCP takes at once is used again
+ * at once; what it still holds never is, and keeps its buffer, of which the rest is the collector's.
  */
 class OutputMemory {
   readonly #bufferBytes: number;
