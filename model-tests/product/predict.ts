@@ -25,7 +25,7 @@ const isOfProcess = (call: string): boolean => call === 'WSPStartupEx' || call =
 
 /** Why no script can be made of a world; null when it can. */
 export function obstacleTo({ start = [], rows }: WorldDefinition): string | null {
-  if (rows['provider'] === undefined) return 'no provider is in it, and a script has one: driver/event-loop.test.ts';
+  if (rows['provider'] === undefined) return 'no provider is in it, and a script has one';
   const unknown = start.find(({ send }) => !isCommand(send));
   return unknown === undefined ? null : `it begins with ${unknown.send}, which no command does`;
 }
