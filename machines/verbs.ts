@@ -126,6 +126,17 @@ export const createVerbsConnectorMachine = () => {
     'device.removed': { actions: effect('raiseRemoved', {}) },
   } as const;
 
+  // A connection that is given up waits for its outcome; what its success means, is said where it waits.
+  const givenUp = {
+    'cm.rejected': drained,
+    'cm.failed': drained,
+    'cm.disconnected': drained,
+    'connector.destroy': { target: 'abandoned', actions: effect('forget', {}) },
+    'connector.disconnect': ignored,
+    'device.queuePairFailed': ignored,
+    'device.removed': { actions: effect('raiseRemoved', {}) },
+  } as const;
+
   const machine = setup(implementations(contract)).createMachine({
     id: 'verbsConnector',
     context: initialContext(contract),
@@ -193,13 +204,7 @@ export const createVerbsConnectorMachine = () => {
       withdrawn: {
         on: {
           'cm.established': drained,
-          'cm.rejected': drained,
-          'cm.failed': drained,
-          'cm.disconnected': drained,
-          'connector.destroy': { target: 'abandoned', actions: effect('forget', {}) },
-          'connector.disconnect': ignored,
-          'device.queuePairFailed': ignored,
-          'device.removed': { actions: effect('raiseRemoved', {}) },
+          ...givenUp,
           'queue.emptied': ignored,
         },
       },
@@ -265,13 +270,7 @@ export const createVerbsConnectorMachine = () => {
       recanting: {
         on: {
           'cm.established': leave,
-          'cm.rejected': drained,
-          'cm.failed': drained,
-          'cm.disconnected': drained,
-          'connector.destroy': { target: 'abandoned', actions: effect('forget', {}) },
-          'connector.disconnect': ignored,
-          'device.queuePairFailed': ignored,
-          'device.removed': { actions: effect('raiseRemoved', {}) },
+          ...givenUp,
         },
       },
       established: {

@@ -4,8 +4,8 @@
  * Theory of operation: a chunk up to the endpoint's threshold goes in a message, a larger one as large data; a few
  * chunks are on their way at once. The order of messages is the order of the file, and RDMA completes in the order of
  * its start, so chunks are written and hashed as they come. The end that does the RDMA has its chunks in registered
- * memory that is used again and again; the other registers each for the peer, and for that chunk only. The giver is done when the taker has told it that the
- * digests are equal.
+ * memory that is used again and again; the other registers each for the peer, and for that chunk only. The giver is done
+ * when the taker has told it that the digests are equal.
  *
  * Layout of a message: kind u8, then
  * - header: size u64, name in UTF-8
