@@ -1,85 +1,93 @@
 /**
  * Lists of rows: the requests of a queue, the connection requests of a listener, the registrations of a socket.
  *
- * Theory of operation: one set of integer columns holds all lists of a kind; a row is in at most one. Nothing is
- * allocated but for growth.
+ * Theory of operation: integers hold all lists of a kind; a row is in at most one. What is known of a row lies side by side,
+ * so that to reach it is to reach one line of the processor's cache. Nothing is allocated but for growth.
  */
 
 const NONE = -1;
 
-function grown(column: Int32Array<ArrayBuffer>, rows: number): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(Math.max(rows, column.length * 2)).fill(NONE);
-  larger.set(column);
+/** @returns `words` in room for `length` or more, with {@link NONE} behind them */
+function grown(words: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(Math.max(length, words.length * 2)).fill(NONE);
+  larger.set(words);
   return larger;
 }
 
+// Words of an owner, and where they are.
+const OWNER_WORDS = 2;
+const HEAD = 0;
+const TAIL = 1;
+
+// Words of a member, and where they are.
+const MEMBER_WORDS = 4;
+const NEXT = 0;
+const PREVIOUS = 1;
+/** Of the list that it is in or was in last. */
+const OWNER = 2;
+/** 1 in a list. */
+const IS_MEMBER = 3;
+
 /** Doubly linked lists of member rows, one for each owner row. */
 export class RowLists {
-  #head = new Int32Array(16).fill(NONE);
-  #tail = new Int32Array(16).fill(NONE);
-  #next = new Int32Array(16).fill(NONE);
-  #previous = new Int32Array(16).fill(NONE);
-  #owner = new Int32Array(16).fill(NONE);
-  #member = new Uint8Array(16);
+  #owners = new Int32Array(16 * OWNER_WORDS).fill(NONE);
+  #members = new Int32Array(16 * MEMBER_WORDS).fill(NONE);
 
   /** Puts `member` behind the last of `owner`'s list. */
   append(owner: number, member: number): void {
-    if (owner >= this.#head.length) {
-      this.#head = grown(this.#head, owner + 1);
-      this.#tail = grown(this.#tail, owner + 1);
-    }
-    if (member >= this.#next.length) {
-      this.#next = grown(this.#next, member + 1);
-      this.#previous = grown(this.#previous, member + 1);
-      this.#owner = grown(this.#owner, member + 1);
-      const members = new Uint8Array(this.#next.length);
-      members.set(this.#member);
-      this.#member = members;
-    }
-    const last = this.#tail[owner]!;
-    this.#previous[member] = last;
-    this.#next[member] = NONE;
-    this.#owner[member] = owner;
-    this.#member[member] = 1;
-    if (last === NONE) this.#head[owner] = member;
-    else this.#next[last] = member;
-    this.#tail[owner] = member;
+    const of = owner * OWNER_WORDS;
+    const at = member * MEMBER_WORDS;
+    if (of >= this.#owners.length) this.#owners = grown(this.#owners, of + OWNER_WORDS);
+    if (at >= this.#members.length) this.#members = grown(this.#members, at + MEMBER_WORDS);
+    const owners = this.#owners;
+    const members = this.#members;
+    const last = owners[of + TAIL]!;
+    members[at + NEXT] = NONE;
+    members[at + PREVIOUS] = last;
+    members[at + OWNER] = owner;
+    members[at + IS_MEMBER] = 1;
+    if (last === NONE) owners[of + HEAD] = member;
+    else members[last * MEMBER_WORDS + NEXT] = member;
+    owners[of + TAIL] = member;
   }
 
   /** Takes `member` out of its list. {@link RowLists.owner} still tells whose it was. */
   remove(member: number): void {
-    const owner = this.#owner[member]!;
-    const next = this.#next[member]!;
-    const previous = this.#previous[member]!;
-    if (previous === NONE) this.#head[owner] = next;
-    else this.#next[previous] = next;
-    if (next === NONE) this.#tail[owner] = previous;
-    else this.#previous[next] = previous;
-    this.#member[member] = 0;
+    const owners = this.#owners;
+    const members = this.#members;
+    const at = member * MEMBER_WORDS;
+    const of = members[at + OWNER]! * OWNER_WORDS;
+    const next = members[at + NEXT]!;
+    const previous = members[at + PREVIOUS]!;
+    if (previous === NONE) owners[of + HEAD] = next;
+    else members[previous * MEMBER_WORDS + NEXT] = next;
+    if (next === NONE) owners[of + TAIL] = previous;
+    else members[next * MEMBER_WORDS + PREVIOUS] = previous;
+    members[at + IS_MEMBER] = 0;
   }
 
   has(member: number): boolean {
-    return this.#member[member] === 1;
+    return this.#members[member * MEMBER_WORDS + IS_MEMBER] === 1;
   }
   /** @returns the owner of the list that `member` is in or was in last; -1 when it never was in one */
   owner(member: number): number {
-    return this.#owner[member] ?? NONE;
+    return this.#members[member * MEMBER_WORDS + OWNER] ?? NONE;
   }
   /** @returns -1 when the list is empty */
   first(owner: number): number {
-    return this.#head[owner] ?? NONE;
+    return this.#owners[owner * OWNER_WORDS + HEAD] ?? NONE;
   }
   /** @returns -1 when the list is empty */
   last(owner: number): number {
-    return this.#tail[owner] ?? NONE;
+    return this.#owners[owner * OWNER_WORDS + TAIL] ?? NONE;
   }
   /** @returns -1 behind the last */
   next(member: number): number {
-    return this.#next[member]!;
+    return this.#members[member * MEMBER_WORDS + NEXT]!;
   }
   /** @returns -1 before the first */
   previous(member: number): number {
-    return this.#previous[member]!;
+    return this.#members[member * MEMBER_WORDS + PREVIOUS]!;
   }
   /** Members of `owner`'s list, oldest first; a copy. */
   members(owner: number): number[] {
@@ -88,70 +96,83 @@ export class RowLists {
     return found;
   }
 
-  /** All lists as numbers: owner, length, members; owners ascending, empty lists left out. */
-  serialize(): number[] {
-    const words: number[] = [];
-    for (let owner = 0; owner < this.#head.length; owner++) {
-      if (this.#head[owner] === NONE) continue;
-      const members = this.members(owner);
-      words.push(owner, members.length);
-      for (const member of members) words.push(member);
+  /**
+   * Adds all lists to `words` as numbers: owner, length, members; owners ascending, empty lists left out.
+   *
+   * @returns `words`
+   */
+  serialize(words: number[] = []): number[] {
+    const owners = this.#owners.length / OWNER_WORDS;
+    for (let owner = 0; owner < owners; owner++) {
+      let row = this.first(owner);
+      if (row === NONE) continue;
+      const lengthAt = words.push(owner, 0) - 1;
+      for (; row !== NONE; row = this.next(row)) words.push(row);
+      words[lengthAt] = words.length - lengthAt - 1;
     }
     return words;
   }
 }
 
+// Words of a pin, and where they are.
+const PIN_WORDS = 2;
+const BUFFER = 0;
+const NEXT_PIN = 1;
+
 /** Which registrations each request has pinned: any number each, from one pool. */
 export class Pins {
-  #head = new Int32Array(16).fill(NONE);
-  #buffer = new Int32Array(16).fill(NONE);
-  #next = new Int32Array(16).fill(NONE);
+  /** By request: its newest pin. */
+  #heads = new Int32Array(16).fill(NONE);
+  #pins = new Int32Array(16 * PIN_WORDS).fill(NONE);
   #free = NONE;
   #used = 0;
 
   add(request: number, buffer: number): void {
-    if (request >= this.#head.length) this.#head = grown(this.#head, request + 1);
-    let slot = this.#free;
-    if (slot === NONE) {
-      slot = this.#used++;
-      if (slot >= this.#buffer.length) {
-        this.#buffer = grown(this.#buffer, slot + 1);
-        this.#next = grown(this.#next, slot + 1);
-      }
+    if (request >= this.#heads.length) this.#heads = grown(this.#heads, request + 1);
+    let at = this.#free;
+    if (at === NONE) {
+      at = this.#used;
+      this.#used += PIN_WORDS;
+      if (at >= this.#pins.length) this.#pins = grown(this.#pins, at + PIN_WORDS);
     } else {
-      this.#free = this.#next[slot]!;
+      this.#free = this.#pins[at + NEXT_PIN]!;
     }
-    this.#buffer[slot] = buffer;
-    this.#next[slot] = this.#head[request]!;
-    this.#head[request] = slot;
+    this.#pins[at + BUFFER] = buffer;
+    this.#pins[at + NEXT_PIN] = this.#heads[request]!;
+    this.#heads[request] = at;
   }
 
   /** Takes one pin of `request`. @returns its registration, or -1 when none is left */
   take(request: number): number {
-    const slot = this.#head[request] ?? NONE;
-    if (slot === NONE) return NONE;
-    this.#head[request] = this.#next[slot]!;
-    this.#next[slot] = this.#free;
-    this.#free = slot;
-    return this.#buffer[slot]!;
+    const at = this.#heads[request] ?? NONE;
+    if (at === NONE) return NONE;
+    this.#heads[request] = this.#pins[at + NEXT_PIN]!;
+    this.#pins[at + NEXT_PIN] = this.#free;
+    this.#free = at;
+    return this.#pins[at + BUFFER]!;
   }
 
   /** Registrations that `request` has pinned; a copy. */
   of(request: number): number[] {
     const found: number[] = [];
-    for (let slot = this.#head[request] ?? NONE; slot !== NONE; slot = this.#next[slot]!)
-      found.push(this.#buffer[slot]!);
+    for (let at = this.#heads[request] ?? NONE; at !== NONE; at = this.#pins[at + NEXT_PIN]!)
+      found.push(this.#pins[at + BUFFER]!);
     return found;
   }
 
-  /** All pins as numbers: request, count, registrations in the order that {@link Pins.take} gives; requests ascending. */
-  serialize(): number[] {
-    const words: number[] = [];
-    for (let request = 0; request < this.#head.length; request++) {
-      if (this.#head[request] === NONE) continue;
-      const buffers = this.of(request);
-      words.push(request, buffers.length);
-      for (const buffer of buffers) words.push(buffer);
+  /**
+   * Adds all pins to `words` as numbers: request, count, registrations in the order that {@link Pins.take} gives;
+   * requests ascending.
+   *
+   * @returns `words`
+   */
+  serialize(words: number[] = []): number[] {
+    for (let request = 0; request < this.#heads.length; request++) {
+      let at = this.#heads[request]!;
+      if (at === NONE) continue;
+      const countAt = words.push(request, 0) - 1;
+      for (; at !== NONE; at = this.#pins[at + NEXT_PIN]!) words.push(this.#pins[at + BUFFER]!);
+      words[countAt] = words.length - countAt - 1;
     }
     return words;
   }
