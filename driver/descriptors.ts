@@ -7,7 +7,13 @@
 
 const ROW_BITS = 20;
 const ROWS = 2 ** ROW_BITS;
-const rowOf = (descriptor: bigint): number => Number(BigInt.asUintN(ROW_BITS, descriptor));
+/** A descriptor, to be read as words: to make a number of a bigint takes a call into V8. */
+const long = new BigUint64Array(1);
+const words = new Uint32Array(long.buffer);
+const rowOf = (descriptor: bigint): number => {
+  long[0] = descriptor;
+  return words[0]! & (ROWS - 1);
+};
 
 /** Numbers given out so far by all tables: another provider's are strangers here. */
 let issued = 0;

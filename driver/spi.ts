@@ -55,9 +55,13 @@ export class WsaOverlapped {
   /** The structure as eight 32-bit words: Internal (2), InternalHigh (2), Offset, OffsetHigh, hEvent (2). */
   readonly words: Uint32Array;
 
-  /** @param offset - in bytes, a multiple of 4 */
-  constructor(buffer: ArrayBufferLike = new ArrayBuffer(OVERLAPPED_BYTES), offset = 0) {
-    this.words = new Uint32Array(buffer, offset, OVERLAPPED_BYTES / 4);
+  /**
+   * @param buffer - memory of its own when absent, which then lies beside its view
+   * @param offset - in bytes, a multiple of 4
+   */
+  constructor(buffer?: ArrayBufferLike, offset = 0) {
+    const words = OVERLAPPED_BYTES / 4;
+    this.words = buffer === undefined ? new Uint32Array(words) : new Uint32Array(buffer, offset, words);
   }
 
   /** State of the request: 0x103 while pending. 64 bits unsigned. */
