@@ -23,6 +23,7 @@ export const BLOCK_STATES = 256;
 /** States that an expander remembers to have proposed; a power of 2, for the cache next to the processor. */
 const RECENT_BITS = 13;
 const RECENT = 2 ** RECENT_BITS;
+const RECENT_WORDS = 4;
 
 /** What decides which states are taken for one. */
 export interface Reductions {
@@ -109,6 +110,7 @@ export class Expander {
   readonly world: World;
   readonly layout: Layout;
   readonly successors: Successors;
+  readonly asked: readonly Property[];
   readonly questions: readonly Question[];
   readonly store: StateStore;
   /** How often each rule has happened. */
@@ -132,8 +134,10 @@ export class Expander {
   readonly #steps: { readonly first: LocalSteps; readonly second: LocalSteps } | null;
   /** How many of these are of each state of a block. */
   readonly #counts = new Int32Array(BLOCK_STATES);
-  /** Parts of states that were proposed lately, the first plus 1, where their hash says; null where edges are noted. */
-  readonly #recent: Int32Array | null;
+  /** States that were looked for lately, where their hash says: the parts, the first plus 1, and the number of the look. */
+  readonly #recent = new Int32Array(RECENT_WORDS * RECENT);
+  /** Looks before this block. */
+  #looked = 0;
   readonly #hit: Uint8Array;
   readonly #onState: readonly ((at: number) => void)[];
   readonly #onEdge: readonly ((state: number, rule: number) => void)[];
@@ -152,6 +156,7 @@ export class Expander {
     prepare?.(this.world);
     this.layout = new Layout(this.world);
     this.successors = (prepare === undefined ? makeSuccessors : productionSuccessors)(this.world, this.layout);
+    this.asked = asked;
     this.questions = asked.map((property) => questionOf(property, this.layout));
     this.store = store(this.layout);
     this.fired = new Float64Array(this.successors.rules);
@@ -169,7 +174,6 @@ export class Expander {
       this.#forget === null && this.canonicalizer === null
         ? { first: new LocalSteps(rules), second: new LocalSteps(rules) }
         : null;
-    this.#recent = edges ? null : new Int32Array(2 * RECENT);
     this.#enabled = new Uint16Array(rules);
     [this.#firsts, this.#seconds, this.#found] = [0, 1, 2].map(() => new Int32Array(BLOCK_STATES * rules)) as never as [
       Int32Array,
@@ -245,6 +249,7 @@ export class Expander {
     this.#hit.fill(0);
     block.head[Head.hits] = 0;
     const count = this.#succeed(block);
+    this.#looked += count;
     this.store.findAll(this.#firsts, this.#seconds, count, this.#found);
     this.#propose(block);
   }
@@ -252,9 +257,10 @@ export class Expander {
   /**
    * Makes the successors of a block's states and judges them.
    *
-   * @returns how many of them are to be looked for; the others this expander has proposed before, from a state before
+   * @returns how many of them are to be looked for; the others this expander has looked for before: anywhere, or in this
+   *   block where edges are noted, which get the number of the look for now
    */
-  #succeed({ head, fresh, edgeRule }: Block): number {
+  #succeed({ head, fresh, edgeTo, edgeRule, edgeCount }: Block): number {
     const { store, successors, layout, canonicalizer: canonical } = this;
     const { words, split } = layout;
     const [state, next, enabled, firsts, seconds] = [
@@ -267,6 +273,8 @@ export class Expander {
     const [forget, onState, onEdge, onEnd] = [this.#forget, this.#onState, this.#onEdge, this.#onEnd];
     const steps = this.#steps;
     const recent = this.#recent;
+    const edges = this.#edges;
+    const looked = this.#looked;
     const start = head[Head.start]!;
     const end = head[Head.end]!;
     const { pairs } = store.memory;
@@ -283,6 +291,7 @@ export class Expander {
       for (let judge = 0; judge < onState.length; judge++) onState[judge]!(number);
       let moves = false;
       const before = looks;
+      const transitionsBefore = transitions;
       for (let index = 0; index < count; index++) {
         const rule = enabled[index]!;
         // What a rule makes of one part, it makes of it beside every other.
@@ -320,18 +329,31 @@ export class Expander {
           } else if (touched === Part.second) steps?.second.set(second, rule, other);
         }
         if (canonical === null && (one !== first || other !== second)) moves = true;
+        if (edges) {
+          edgeRule[transitions] = rule;
+          edgeTo[transitions] = looks;
+        }
         transitions++;
-        if (recent === null) edgeRule[looks] = rule;
-        else if (one >= 0 && other >= 0) {
-          const at = 2 * ((Math.imul(one, 0x9e37_79b1) ^ Math.imul(other, 0x85eb_ca77)) >>> (32 - RECENT_BITS));
-          if (recent[at] === one + 1 && recent[at + 1] === other) continue;
+        if (one >= 0 && other >= 0) {
+          const hash = (Math.imul(one, 0x9e37_79b1) ^ Math.imul(other, 0x85eb_ca77)) >>> (32 - RECENT_BITS);
+          const at = RECENT_WORDS * hash;
+          if (recent[at] === one + 1 && recent[at + 1] === other) {
+            if (!edges) continue;
+            const look = recent[at + 2]! - looked;
+            if (look >= 0) {
+              edgeTo[transitions - 1] = look;
+              continue;
+            }
+          }
           recent[at] = one + 1;
           recent[at + 1] = other;
+          recent[at + 2] = looked + looks;
         }
         firsts[looks] = one;
         seconds[looks++] = other;
       }
       this.#counts[number - start] = looks - before;
+      if (edges) edgeCount[number - start] = transitions - transitionsBefore;
       if (head[Head.errorState]! >= 0) break;
       if (!moves) for (let judge = 0; judge < onEnd.length; judge++) onEnd[judge]!(number);
     }
@@ -341,27 +363,25 @@ export class Expander {
   }
 
   /** Writes down which successors the store does not have, and where edges lead. */
-  #propose({ head, finds, edgeTo, edgeCount }: Block): void {
+  #propose({ head, finds, edgeTo }: Block): void {
     const [firsts, seconds, founds] = [this.#firsts, this.#seconds, this.#found];
     const start = head[Head.start]!;
     const states = head[Head.end]! - start;
     let proposed = 0;
     let at = 0;
     for (let state = 0; state < states; state++) {
-      const count = this.#counts[state]!;
-      if (this.#edges) edgeCount[state] = count;
-      for (const end = at + count; at < end; at++) {
-        const found = founds[at]!;
-        if (found < 0) {
-          const into = proposed++ * FIND_WORDS;
-          finds[into] = firsts[at]!;
-          finds[into + 1] = seconds[at]!;
-          finds[into + 2] = start + state;
-        }
-        if (this.#edges) edgeTo[at] = found < 0 ? -proposed : found;
+      for (const end = at + this.#counts[state]!; at < end; at++) {
+        if (founds[at]! >= 0) continue;
+        const into = proposed++ * FIND_WORDS;
+        finds[into] = firsts[at]!;
+        finds[into + 1] = seconds[at]!;
+        finds[into + 2] = start + state;
+        founds[at] = -proposed;
       }
     }
     head[Head.finds] = proposed;
+    if (!this.#edges) return;
+    for (let edge = 0; edge < head[Head.transitions]!; edge++) edgeTo[edge] = founds[edgeTo[edge]!]!;
   }
 
   /** Notes a rule that breaks the world. @throws Error when it does not */

@@ -9,11 +9,11 @@
 
 import { compile, machineNames } from '../../machines/index.ts';
 import type { Reductions, SearchTask } from './expander.ts';
-import { findLasso, type Graph } from './fairness.ts';
-import { Layout, StateView } from './layout.ts';
-import type { Property, Question } from './properties.ts';
+import { Layout } from './layout.ts';
+import { judgeAll, type LeadsTo } from './leads-to.ts';
+import type { Property } from './properties.ts';
 import { describePath, type Step } from './report.ts';
-import { type Hit, type Progress, search, type SearchResult } from './search.ts';
+import { type Hit, pathTo, type Progress, search, type SearchResult } from './search.ts';
 import { symmetric } from './symmetry.ts';
 import { type Rule, World, type WorldDefinition } from './world.ts';
 
@@ -271,150 +271,21 @@ function* verdictsOf(result: SearchResult): Generator<Verdict> {
     const steps = replay(expander.world.definition, path);
     yield verdict(EVERY_EVENT, false, steps.at(-1)!.error ?? 'the machines do not say why', path);
   }
-  for (const [index, question] of expander.questions.entries()) {
-    const { name, kind } = question;
+  const isJudged = complete && result.edges !== null;
+  const promises = expander.asked.filter((property): property is LeadsTo => property.kind === 'leadsTo');
+  const judged = isJudged ? judgeAll(promises, result).values() : null;
+  for (const [index, { name, kind }] of expander.questions.entries()) {
     const [bad, good] = [broken[index]!, shown[index]!];
     if (bad !== null) {
       yield verdict(name, false, kind === 'deadlock' ? 'nothing can change any more' : 'broken', pathOf(bad, index));
     } else if (kind === 'sometimes' && good !== null) yield verdict(name, true, 'shown', pathOf(good));
-    else if (!complete || (kind === 'leadsTo' && result.edges === null)) yield verdict(name, false, UNKNOWN, [], true);
-    else if (kind === 'leadsTo') yield judge(question, result);
+    else if (!complete || (kind === 'leadsTo' && judged === null)) yield verdict(name, false, UNKNOWN, [], true);
+    else if (kind === 'leadsTo') yield judged!.next().value!;
     else if (kind === 'sometimes') yield verdict(name, false, 'never', []);
     else if (kind !== 'implies') yield verdict(name, true, 'holds', []);
     else if (good === null) yield verdict(name, false, 'its left side never holds', []);
     else yield verdict(name, true, 'shown', pathOf(good));
   }
-}
-
-/** Rules that lead to `state`, or to one for which it stands, which is `end`: at each step the first that does. */
-function pathTo({ expander, store }: SearchResult, state: number): { rules: number[]; end: Int32Array } {
-  const { words } = expander.layout;
-  const end = new Int32Array(words);
-  expander.successors.initial(end, 0);
-  const goal = new Int32Array(words);
-  const rules = store
-    .path(state)
-    .slice(1)
-    .map((next) => {
-      store.load(next, goal, 0);
-      return expander.follow(end, goal);
-    });
-  return { rules, end };
-}
-
-type LeadsTo = Extract<Question, { kind: 'leadsTo' }>;
-
-function judge(property: LeadsTo, result: SearchResult): Verdict {
-  const { name, from, to, fair } = property;
-  const { expander, store } = result;
-  const { world, layout } = expander;
-  const graph = result.edges!.graph;
-  const bits = new Map(fair.map((label, index) => [label, 1 << index]));
-  if (fair.length > 30) throw new RangeError(`'${name}': more than 30 fair classes`);
-  for (const label of fair) {
-    if (!world.rules.some((rule) => rule.fair === label)) throw new Error(`'${name}': no rule is fair as '${label}'`);
-  }
-  const classOf = Int32Array.from(world.rules, (rule) => bits.get(rule.fair ?? '') ?? 0);
-  const isFrom = new Uint8Array(store.count);
-  const isTo = new Uint8Array(store.count);
-  const view = new StateView(layout, new Int32Array(layout.words));
-  let origin = -1;
-  for (let state = 0; state < store.count; state++) {
-    store.load(state, view.words, 0);
-    if (from(view, view)) {
-      isFrom[state] = 1;
-      if (origin < 0) origin = state;
-    }
-    if (to(view, view)) isTo[state] = 1;
-  }
-  const verdict = (holds: boolean, because: string, path: readonly number[], cycle: readonly number[]): Verdict => ({
-    property: name,
-    holds,
-    unknown: false,
-    because,
-    path,
-    cycle,
-  });
-  const assumed = fair.length === 0 ? 'without fairness' : `fair: ${fair.join(', ')}`;
-  if (origin < 0) return verdict(false, 'its left side never holds', [], []);
-  const lasso = findLasso(graph, isFrom, isTo, classOf, 2 ** fair.length - 1);
-  if (lasso === null) return verdict(true, assumed, pathTo(result, origin).rules, []);
-  const inside = new Set(lasso.set);
-  const approach = walk(
-    graph,
-    [lasso.origin],
-    (state) => inside.has(state),
-    (state) => isTo[state] === 0,
-  );
-  // Once around, through a rule of each class that happens inside.
-  const cycle: number[] = [];
-  let here = approach.end;
-  const entry = here;
-  const inSet = (state: number): boolean => inside.has(state);
-  for (const bit of bits.values()) {
-    const isSource = (state: number): boolean => edgeInside(graph, state, inside, classOf, bit) >= 0;
-    if (!lasso.set.some(isSource)) continue;
-    const leg = walk(graph, [here], isSource, inSet);
-    const edge = edgeInside(graph, leg.end, inside, classOf, bit);
-    cycle.push(...leg.rules, graph.rule[edge]!);
-    here = graph.to[edge]!;
-  }
-  // Through a state in which each of the others can't happen.
-  for (const bit of bits.values()) {
-    const isIdle = (state: number): boolean => !canHappen(graph, state, classOf, bit);
-    if (!lasso.set.some(isIdle)) continue;
-    const leg = walk(graph, [here], isIdle, inSet);
-    cycle.push(...leg.rules);
-    here = leg.end;
-  }
-  if (here !== entry) cycle.push(...walk(graph, [here], (state) => state === entry, inSet).rules);
-  return verdict(
-    false,
-    `${cycle.length === 0 ? 'a run can stop before it' : 'a run can go on without it'} (${assumed})`,
-    [...pathTo(result, lasso.origin).rules, ...approach.rules],
-    cycle,
-  );
-}
-
-function edgeInside(graph: Graph, state: number, inside: Set<number>, classOf: Int32Array, bit: number): number {
-  for (let edge = graph.start[state]!; edge < graph.start[state + 1]!; edge++) {
-    if (classOf[graph.rule[edge]!] === bit && inside.has(graph.to[edge]!)) return edge;
-  }
-  return -1;
-}
-
-function canHappen(graph: Graph, state: number, classOf: Int32Array, bit: number): boolean {
-  for (let edge = graph.start[state]!; edge < graph.start[state + 1]!; edge++) {
-    if (classOf[graph.rule[edge]!] === bit) return true;
-  }
-  return false;
-}
-
-/** Shortest way from some of `sources` to a state that `isGoal`, through states that are `allowed`. */
-function walk(
-  graph: Graph,
-  sources: readonly number[],
-  isGoal: (state: number) => boolean,
-  allowed: (state: number) => boolean,
-): { end: number; rules: number[] } {
-  const cameBy = new Map<number, { from: number; rule: number }>();
-  const open = [...sources];
-  for (const source of sources) cameBy.set(source, { from: -1, rule: -1 });
-  for (let at = 0; at < open.length; at++) {
-    const state = open[at]!;
-    if (isGoal(state)) {
-      const rules: number[] = [];
-      for (let step = cameBy.get(state)!; step.from >= 0; step = cameBy.get(step.from)!) rules.push(step.rule);
-      return { end: state, rules: rules.reverse() };
-    }
-    for (let edge = graph.start[state]!; edge < graph.start[state + 1]!; edge++) {
-      const next = graph.to[edge]!;
-      if (cameBy.has(next) || !allowed(next)) continue;
-      cameBy.set(next, { from: state, rule: graph.rule[edge]! });
-      open.push(next);
-    }
-  }
-  throw new Error('no way there: the search for it is wrong');
 }
 
 /** Values in nobody's cell, by machine and field. */

@@ -206,6 +206,22 @@ export function predicateOf(formula: Formula, layout: Layout): Predicate {
   )(tables) as Predicate;
 }
 
+/** Which of several formulas hold of the state at `state`: bit n of the number is formula n's. */
+export type Truths = (state: StateView) => number;
+
+/** Translates `formulas`, of which no more than 31 are, as {@link predicateOf} does one. */
+export function truthsOf(formulas: readonly Formula[], layout: Layout): Truths {
+  const tables: (readonly number[] | Uint8Array)[] = [];
+  const bits = formulas.map((formula, index) => {
+    const source = sourceOf(formula, layout, (table) => `t[${tables.push(table) - 1}]`);
+    return `(${source} !== 0 ? ${1 << index} : 0)`;
+  });
+  return new Function(
+    't',
+    `'use strict'; return (state) => { const w = state.words, a = state.at; return ${bits.join(' | ')}; };`,
+  )(tables) as Truths;
+}
+
 type Tables = (table: readonly number[] | Uint8Array) => string;
 
 function sourceOf(formula: Formula, layout: Layout, tables: Tables): string {

@@ -7,7 +7,16 @@
  */
 
 import { EdgeStore } from './edges.ts';
-import { Block, BlockStatus, Expander, FIND_WORDS, Head, HIT_WORDS, type SearchTask } from './expander.ts';
+import {
+  Block,
+  BLOCK_STATES,
+  BlockStatus,
+  Expander,
+  FIND_WORDS,
+  Head,
+  HIT_WORDS,
+  type SearchTask,
+} from './expander.ts';
 import { StateStore } from './store.ts';
 import type { World } from './world.ts';
 import { BLOCKS_EACH, claim, Control, WorkerPool } from './workers.ts';
@@ -109,14 +118,14 @@ export function* search(task: SearchTask, options: SearchOptions): Generator<Pro
   });
 
   /** Numbers of a block's finds, where transitions are noted. */
-  const numbers: number[] = [];
+  const numbers = new Int32Array(BLOCK_STATES * successors.rules);
   const takeUp = (block: Block): void => {
     const { head, finds, fresh } = block;
     if (store.bytesFor(head[Head.finds]!) + 2 * (edges?.bytes ?? 0) > options.memoryMax) {
       complete = false;
       return;
     }
-    numbers.length = 0;
+    let find = 0;
     for (let at = 0; at < head[Head.finds]! * FIND_WORDS; at += FIND_WORDS) {
       const parent = finds[at + 2]!;
       if (parent >= levelEnd) {
@@ -128,18 +137,9 @@ export function* search(task: SearchTask, options: SearchOptions): Generator<Pro
       if (first < 0) first = store.first.add(fresh, -1 - first);
       if (second < 0) second = store.second.add(fresh, -1 - second);
       const added = store.add(first, second, parent);
-      if (edges !== null) numbers.push(added);
+      numbers[find++] = added;
     }
-    if (edges !== null) {
-      let at = 0;
-      for (let state = head[Head.start]!; state < head[Head.end]!; state++) {
-        for (let left = block.edgeCount[state - head[Head.start]!]!; left > 0; left--, at++) {
-          const to = block.edgeTo[at]!;
-          edges.add(to < 0 ? numbers[-1 - to]! : to, block.edgeRule[at]!);
-        }
-        edges.endOfState();
-      }
-    }
+    if (edges !== null) edges.take(block, numbers);
     for (let at = 0; at < head[Head.hits]! * HIT_WORDS; at += HIT_WORDS) {
       const [property, kind, state, rule] = block.hits.subarray(at, at + HIT_WORDS) as unknown as [
         number,
@@ -201,4 +201,20 @@ export function* search(task: SearchTask, options: SearchOptions): Generator<Pro
     fired: Array.from(expander.fired, (count, rule) => count + pool.fired(rule)),
     cpuSeconds: pool.cpuSeconds,
   };
+}
+
+/** Rules that lead to `state`, or to one for which it stands, which is `end`: at each step the first that does. */
+export function pathTo({ expander, store }: SearchResult, state: number): { rules: number[]; end: Int32Array } {
+  const { words } = expander.layout;
+  const end = new Int32Array(words);
+  expander.successors.initial(end, 0);
+  const goal = new Int32Array(words);
+  const rules = store
+    .path(state)
+    .slice(1)
+    .map((next) => {
+      store.load(next, goal, 0);
+      return expander.follow(end, goal);
+    });
+  return { rules, end };
 }
