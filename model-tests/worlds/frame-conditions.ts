@@ -28,6 +28,7 @@ import {
 import { explorationLimits } from '../../machines/index.ts';
 import { recordFlags } from '../steps/events.ts';
 import { connectorAsSaid, timed } from './lifecycle.ts';
+import { DUE_MAX } from './surroundings.ts';
 
 /** Socket states before a connection, with one, and after it; others are within one call. */
 const unconnected = ['unopened', 'opening', 'orphaned', 'created', 'bound', 'listening', 'connecting'] as const;
@@ -36,7 +37,8 @@ const parting = ['broken', 'dormant.handing', 'dormant.parted', 'closing'] as co
 /** What holds of the rows of `definition`. */
 export function frameConditions(definition: WorldDefinition): Property[] {
   const { rows, limits = explorationLimits } = definition;
-  const numbers = (machine: string): number[] => Array.from({ length: rows[machine] ?? 0 }, (_, number) => number);
+  const upTo = (length: number): number[] => Array.from({ length }, (_, number) => number);
+  const numbers = (machine: string): number[] => upTo(rows[machine] ?? 0);
   /** Rows that two machines have in common. */
   const both = (machine: string, other: string): number[] =>
     numbers(machine).slice(0, Math.min(rows[machine] ?? 0, rows[other] ?? 0));
@@ -241,12 +243,16 @@ export function frameConditions(definition: WorldDefinition): Property[] {
   }
   if (requests.length > 0) {
     state('every completion that is due has a turn', numbers('notifier'), (number) => {
+      const notifier = row('notifier', number);
       const mine = (member: number): Formula =>
         any(equal(request(member).owner, 2 * number), equal(request(member).owner, 2 * number + 1));
       const inState = (name: string) => count(requests, (member) => all(mine(member), request(member).in(name)));
+      const turns = (member: number) =>
+        count(upTo(DUE_MAX), (at) => all(less(at, notifier.field('count')), equal(notifier.field(`d${at}`), member)));
       return all(
-        equal(row('notifier', number).field('count'), inState('due')),
-        equal(sum(row('notifier', number).in('running')), inState('notifying')),
+        equal(notifier.field('count'), inState('due')),
+        equal(sum(notifier.in('running')), inState('notifying')),
+        each(requests, (member) => given(mine(member), equal(turns(member), request(member).in('due')))),
       );
     });
   }

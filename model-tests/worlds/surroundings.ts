@@ -267,27 +267,19 @@ export function handle(): MachineDefinition {
   });
 }
 
+/** Completion up-calls of one socket that can be due at once. */
+export const DUE_MAX = 4;
+
 /** The dispatcher's turn for completion up-calls of one socket: in order, one at a time. */
 export function notifier(): MachineDefinition {
+  const dues = listIn('d', 'count', DUE_MAX);
   const contract = {
-    context: {
-      d0: field(request),
-      d1: field(request),
-      d2: field(request),
-      d3: field(request),
-      count: field(range(0, REQUESTS_MAX)),
-      current: field(request),
-    },
+    context: { ...dues.fields(request), current: field(request) } as Readonly<Record<string, Field>>,
     events: { due: { request }, notify: {}, return: { failed: flag } },
     effects: { notify: { request }, returned: { request, failed: flag } },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
-  const put = (slot: Expression, at: number) => choose(equal(c.count, at), event('request'), slot);
-  const due = {
-    guard: when(less(c.count, REQUESTS_MAX)),
-    actions: update({ d0: put(c.d0, 0), d1: put(c.d1, 1), d2: put(c.d2, 2), d3: put(c.d3, 3), count: add(c.count, 1) }),
-  };
-  const take = update({ current: c.d0, d0: c.d1, d1: c.d2, d2: c.d3, d3: 0, count: subtract(c.count, 1) });
+  const due = { actions: update(dues.put(event('request'))) };
   return machineOver(contract, {
     id: 'notifier',
     initial: 'idle',
@@ -296,9 +288,9 @@ export function notifier(): MachineDefinition {
         on: {
           due,
           notify: {
-            guard: when(less(0, c.count)),
+            guard: when(less(0, dues.length)),
             target: 'running',
-            actions: [take, effect('notify', { request: c.current })],
+            actions: [update({ current: dues.first, ...dues.take }), effect('notify', { request: c['current']! })],
           },
         },
       },
@@ -308,7 +300,7 @@ export function notifier(): MachineDefinition {
           due,
           return: {
             target: 'idle',
-            actions: [effect('returned', { request: c.current, failed: event('failed') }), update({ current: 0 })],
+            actions: [effect('returned', { request: c['current']!, failed: event('failed') }), update({ current: 0 })],
           },
         },
       },
