@@ -111,12 +111,7 @@ function bench(options: { readonly batch?: number; readonly pureSan?: boolean } 
     context.byConnector.set(connector, record);
     return record;
   };
-  const request = (of: SocketRecord, total = 0): number => {
-    const row = requests.allocate();
-    requests.socket[row] = of.row;
-    requests.total[row] = total;
-    return row;
-  };
+  const request = (of: SocketRecord, total = 0): number => requests.allocate(of.row, Opcode.send, total, 1);
   /** A turn, and what it told but for flushes of the work queue. */
   const turn = (): string[] => {
     told.length = 0;

@@ -78,7 +78,7 @@ export class CompletionPoller {
   /** Makes the completion up-call of `request`. @returns false when its socket is in one already */
   notify(request: number): boolean {
     const { dispatcher, requests } = this.#context;
-    const record = this.#context.socket(requests.socket[request]!);
+    const record = this.#context.socket(requests.socket(request));
     if (record.notifying) return false;
     record.notifying = true;
     dispatcher.apply(this.#event['notify']!, request);
@@ -117,13 +117,13 @@ export class CompletionPoller {
   #completion(connector: number, work: number, status: number, bytes: number, opcode: number): void {
     const { byConnector, dispatcher, requests, sockets } = this.#context;
     // The request's socket has the connector, but for completions that are late and those that are no request's.
-    let record = work < FIRST_MESSAGE_CONTEXT ? sockets[requests.socket[work]!] : undefined;
+    let record = work < FIRST_MESSAGE_CONTEXT ? sockets[requests.socket(work)] : undefined;
     if (record === undefined || record.connector !== connector) record = byConnector.get(connector);
     // Destroyed in the meantime: with the connector went what it held.
     if (record === undefined) return;
     if (status === CompletionStatus.success) {
       if (work < FIRST_MESSAGE_CONTEXT) {
-        const moved = opcode === Opcode.receive ? bytes : requests.total[work]!;
+        const moved = opcode === Opcode.receive ? bytes : requests.total(work);
         dispatcher.apply(this.#event['completed']!, work, moved);
       } else if (work === MAILBOX_CONTEXT) {
         dispatcher.apply(this.#event['mailboxWritten']!, record.row);

@@ -20,6 +20,7 @@ import {
   type ArrivalRecord,
   type BufferRecord,
   PrivateMemoryPool,
+  RegistrationTable,
   type RequestTable,
   type RowPool,
   type SocketRecord,
@@ -75,6 +76,7 @@ export class Context {
   readonly bufferRows: RowPool;
   /** Registrations by handle. */
   readonly handles = new DescriptorTable<BufferRecord>();
+  readonly registrations = new RegistrationTable();
   readonly requests: RequestTable;
   readonly arrivals: (ArrivalRecord | undefined)[] = [];
   readonly arrivalRows: RowPool;

@@ -488,26 +488,12 @@ describe('a registration', () => {
     const memory = new Uint8Array(8);
     const row = bed.context.bufferRows.allocate();
     const made: BufferRecord = {
-      ...{
-        row,
-        socket: of,
-        kind: 'local',
-        memory,
-        store: memory.buffer,
-        access: MEM_READWRITE,
-        handle: 0n,
-        region: null,
-        localKey: 0,
-        address: 0,
-      },
+      ...{ row, socket: of, kind: 'local', memory, access: MEM_READWRITE, handle: 0n, region: null },
       ...over,
     };
     bed.context.buffers[row] = made;
     return made;
   };
-
-  // A whole record would be written out when it is not the one.
-  const rows = ({ buffers }: SocketRecord): number[] => buffers.map(({ row }) => row);
 
   const { localWrite, remoteRead, remoteWrite } = MemoryAccess;
   test.each([
@@ -529,6 +515,7 @@ describe('a registration', () => {
     const other = bed.socket({ protectionDomain: 10 });
     const [a, b, c] = [buffer(bed, bed.record), buffer(bed, bed.record), buffer(bed, other)];
     for (const { row } of [a, b, c]) bed.perform('registeredBuffer/registerRegion', row);
+    const rows = (of: SocketRecord): number[] => bed.context.registrations.rows(of);
     assert.deepEqual(rows(bed.record), [a.row, b.row]);
     assert.deepEqual(rows(other), [c.row]);
     assert.deepEqual(rows(new SocketRecord(3, 3n, 'IPv4', 1)), []);
@@ -547,7 +534,7 @@ describe('a registration', () => {
       `registeredBuffer/adapter.registerFailed 0 ${expected}`,
     ]);
     assert.equal(made.region, null);
-    assert.deepEqual(rows(bed.record), []);
+    assert.deepEqual(bed.context.registrations.rows(bed.record), []);
   });
 
   test('that is forgotten has neither handle nor row', () => {

@@ -473,7 +473,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       const { bytes, length } = privateMemory!.first!;
       const message = bytes.subarray(0, length);
       record.firstTargets = [];
-      if (message.length > requests.total[request]!) {
+      if (message.length > requests.total(request)) {
         dispatcher.apply(event.copied, request, WSA.WSAEMSGSIZE, 0);
         dispatcher.apply(event.fault, row);
         return;
@@ -509,7 +509,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     'overlappedRequest/completeOverlappedRequest': (row, error, bytes) => {
       const overlapped = requests.overlapped[row]!;
       complete(overlapped, error, bytes);
-      const { switchHandle } = context.socket(requests.socket[row]!);
+      const { switchHandle } = context.socket(requests.socket(row));
       context.notified = context.completed(switchHandle, overlapped, error, bytes) ? 0 : 1;
     },
     'overlappedRequest/retire': (row) => requests.free(row),
@@ -527,17 +527,13 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
         return;
       }
       buffer.region = region;
-      buffer.localKey = region.localKey | 0;
-      buffer.address = region.address;
-      // Most sockets have one or two: no room for more is kept.
-      if (buffer.socket.buffers.length === 0) buffer.socket.buffers = [buffer];
-      else buffer.socket.buffers.push(buffer);
+      context.registrations.add(buffer);
       dispatcher.apply(event.registered, row);
     },
     'registeredBuffer/deregisterRegion': (row) => {
       const buffer = context.buffers[row]!;
       adapter.deregisterMemory(buffer.region!.id);
-      buffer.socket.buffers.splice(buffer.socket.buffers.indexOf(buffer), 1);
+      context.registrations.remove(buffer);
     },
     'registeredBuffer/forget': (row) => {
       context.handles.delete(context.buffers[row]!.handle);

@@ -6,10 +6,8 @@ import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
 import { MEM_READ, MEM_READWRITE, MEM_WRITE, wsaName } from '../machines/index.ts';
 import { AdapterStatus, MemoryAccess } from './adapter/adapter.ts';
-import { covers, findCovering } from './registration.ts';
 import { decodeDescriptor, REMOTE_DESCRIPTOR_BYTES } from './remote-descriptor.ts';
 import { type Handle, out, type Socket } from './spi.ts';
-import { type BufferRecord, SocketRecord } from './tables.ts';
 import { providerBench } from './test-provider.ts';
 
 function bench() {
@@ -142,46 +140,4 @@ test('a registration is its socket’s alone', () => {
   assert.notEqual(second, handle);
   assert.equal(count(), 2);
   assert.equal(deregister(handle), '0');
-});
-
-describe('bytes', () => {
-  const store = new ArrayBuffer(64);
-  const socket = new SocketRecord(0, 1n, 'IPv4', 1);
-  const registered = (
-    offset: number,
-    length: number,
-    access = MEM_READ,
-    kind: BufferRecord['kind'] = 'local',
-  ): BufferRecord => ({
-    ...{ row: 0, socket, kind, memory: new Uint8Array(store, offset, length), store, access, handle: 1n, region: null },
-    ...{ localKey: 0, address: 0 },
-  });
-  const buffer = registered(16, 16);
-  const within = (from: number, length: number, wanted = MEM_READ): boolean => {
-    const buf = new Uint8Array(store, from, length);
-    return covers(buffer, buf, buf.buffer, length, wanted);
-  };
-
-  test('are covered by a registration that they lie in', () => {
-    assert.ok(within(16, 16));
-    assert.ok(within(31, 1));
-    assert.ok(!within(15, 2));
-    assert.ok(!within(31, 2));
-    assert.ok(!within(32, 1));
-    assert.ok(!within(16, 16, MEM_WRITE));
-  });
-
-  test('of other memory are not, wherever they lie', () => {
-    const elsewhere = new Uint8Array(new ArrayBuffer(64), 16, 4);
-    assert.ok(!covers(buffer, elsewhere, elsewhere.buffer, 4, MEM_READ));
-  });
-
-  test('are found in the first registration that covers them, for own requests', () => {
-    const buffers = [registered(0, 64, MEM_READ, 'remote'), registered(0, 8), registered(16, 16), registered(0, 64)];
-    const find = (from: number, length: number, wanted = MEM_READ) => {
-      const found = findCovering(buffers, new Uint8Array(store, from, length), length, wanted);
-      return found === undefined ? -1 : buffers.indexOf(found);
-    };
-    assert.deepEqual([find(0, 8), find(20, 4), find(0, 9), find(0, 8, MEM_WRITE)], [1, 2, 3, -1]);
-  });
 });

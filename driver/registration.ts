@@ -35,15 +35,18 @@ export class Registrations {
       return null;
     }
     const { context, dispatcher, event } = this.#calls;
-    const { buffers, bufferRows, handles } = context;
-    let buffer = record.buffers.find(
-      ({ memory, access: given, kind: as }) =>
-        as === kind &&
-        given === access &&
-        memory.buffer === lpBuffer.buffer &&
-        memory.byteOffset === lpBuffer.byteOffset &&
-        memory.length === length,
-    );
+    const { buffers, bufferRows, handles, registrations } = context;
+    let buffer = registrations
+      .rows(record)
+      .map((row) => buffers[row]!)
+      .find(
+        ({ memory, access: given, kind: as }) =>
+          as === kind &&
+          given === access &&
+          memory.buffer === lpBuffer.buffer &&
+          memory.byteOffset === lpBuffer.byteOffset &&
+          memory.length === length,
+      );
     if (buffer === undefined) {
       const row = bufferRows.allocate();
       buffer = {
@@ -51,12 +54,9 @@ export class Registrations {
         socket: record,
         kind,
         memory: length === lpBuffer.length ? lpBuffer : lpBuffer.subarray(0, length),
-        store: lpBuffer.buffer,
         access,
         handle: handles.next(row),
         region: null,
-        localKey: 0,
-        address: 0,
       };
       buffers[row] = buffer;
     }
@@ -86,32 +86,4 @@ export class Registrations {
     );
     return answer;
   }
-}
-
-/** Whether `len` bytes from the start of `buf`, a view of `of`, lie in the registration, which gives the wanted access. */
-export function covers(
-  { memory, store, access }: BufferRecord,
-  buf: Uint8Array,
-  of: ArrayBufferLike,
-  len: number,
-  wanted: number,
-): boolean {
-  if (store !== of || (access & wanted) === 0) return false;
-  const offset = buf.byteOffset - memory.byteOffset;
-  return offset >= 0 && offset + len <= memory.length;
-}
-
-/** The first registration by address of which {@link covers} is true. */
-export function findCovering(
-  buffers: readonly BufferRecord[],
-  buf: Uint8Array,
-  len: number,
-  wanted: number,
-): BufferRecord | undefined {
-  const { buffer: of } = buf;
-  for (let index = 0; index < buffers.length; index++) {
-    const buffer = buffers[index]!;
-    if (buffer.kind === 'local' && covers(buffer, buf, of, len, wanted)) return buffer;
-  }
-  return undefined;
 }

@@ -54,6 +54,14 @@ describe('WSAOVERLAPPED', () => {
     assert.equal(other.internal, 0x103n);
     assert.equal(new Uint32Array(memory)[10], 0x103);
   });
+
+  test('knows what a view views, of this one and of the next', () => {
+    const overlapped = new WsaOverlapped();
+    const [one, other] = [new Uint8Array(8), new Uint8Array(new ArrayBuffer(8), 4)];
+    for (const view of [one, one, other, one.subarray(2), other]) {
+      assert.equal(overlapped.storeOf(view), view.buffer);
+    }
+  });
 });
 
 test('WSANETWORKEVENTS is blank, with an error for each of ten events', () => {

@@ -54,6 +54,9 @@ export const OVERLAPPED_BYTES = 32;
 export class WsaOverlapped {
   /** The structure as eight 32-bit words: Internal (2), InternalHigh (2), Offset, OffsetHigh, hEvent (2). */
   readonly words: Uint32Array;
+  /** What the provider was given with it last, and what that views. */
+  #view: Uint8Array | null = null;
+  #store: ArrayBufferLike | null = null;
 
   /**
    * @param buffer - memory of its own when absent, which then lies beside its view
@@ -62,6 +65,18 @@ export class WsaOverlapped {
   constructor(buffer?: ArrayBufferLike, offset = 0) {
     const words = OVERLAPPED_BYTES / 4;
     this.words = buffer === undefined ? new Uint32Array(words) : new Uint32Array(buffer, offset, words);
+  }
+
+  /**
+   * For the provider: what `view` views. To ask a view takes as long as a step, and a structure is mostly used for the same
+   * memory again, which it keeps alive.
+   */
+  storeOf(view: Uint8Array): ArrayBufferLike {
+    if (view !== this.#view) {
+      this.#view = view;
+      this.#store = view.buffer;
+    }
+    return this.#store!;
   }
 
   /** State of the request: 0x103 while pending. 64 bits unsigned. */

@@ -2,9 +2,19 @@
 
 import { strict as assert } from 'node:assert';
 import { describe, test } from 'vitest';
+import { MEM_READ, MEM_WRITE } from '../machines/index.ts';
 import { MAILBOX_BYTES } from './handshake.ts';
 import { limits } from './limits.ts';
-import { ELEMENT_WORDS, FirstReceive, PrivateMemoryPool, RequestTable, RowPool, SocketRecord } from './tables.ts';
+import {
+  type BufferRecord,
+  ELEMENT_WORDS,
+  FirstReceive,
+  PrivateMemoryPool,
+  RegistrationTable,
+  RequestTable,
+  RowPool,
+  SocketRecord,
+} from './tables.ts';
 
 describe('a pool of rows', () => {
   test('gives out each row once, and that which was freed last first', () => {
@@ -121,7 +131,7 @@ describe('a socket record', () => {
         connector: -1,
         protectionDomain: -1,
         privateMemory: null,
-        buffers: [],
+        firstBuffer: -1,
         named: false,
         takenOverId: null,
         peer: null,
@@ -149,56 +159,60 @@ describe('a socket record', () => {
 });
 
 describe('a table of requests', () => {
+  const element = (table: RequestTable, row: number, index: number): number[] => {
+    const words = new Uint32Array(1 + ELEMENT_WORDS);
+    table.copyElement(row, index, words, 1);
+    assert.equal(words[0], 0);
+    assert.equal(table.elementLength(row, index), words[2]);
+    return [...words.subarray(1)];
+  };
+
   test('keeps what it was told of a request, however it grows', () => {
     const table = new RequestTable(1000);
-    const rows = Array.from({ length: 100 }, () => table.allocate());
+    const rows = Array.from({ length: 100 }, (_, index) =>
+      table.allocate(index + 1, index % 5, 0xffff_0000 + index, 1 + (index % 2)),
+    );
     for (const row of rows) {
-      table.socket[row] = row + 1;
-      table.opcode[row] = row % 5;
-      table.total[row] = 0xffff_0000 + row;
-      table.elementCount[row] = 1;
-      const { words, at } = table.element(row, 0);
-      for (let word = 0; word < ELEMENT_WORDS; word++) words[at + word] = row * ELEMENT_WORDS + word;
+      for (let index = 0; index <= row % 2; index++) {
+        table.setElement(row, index, 0x8000_0000 + row, 0xffff_ff00 + row + index, 0x12_ffff_0000 + row);
+      }
     }
-    const later = Array.from({ length: 900 }, () => table.allocate());
+    const later = Array.from({ length: 900 }, () => table.allocate(0, 0, 0, 1));
     assert.equal(later.at(-1), 999);
     for (const row of rows) {
-      assert.equal(table.socket[row], row + 1);
-      assert.equal(table.opcode[row], row % 5);
-      assert.equal(table.total[row], 0xffff_0000 + row);
-      assert.equal(table.elementCount[row], 1);
-      const { words, at } = table.element(row, 0);
-      assert.deepEqual(
-        [...words.subarray(at, at + ELEMENT_WORDS)],
-        [0, 1, 2, 3].map((word) => row * ELEMENT_WORDS + word),
-      );
+      assert.equal(table.socket(row), row + 1);
+      assert.equal(table.opcode(row), row % 5);
+      assert.equal(table.total(row), 0xffff_0000 + row);
+      assert.equal(table.elementCount(row), 1 + (row % 2));
+      for (let index = 0; index <= row % 2; index++) {
+        const expected = [0x8000_0000 + row, 0xffff_ff00 + row + index, 0xffff_0000 + row, 0x12];
+        assert.deepEqual(element(table, row, index), expected);
+      }
     }
-    const { words, at } = table.element(999, 0);
-    assert.ok(at + ELEMENT_WORDS <= words.length);
-    assert.throws(() => table.allocate(), RangeError);
+    assert.throws(() => table.allocate(0, 0, 0, 1), RangeError);
   });
 
-  test('has the elements behind the first beside it, and forgets them with the request', () => {
+  test('gives a row again with what its next request has', () => {
     const table = new RequestTable(10);
-    const [one, two] = [table.allocate(), table.allocate()];
-    table.elementCount[one] = 1;
-    table.elementCount[two] = 3;
-    const more = new Uint32Array(2 * ELEMENT_WORDS);
-    table.more.set(two, more);
-    assert.deepEqual(table.element(two, 0), { words: table.first, at: two * ELEMENT_WORDS });
-    assert.deepEqual(table.element(two, 1), { words: more, at: 0 });
-    assert.deepEqual(table.element(two, 2), { words: more, at: ELEMENT_WORDS });
+    const [one, two] = [table.allocate(1, 2, 3, 1), table.allocate(1, 2, 3, 3)];
+    table.setElement(two, 0, 1, 10, 0);
+    table.setElement(two, 2, 3, 30, 0);
+    assert.deepEqual([element(table, two, 0)[1], element(table, two, 1)[1], element(table, two, 2)[1]], [10, 0, 30]);
     table.free(one);
-    assert.equal(table.more.has(two), true);
+    assert.equal(element(table, two, 2)[1], 30);
     table.free(two);
-    assert.equal(table.more.has(two), false);
     assert.equal(table.overlapped[two], null);
     assert.equal(table.pool.inUse, 0);
+    assert.equal(table.allocate(7, 8, 9, 2), two);
+    assert.deepEqual([table.socket(two), table.opcode(two), table.total(two), table.elementCount(two)], [7, 8, 9, 2]);
+    // What is behind the first element is new memory.
+    assert.equal(element(table, two, 1)[1], 0);
+    assert.throws(() => table.elementLength(table.allocate(0, 0, 0, 1), 1));
   });
 
   test('knows where in the peer a request reads or writes, with addresses of 64 bits', () => {
     const table = new RequestTable(100);
-    const rows = Array.from({ length: 40 }, () => table.allocate());
+    const rows = Array.from({ length: 40 }, () => table.allocate(0, 0, 0, 1));
     const address = (row: number): number => 0x7fff_ffff_f000 + row * 0x1_0000_0001;
     for (const row of [39, 0, 5, 20]) table.setRemote(row, 0x8000_0000 + row, address(row));
     for (const row of [39, 0, 5, 20]) {
@@ -206,9 +220,87 @@ describe('a table of requests', () => {
       assert.equal(table.remoteAddress(row), address(row));
     }
     assert.equal(rows.length, 40);
-    for (let row = 40; row < 100; row++) table.setRemote(table.allocate(), row, 0x1_0000_0000);
+    for (let row = 40; row < 100; row++) table.setRemote(table.allocate(0, 0, 0, 1), row, 0x1_0000_0000);
     assert.equal(table.remoteKey(99), 99);
     assert.equal(table.remoteAddress(99), 0x1_0000_0000);
     assert.equal(table.remoteAddress(39), address(39));
+  });
+});
+
+describe('a table of registrations', () => {
+  const store = new ArrayBuffer(64);
+  const bench = () => {
+    const table = new RegistrationTable();
+    const [socket, other] = [new SocketRecord(0, 1n, 'IPv4', 1), new SocketRecord(1, 2n, 'IPv4', 1)];
+    let next = 0;
+    const add = (offset: number, length: number, over: Partial<BufferRecord> = {}): BufferRecord => {
+      const row = next++;
+      const region = { id: 1, localKey: 0x8000_0000 + row, remoteKey: 0, address: 0x7fff_0000_0000 + row };
+      const memory = new Uint8Array(store, offset, length);
+      const made = { row, socket, kind: 'local', memory, access: MEM_READ, handle: 1n, region, ...over } as const;
+      table.add(made);
+      return made;
+    };
+    return { table, socket, other, add };
+  };
+
+  test('covers the bytes that lie in one', () => {
+    const { table, add } = bench();
+    const { row } = add(16, 16);
+    const within = (from: number, length: number, wanted = MEM_READ) => table.covers(row, store, from, length, wanted);
+    assert.ok(within(16, 16));
+    assert.ok(within(31, 1));
+    assert.ok(!within(15, 2));
+    assert.ok(!within(31, 2));
+    assert.ok(!within(32, 1));
+    assert.ok(!within(16, 16, MEM_WRITE));
+    assert.ok(!table.covers(row, new ArrayBuffer(64), 16, 4, MEM_READ));
+  });
+
+  test('finds the first that covers bytes, for own requests of its socket', () => {
+    const { table, socket, other, add } = bench();
+    add(0, 64, { kind: 'remote' });
+    add(0, 8);
+    add(16, 16);
+    const whole = add(0, 64);
+    const find = (from: number, length: number, wanted = MEM_READ, of = socket) =>
+      table.find(of, store, from, length, wanted);
+    assert.deepEqual(
+      [find(0, 8), find(20, 4), find(0, 9), find(0, 8, MEM_WRITE), find(0, 8, MEM_READ, other)],
+      [...[1, 2, 3, -1, -1]],
+    );
+    table.remove(whole);
+    assert.equal(find(0, 9), -1);
+    table.add({ ...whole, socket: other });
+    assert.deepEqual([find(0, 9), find(0, 9, MEM_READ, other)], [-1, 3]);
+  });
+
+  test('knows what a work request says of bytes', () => {
+    const { table, add } = bench();
+    const { row } = add(16, 16);
+    assert.equal(table.localKey(row) >>> 0, 0x8000_0000);
+    assert.equal(table.address(row, 20), 0x7fff_0000_0004);
+  });
+
+  test('keeps the order of each socket, whichever is taken out, however it grows', () => {
+    const { table, socket, other, add } = bench();
+    const made = Array.from({ length: 50 }, (_, index) => add(index, 1, index % 2 === 0 ? {} : { socket: other }));
+    const rows = (of: SocketRecord) => made.filter((each) => each.socket === of).map(({ row }) => row);
+    assert.deepEqual([table.rows(socket), table.rows(other)], [rows(socket), rows(other)]);
+    for (const index of [20, 0, 48, 1])
+      table.remove(
+        made.splice(
+          made.findIndex(({ row }) => row === index),
+          1,
+        )[0]!,
+      );
+    assert.deepEqual([table.rows(socket), table.rows(other)], [rows(socket), rows(other)]);
+    for (const each of made) {
+      assert.ok(table.covers(each.row, store, each.row, 1, MEM_READ));
+      assert.equal(table.address(each.row, each.row), 0x7fff_0000_0000 + each.row);
+      table.remove(each);
+      assert.equal(table.covers(each.row, store, each.row, 1, MEM_READ), false);
+    }
+    assert.deepEqual([table.rows(socket), table.rows(other)], [[], []]);
   });
 });

@@ -51,16 +51,104 @@ export interface BufferRecord {
   /** `remote`: for the peer, by descriptor; `local`: for this socket's own requests, by address or handle. */
   readonly kind: 'local' | 'remote';
   readonly memory: Uint8Array;
-  /** What `memory` views: asking a view for it costs as much as a step. */
-  readonly store: ArrayBufferLike;
   /** MEM_READ, MEM_WRITE or both. */
   readonly access: number;
   readonly handle: Handle;
   region: MemoryRegion | null;
-  /** The region's local key as a signed number, which is part of this object where a larger one would be one of its own. */
-  localKey: number;
-  /** The region's address. */
-  address: number;
+}
+
+/** Words of a registration, and where they are: first two numbers of 64 bits, by their place among such. */
+const BUFFER_WORDS = 8;
+const BUFFER_LONGS = BUFFER_WORDS / 2;
+const OFFSET_LONG = 0;
+const ADDRESS_LONG = 1;
+const LENGTH = 4;
+const LOCAL_KEY = 5;
+const ACCESS = 6;
+const NEXT = 7;
+const NO_BUFFER = -1;
+
+/**
+ * What requests need of the registrations that the adapter has, in rows of words, chained for each socket in the order in
+ * which they were made. The records say the same; to search those is to reach several objects for each.
+ */
+export class RegistrationTable {
+  #words = new Int32Array(16 * BUFFER_WORDS);
+  #longs = new Float64Array(this.#words.buffer);
+  /** What each views. */
+  readonly #stores: (ArrayBufferLike | null)[] = [];
+
+  /** Puts `buffer`, which has its region, behind the others of its socket. */
+  add({ row, socket, kind, memory, access, region }: BufferRecord): void {
+    const at = row * BUFFER_WORDS;
+    if (at >= this.#words.length) {
+      this.#words = copied(new Int32Array(Math.max(at + BUFFER_WORDS, this.#words.length * 2)), this.#words);
+      this.#longs = new Float64Array(this.#words.buffer);
+    }
+    this.#longs[row * BUFFER_LONGS + OFFSET_LONG] = memory.byteOffset;
+    this.#longs[row * BUFFER_LONGS + ADDRESS_LONG] = region!.address;
+    this.#words[at + LENGTH] = memory.length;
+    this.#words[at + LOCAL_KEY] = region!.localKey;
+    // By address only local requests are served.
+    this.#words[at + ACCESS] = kind === 'local' ? access : 0;
+    this.#words[at + NEXT] = NO_BUFFER;
+    this.#stores[row] = memory.buffer;
+    const last = this.#before(socket, NO_BUFFER);
+    if (last === NO_BUFFER) socket.firstBuffer = row;
+    else this.#words[last * BUFFER_WORDS + NEXT] = row;
+  }
+
+  /** Takes `buffer` out. */
+  remove({ row, socket }: BufferRecord): void {
+    const next = this.#words[row * BUFFER_WORDS + NEXT]!;
+    const before = this.#before(socket, row);
+    if (before === NO_BUFFER) socket.firstBuffer = next;
+    else this.#words[before * BUFFER_WORDS + NEXT] = next;
+    this.#stores[row] = null;
+  }
+
+  /** Row before `row`, or before the chain's end, in the chain of `socket`; -1 before the first. */
+  #before({ firstBuffer }: SocketRecord, row: number): number {
+    let before = NO_BUFFER;
+    for (let at = firstBuffer; at !== row; at = this.#words[at * BUFFER_WORDS + NEXT] ?? row) before = at;
+    return before;
+  }
+
+  /** Rows of `socket`, in the order in which they were added; a copy. */
+  rows({ firstBuffer }: SocketRecord): number[] {
+    const found: number[] = [];
+    for (let row = firstBuffer; row !== NO_BUFFER; row = this.#words[row * BUFFER_WORDS + NEXT]!) found.push(row);
+    return found;
+  }
+
+  /** Whether `length` bytes from `offset` of `store` lie in registration `row` for own requests, which gives the access `wanted`. */
+  covers(row: number, store: ArrayBufferLike, offset: number, length: number, wanted: number): boolean {
+    const words = this.#words;
+    const at = row * BUFFER_WORDS;
+    if ((words[at + ACCESS]! & wanted) === 0) return false;
+    const from = offset - this.#longs[row * BUFFER_LONGS + OFFSET_LONG]!;
+    return from >= 0 && from + length <= words[at + LENGTH]! >>> 0 && this.#stores[row] === store;
+  }
+
+  /** The first registration of `socket` of which {@link RegistrationTable.covers} is true; -1 when there is none. */
+  find({ firstBuffer }: SocketRecord, store: ArrayBufferLike, offset: number, length: number, wanted: number): number {
+    let row = firstBuffer;
+    while (row !== NO_BUFFER && !this.covers(row, store, offset, length, wanted)) {
+      row = this.#words[row * BUFFER_WORDS + NEXT]!;
+    }
+    return row;
+  }
+
+  /** Local key of the region, as a signed number. */
+  localKey(row: number): number {
+    return this.#words[row * BUFFER_WORDS + LOCAL_KEY]!;
+  }
+
+  /** Where the byte at `offset` of what the registered memory views is, as work requests name it. */
+  address(row: number, offset: number): number {
+    const at = row * BUFFER_LONGS;
+    return this.#longs[at + ADDRESS_LONG]! + (offset - this.#longs[at + OFFSET_LONG]!);
+  }
 }
 
 /** Bytes of the two mailboxes of a connection: the peer's to write, and ours to send. */
@@ -171,8 +259,8 @@ export class SocketRecord {
   connector = -1;
   /** A completion up-call of this socket is running; no other may begin (11.4). */
   notifying = false;
-  /** Registrations; allocated with the first. */
-  buffers: BufferRecord[] = noBuffers;
+  /** Row of the first registration that the adapter has; -1 when there is none. */
+  firstBuffer = -1;
   /** What the provider passes up; 0n before WPUCreateSocketHandle and after WPUCloseSocketHandle. */
   switchHandle: Socket = 0n;
   /** What the switch passes down. */
@@ -217,25 +305,27 @@ export class SocketRecord {
     this.catalogEntryId = catalogEntryId;
   }
 }
-const noBuffers: BufferRecord[] = [];
 const noTargets: readonly Uint8Array[] = [];
 
 /** Words of a gather or scatter element: key, length, address low, address high. */
 export const ELEMENT_WORDS = 4;
 
-/** What the driver keeps of requests, as columns: a million of them must be cheap. */
+/** Words of a request, and where they are: one line of the processor's cache has all that a request needs. */
+const REQUEST_WORDS = 8;
+const SOCKET = 0;
+const OPCODE = 1;
+const TOTAL = 2;
+const ELEMENT_COUNT = 3;
+const FIRST_ELEMENT = 4;
+
+/** What the driver keeps of requests, in rows of words: a million of them must be cheap. */
 export class RequestTable {
   readonly pool: RowPool;
   /** The switch's structures; null in free rows. */
   readonly overlapped: (WsaOverlapped | null)[] = [];
-  socket = new Int32Array(16);
-  opcode = new Uint8Array(16);
-  /** Bytes of all elements. */
-  total = new Uint32Array(16);
-  elementCount = new Uint8Array(16);
-  /** The first element; the others of the few requests that have more are in {@link RequestTable.more}. */
-  first = new Uint32Array(16 * ELEMENT_WORDS);
-  readonly more = new Map<number, Uint32Array>();
+  #words = new Uint32Array(16 * REQUEST_WORDS);
+  /** Elements behind the first, of the few requests that have more. */
+  readonly #more = new Map<number, Uint32Array>();
   /** Remote key, address low, address high; grows with the rows that RDMA requests use. */
   #remote = new Uint32Array(0);
 
@@ -243,28 +333,54 @@ export class RequestTable {
     this.pool = new RowPool(max);
   }
 
-  allocate(): number {
+  /**
+   * Takes a row for a request; its elements are to be written.
+   *
+   * @param socket - row
+   * @param opcode - an {@link Opcode}
+   * @param total - bytes of all elements, 32 bits unsigned
+   * @param elements - how many it has, 1 or more
+   * @throws RangeError when all rows are in use
+   */
+  allocate(socket: number, opcode: number, total: number, elements: number): number {
     const row = this.pool.allocate();
-    if (row >= this.socket.length) {
-      const rows = this.socket.length * 2;
-      this.socket = copied(new Int32Array(rows), this.socket);
-      this.opcode = copied(new Uint8Array(rows), this.opcode);
-      this.total = copied(new Uint32Array(rows), this.total);
-      this.elementCount = copied(new Uint8Array(rows), this.elementCount);
-      this.first = copied(new Uint32Array(rows * ELEMENT_WORDS), this.first);
-    }
+    const at = row * REQUEST_WORDS;
+    if (at >= this.#words.length) this.#words = copied(new Uint32Array(this.#words.length * 2), this.#words);
+    this.#words[at + SOCKET] = socket;
+    this.#words[at + OPCODE] = opcode;
+    this.#words[at + TOTAL] = total;
+    this.#words[at + ELEMENT_COUNT] = elements;
+    if (elements > 1) this.#more.set(row, new Uint32Array((elements - 1) * ELEMENT_WORDS));
     return row;
   }
 
   free(row: number): void {
     this.overlapped[row] = null;
-    if (this.elementCount[row]! > 1) this.more.delete(row);
+    if (this.elementCount(row) > 1) this.#more.delete(row);
     this.pool.free(row);
+  }
+
+  /** Row of the request's socket. */
+  socket(row: number): number {
+    return this.#words[row * REQUEST_WORDS + SOCKET]!;
+  }
+  /** Its {@link Opcode}. */
+  opcode(row: number): number {
+    return this.#words[row * REQUEST_WORDS + OPCODE]!;
+  }
+  /** Bytes of all elements. */
+  total(row: number): number {
+    return this.#words[row * REQUEST_WORDS + TOTAL]!;
+  }
+  elementCount(row: number): number {
+    return this.#words[row * REQUEST_WORDS + ELEMENT_COUNT]!;
   }
 
   /** Notes what an RDMA request is about. */
   setRemote(row: number, key: number, address: number): void {
-    if (3 * row >= this.#remote.length) this.#remote = copied(new Uint32Array(3 * this.socket.length), this.#remote);
+    if (3 * row >= this.#remote.length) {
+      this.#remote = copied(new Uint32Array(3 * (this.#words.length / REQUEST_WORDS)), this.#remote);
+    }
     this.#remote[3 * row] = key;
     this.#remote[3 * row + 1] = address >>> 0;
     this.#remote[3 * row + 2] = Math.floor(address / 0x1_0000_0000);
@@ -276,15 +392,35 @@ export class RequestTable {
     return this.#remote[3 * row + 1]! + this.#remote[3 * row + 2]! * 0x1_0000_0000;
   }
 
-  /** The words of an element: an array and where in it they begin. */
-  element(row: number, index: number): { words: Uint32Array; at: number } {
+  /** Writes element `index`: `length` bytes at `address`. */
+  setElement(row: number, index: number, key: number, length: number, address: number): void {
+    const words = index === 0 ? this.#words : this.#more.get(row)!;
+    const at = index === 0 ? row * REQUEST_WORDS + FIRST_ELEMENT : (index - 1) * ELEMENT_WORDS;
+    words[at] = key;
+    words[at + 1] = length;
+    words[at + 2] = address >>> 0;
+    words[at + 3] = Math.floor(address / 0x1_0000_0000);
+  }
+
+  /** Bytes of element `index`. */
+  elementLength(row: number, index: number): number {
     return index === 0
-      ? { words: this.first, at: row * ELEMENT_WORDS }
-      : { words: this.more.get(row)!, at: (index - 1) * ELEMENT_WORDS };
+      ? this.#words[row * REQUEST_WORDS + FIRST_ELEMENT + 1]!
+      : this.#more.get(row)![(index - 1) * ELEMENT_WORDS + 1]!;
+  }
+
+  /** Copies element `index` to `to`, from `at` on: local key, length, address low, address high. */
+  copyElement(row: number, index: number, to: Uint32Array, at: number): void {
+    const words = index === 0 ? this.#words : this.#more.get(row)!;
+    const from = index === 0 ? row * REQUEST_WORDS + FIRST_ELEMENT : (index - 1) * ELEMENT_WORDS;
+    to[at] = words[from]!;
+    to[at + 1] = words[from + 1]!;
+    to[at + 2] = words[from + 2]!;
+    to[at + 3] = words[from + 3]!;
   }
 }
 
-function copied<T extends Int32Array | Uint8Array | Uint32Array>(to: T, from: T): T {
+function copied<T extends Int32Array | Uint32Array>(to: T, from: T): T {
   to.set(from);
   return to;
 }

@@ -2,7 +2,7 @@
 
 import { strict as assert } from 'node:assert';
 import { INVALID_SOCKET, M } from '../machines/index.ts';
-import type { Adapter, MemoryRegion, QueueDepths, SocketAddress } from './adapter/adapter.ts';
+import { type Adapter, type MemoryRegion, Opcode, type QueueDepths, type SocketAddress } from './adapter/adapter.ts';
 import type { Clock } from './clock.ts';
 import { Context, defaultConfig } from './context.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -192,9 +192,7 @@ export function bench(
     return made;
   };
   const request = (of: SocketRecord, total = 0): number => {
-    const row = context.requests.allocate();
-    context.requests.socket[row] = of.row;
-    context.requests.total[row] = total;
+    const row = context.requests.allocate(of.row, Opcode.receive, total, 1);
     context.requests.overlapped[row] = new WsaOverlapped();
     return row;
   };

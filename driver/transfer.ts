@@ -8,10 +8,9 @@ import { MEM_READ, MEM_WRITE, SOCKET_ERROR, WSA, WSS_OPERATION_IN_PROGRESS } fro
 import { Opcode } from './adapter/adapter.ts';
 import { type Calls, finish, isObject, isUint32 } from './calls.ts';
 import { limits } from './limits.ts';
-import { covers, findCovering } from './registration.ts';
 import { decodeDescriptor } from './remote-descriptor.ts';
 import { type Out, type Socket, type WsaBuf, type WsaBufEx, WsaOverlapped } from './spi.ts';
-import { type BufferRecord, ELEMENT_WORDS, type SocketRecord } from './tables.ts';
+import type { SocketRecord } from './tables.ts';
 import { elementsPerPiece } from './work-queue.ts';
 
 /** Where at the peer an RDMA request goes, as the caller states it. */
@@ -95,8 +94,8 @@ export class Transfers {
     const remote = target === null ? null : decodeDescriptor(target.descriptor, target.length);
     if (target !== null && (remote === null || !isUint32(target.offset))) return finish(lpErrno, WSA.WSAEINVAL);
 
-    const row = requests.allocate();
-    let refusal = this.#gather(record, row, opcode, lpBuffers, count, target !== null);
+    const row = requests.allocate(record.row, opcode, total, count);
+    let refusal = this.#gather(record, row, opcode, lpBuffers, count, lpOverlapped, target !== null);
     if (remote !== null) {
       // What the descriptor rules out is refused here: at the peer's adapter it would break the connection.
       const access = opcode === Opcode.rdmaRead ? MEM_READ : MEM_WRITE;
@@ -106,9 +105,6 @@ export class Transfers {
       requests.setRemote(row, remote.key, remote.address + target!.offset);
     }
     requests.overlapped[row] = lpOverlapped;
-    requests.socket[row] = record.row;
-    requests.opcode[row] = opcode;
-    requests.total[row] = total;
     const pins = refusal === 0 ? this.#pinnedCount : 0;
     const { initiating, initiatingBuffers } = context;
     const { gathering } = work;
@@ -140,34 +136,30 @@ export class Transfers {
     opcode: number,
     lpBuffers: readonly WsaBuf[],
     count: number,
+    overlapped: WsaOverlapped,
     byHandle: boolean,
   ): number {
-    const { requests, handles } = this.#calls.context;
+    const { requests, handles, registrations } = this.#calls.context;
     this.#pinnedCount = 0;
-    requests.elementCount[row] = count;
-    if (count > 1) requests.more.set(row, new Uint32Array((count - 1) * ELEMENT_WORDS));
     const access = opcode === Opcode.receive || opcode === Opcode.rdmaRead ? MEM_WRITE : MEM_READ;
     for (let index = 0; index < count; index++) {
       const { buf, len } = lpBuffers[index]!;
-      let found: BufferRecord | undefined;
+      const store = overlapped.storeOf(buf!);
+      const offset = buf!.byteOffset;
+      let found: number;
       if (byHandle) {
-        found = handles.get((lpBuffers[index] as WsaBufEx).handle);
-        if (found === undefined || found.socket !== record || found.kind !== 'local') return WSA.WSAEINVAL;
-        if (!covers(found, buf!, buf!.buffer, len, access)) return WSA.WSAEFAULT;
+        const named = handles.get((lpBuffers[index] as WsaBufEx).handle);
+        if (named === undefined || named.socket !== record || named.kind !== 'local') return WSA.WSAEINVAL;
+        found = named.row;
+        if (!registrations.covers(found, store, offset, len, access)) return WSA.WSAEFAULT;
       } else {
-        found = findCovering(record.buffers, buf!, len, access);
-        if (found === undefined) return WSA.WSAEFAULT;
+        found = registrations.find(record, store, offset, len, access);
+        if (found < 0) return WSA.WSAEFAULT;
       }
       let known = 0;
-      while (known < this.#pinnedCount && this.#pinned[known] !== found.row) known++;
-      if (known === this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found.row;
-      const address = found.address + (buf!.byteOffset - found.memory.byteOffset);
-      const words = index === 0 ? requests.first : requests.more.get(row)!;
-      const at = index === 0 ? row * ELEMENT_WORDS : (index - 1) * ELEMENT_WORDS;
-      words[at] = found.localKey;
-      words[at + 1] = len;
-      words[at + 2] = address >>> 0;
-      words[at + 3] = Math.floor(address / 0x1_0000_0000);
+      while (known < this.#pinnedCount && this.#pinned[known] !== found) known++;
+      if (known === this.#pinnedCount) this.#pinned[this.#pinnedCount++] = found;
+      requests.setElement(row, index, registrations.localKey(found), len, registrations.address(found, offset));
     }
     return 0;
   }

@@ -92,16 +92,9 @@ function bench(
   };
   /** A request with elements of 100, 101, ... bytes. */
   const request = (of: SocketRecord, opcode: number, elements = 1): number => {
-    const row = requests.allocate();
-    requests.socket[row] = of.row;
-    requests.opcode[row] = opcode;
-    requests.elementCount[row] = elements;
+    const row = requests.allocate(of.row, opcode, 0, elements);
     requests.overlapped[row] = {} as never;
-    if (elements > 1) requests.more.set(row, new Uint32Array((elements - 1) * ELEMENT_WORDS));
-    for (let index = 0; index < elements; index++) {
-      const { words, at } = requests.element(row, index);
-      words.set([1000 * row + index, 100 + index, 0x10 * index, 7], at);
-    }
+    for (let index = 0; index < elements; index++) requests.setElement(row, index, ...element(row, index));
     if (opcode >= Opcode.rdmaWrite) requests.setRemote(row, 55, 0x5_0000_0000);
     return row;
   };

@@ -53,13 +53,13 @@ export class WorkQueue {
     const { adapter, requests, sockets } = this.#context;
     // Before anything is read: what is refused now may end requests, and take the connector away.
     if (this.#count + pieces > adapter.postBatchMax) this.flush();
-    const { connector } = sockets[requests.socket[row]!]!;
+    const { connector } = sockets[requests.socket(row)]!;
     if (connector < 0) return;
-    if (requests.elementCount[row] === 1) {
-      const opcode = requests.opcode[row]!;
+    if (requests.elementCount(row) === 1) {
+      const opcode = requests.opcode(row);
       const at = this.#begin(opcode, connector, row, fence, 1);
       if (isRdma(opcode)) this.#remote(at, requests.remoteKey(row), requests.remoteAddress(row));
-      this.#copy(at, 0, requests.first, row * ELEMENT_WORDS);
+      requests.copyElement(row, 0, adapter.workRequests, at + F.elements);
     } else {
       this.#postPieces(row, connector, fence, pieces);
     }
@@ -68,24 +68,20 @@ export class WorkQueue {
 
   #postPieces(row: number, connector: number, fence: number, pieces: number): void {
     const { adapter, requests } = this.#context;
-    const opcode = requests.opcode[row]!;
-    const elements = requests.elementCount[row]!;
+    const opcode = requests.opcode(row);
+    const elements = requests.elementCount(row);
     const perPiece = elementsPerPiece(adapter, opcode);
     const rdma = isRdma(opcode);
     let remote = rdma ? requests.remoteAddress(row) : 0;
     const begin = (this.#pieces(row) - pieces) * perPiece;
-    for (let index = 0; index < begin; index++) {
-      const { words, at } = requests.element(row, index);
-      remote += words[at + 1]!;
-    }
+    for (let index = 0; index < begin; index++) remote += requests.elementLength(row, index);
     for (let first = begin; first < elements; first += perPiece) {
       const count = Math.min(perPiece, elements - first);
       const at = this.#begin(opcode, connector, row, fence, count);
       if (rdma) this.#remote(at, requests.remoteKey(row), remote);
       for (let index = 0; index < count; index++) {
-        const { words, at: from } = requests.element(row, first + index);
-        this.#copy(at, index, words, from);
-        remote += words[from + 1]!;
+        requests.copyElement(row, first + index, adapter.workRequests, at + F.elements + ELEMENT_WORDS * index);
+        remote += requests.elementLength(row, first + index);
       }
     }
   }
@@ -160,7 +156,7 @@ export class WorkQueue {
 
   #pieces(row: number): number {
     const { adapter, requests } = this.#context;
-    return Math.ceil(requests.elementCount[row]! / elementsPerPiece(adapter, requests.opcode[row]!));
+    return Math.ceil(requests.elementCount(row) / elementsPerPiece(adapter, requests.opcode(row)));
   }
 
   #begin(opcode: number, connector: number, context: number, fence: number, elements: number): number {
@@ -179,16 +175,6 @@ export class WorkQueue {
     ring[at + F.remoteKey] = key;
     ring[at + F.remoteAddressLow] = address >>> 0;
     ring[at + F.remoteAddressHigh] = Math.floor(address / 0x1_0000_0000);
-  }
-
-  /** Writes element `index` of a work request. */
-  #copy(at: number, index: number, words: Uint32Array, from: number): void {
-    const ring = this.#context.adapter.workRequests;
-    const to = at + F.elements + ELEMENT_WORDS * index;
-    ring[to] = words[from]!;
-    ring[to + 1] = words[from + 1]!;
-    ring[to + 2] = words[from + 2]!;
-    ring[to + 3] = words[from + 3]!;
   }
 
   #element(at: number, key: number, address: number, length: number): void {
