@@ -104,6 +104,8 @@ const GATHERED = 32;
 const INPUT_BYTES = 262_144;
 const SIZE_MAX = 0x7fff_ffff;
 const NOTHING = new Uint8Array(0);
+/** Of links that never had any: it stays empty. */
+const NO_NUMBERS: number[] = [];
 
 /** What an adapter holds at the moment; all 0 after a proper tear-down. */
 export interface IwarpInventory {
@@ -159,32 +161,37 @@ class OutputMemory {
 
 /** One connection with its socket. */
 class Link implements Shell {
+  // What a message needs, side by side.
+  readonly #adapter: IwarpAdapter;
   readonly connection: Connection;
-  readonly listener: number;
   socket: net.Socket | null = null;
   /** The connector was destroyed: nobody hears of it any more. */
   isDetached = false;
+  /** It has something to send, and is among those that will be asked. */
+  isDirty = false;
+  #pumping = false;
+  #closing = false;
+  #ending = false;
+  #blocked = false;
+  /** Outputs that TCP holds. */
+  #held = 0;
+
+  readonly listener: number;
   /** The owner knows of it, and may ask for it. */
   isKnown: boolean;
   target: { readonly local: SocketAddress; readonly remote: SocketAddress } | null = null;
-  readonly #adapter: IwarpAdapter;
-  /** It has something to send, and is among those that will be asked. */
-  isDirty = false;
   #timer: unknown = null;
   /** Bytes of each output that TCP holds. */
-  readonly #inFlight: number[] = [];
-  #pumping = false;
-  #blocked = false;
-  #ending = false;
-  #closing = false;
+  #heldBytes: number[] = NO_NUMBERS;
+  #takenLater: (() => void) | null = null;
   /** What ended TCP, if it wasn't this end. */
   #trouble: string | null = null;
 
   constructor(adapter: IwarpAdapter, id: number, listener: number) {
     this.#adapter = adapter;
+    this.connection = new Connection(id, adapter.lifecycles, this, adapter.memory, adapter.settings);
     this.listener = listener;
     this.isKnown = listener < 0;
-    this.connection = new Connection(id, adapter.lifecycles, this, adapter.memory, adapter.settings);
   }
 
   adopt(socket: net.Socket): void {
@@ -215,7 +222,7 @@ class Link implements Shell {
       else this.connection.tcpLost();
       if (this.socket !== null) return;
       this.stopTimer();
-      if (this.isDetached) this.connection.release();
+      if (this.isDetached) this.release();
     });
   }
 
@@ -262,7 +269,7 @@ class Link implements Shell {
     const { stream } = this.connection;
     if (socket !== null && stream !== null && !this.#closing) {
       let hasOutput = stream.hasOutput;
-      while (hasOutput && this.#inFlight.length < OUTPUTS_MAX) {
+      while (hasOutput && this.#held < OUTPUTS_MAX) {
         const parts = this.#adapter.output.fill(stream);
         if (parts.length > 0) this.#send(socket, parts);
         hasOutput = parts.length > 0 && stream.hasOutput;
@@ -286,27 +293,41 @@ class Link implements Shell {
     }
     let bytes = 0;
     for (const part of parts) bytes += part.byteLength;
-    this.#inFlight.push(bytes);
+    if (this.#heldBytes === NO_NUMBERS) this.#heldBytes = [];
+    this.#heldBytes.push(bytes);
+    this.#held++;
     this.#adapter.outputBytes += bytes;
+    this.#takenLater ??= () => this.#taken();
     if (parts.length === 1) {
       // Nothing, behind what waits: it is told when both are taken.
-      socket.write(NOTHING, this.#taken);
+      socket.write(NOTHING, this.#takenLater);
       return;
     }
     socket.cork();
     for (let index = 0; index < parts.length - 1; index++) socket.write(parts[index]!);
-    socket.write(parts.at(-1)!, this.#taken);
+    socket.write(parts.at(-1)!, this.#takenLater);
     socket.uncork();
   }
 
   /** TCP has the oldest output, or has ended. Only one socket of a link ever gets any. */
-  readonly #taken = (): void => {
-    this.#adapter.outputBytes -= this.#inFlight.shift()!;
+  #taken(): void {
+    // What is told of a connection that was released is nobody's.
+    if (this.#held === 0) return;
+    this.#held--;
+    this.#adapter.outputBytes -= this.#heldBytes.shift()!;
     this.connection.stream!.outputTaken();
     if (this.socket === null) return;
     if (this.#blocked) this.#setBlocked(false);
     this.pump();
-  };
+  }
+
+  /** Nobody hears of it any more, and it has no socket. */
+  release(): void {
+    this.#held = 0;
+    for (const bytes of this.#heldBytes) this.#adapter.outputBytes -= bytes;
+    this.#heldBytes = NO_NUMBERS;
+    this.connection.release();
+  }
 
   #setBlocked(isBlocked: boolean): void {
     this.#blocked = isBlocked;
@@ -370,6 +391,50 @@ class Link implements Shell {
   }
 }
 
+/**
+ * Links by the id of their connector, which is never given out again. A link's place is what the low bits of its id say; the
+ * next id is one whose place is free.
+ */
+class Links {
+  /** A power of two, at least twice as many as links. */
+  #places: (Link | undefined)[] = new Array<undefined>(64).fill(undefined);
+  #next = 0;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(id: number): Link | undefined {
+    const link = this.#places[id & (this.#places.length - 1)];
+    return link?.connection.id === id ? link : undefined;
+  }
+
+  add(make: (id: number) => Link): Link {
+    if (2 * this.#size >= this.#places.length) {
+      const former = this.all();
+      this.#places = new Array<undefined>(2 * this.#places.length).fill(undefined);
+      for (const link of former) this.#places[link.connection.id & (this.#places.length - 1)] = link;
+    }
+    while (this.#places[this.#next & (this.#places.length - 1)] !== undefined) this.#next++;
+    const link = make(this.#next);
+    this.#places[this.#next & (this.#places.length - 1)] = link;
+    this.#next++;
+    this.#size++;
+    return link;
+  }
+
+  delete(id: number): void {
+    if (this.get(id) === undefined) return;
+    this.#places[id & (this.#places.length - 1)] = undefined;
+    this.#size--;
+  }
+
+  all(): Link[] {
+    return this.#places.filter((link) => link !== undefined);
+  }
+}
+
 export class IwarpAdapter implements Adapter {
   readonly name = 'iwarp';
   readonly capabilities: AdapterCapabilities;
@@ -392,9 +457,7 @@ export class IwarpAdapter implements Adapter {
 
   readonly #addresses: readonly string[] | null;
   readonly #loopback: boolean;
-  readonly #links = new Map<number, Link>();
-  /** The one that was looked up, or heard, last. */
-  #last: Link | undefined;
+  readonly #links = new Links();
   readonly #listeners = new Map<number, Listener>();
   readonly #ring = new CompletionRing();
   #dirty: Link[] = [];
@@ -412,7 +475,6 @@ export class IwarpAdapter implements Adapter {
   #isTelling = false;
   #gathered: (() => void) | null = null;
   #isOpen = false;
-  #nextConnector = 0;
   #nextListener = 0;
 
   constructor(options: IwarpOptions = {}) {
@@ -463,7 +525,7 @@ export class IwarpAdapter implements Adapter {
   close(): void {
     for (const { server } of this.#listeners.values()) server.close();
     this.#listeners.clear();
-    for (const link of [...this.#links.values()]) this.#destroy(link);
+    for (const link of this.#links.all()) this.#destroy(link);
     this.memory = new MemoryTable(randomInt(2 ** 32));
     this.#ring.clear();
     this.#events = [];
@@ -526,7 +588,7 @@ export class IwarpAdapter implements Adapter {
     // Of requests that weren't polled the caller knows nothing, so it can't reject them.
     const unheard = this.#events.filter((event) => event.type === 'connectRequest' && event.listener === listener);
     for (const event of unheard) if (event.type === 'connectRequest') this.destroyConnector(event.connector);
-    for (const link of [...this.#links.values()]) {
+    for (const link of this.#links.all()) {
       if (link.listener === listener && !link.isKnown) this.#destroy(link);
     }
   }
@@ -608,7 +670,7 @@ export class IwarpAdapter implements Adapter {
   poll(): number {
     let count = 0;
     while (count < BATCH_MAX && this.#ring.count > 0) {
-      const stream = this.#find(this.#ring.peek(CompletionField.connector))?.connection.stream;
+      const stream = this.#links.get(this.#ring.peek(CompletionField.connector))?.connection.stream;
       if (stream === undefined || stream === null) {
         // Its connector was destroyed meanwhile.
         this.#ring.drop();
@@ -657,7 +719,6 @@ export class IwarpAdapter implements Adapter {
   /** TCP brought `count` bytes to `link`. */
   heard(link: Link, count: number): void {
     this.#isHearing = true;
-    if (!link.isDetached) this.#last = link;
     link.connection.bytesArrived(this.input, count);
     this.#isHearing = false;
     // Node.js reads what a connection has brought once in a turn.
@@ -691,22 +752,13 @@ export class IwarpAdapter implements Adapter {
   }
 
   #add(listener: number): Link {
-    const link = new Link(this, this.#nextConnector++, listener);
-    this.#links.set(link.connection.id, link);
-    return link;
+    return this.#links.add((id) => new Link(this, id, listener));
   }
 
   #link(id: number): Link {
-    const link = this.#find(id);
+    const link = this.#links.get(id);
     if (link === undefined) throw new Error(`connector ${id}: doesn't exist`);
     return link;
-  }
-
-  /** What a message brings is mostly about one connection, which is looked up once. */
-  #find(id: number): Link | undefined {
-    if (this.#last?.connection.id === id) return this.#last;
-    this.#last = this.#links.get(id);
-    return this.#last;
   }
 
   #destroy(link: Link): void {
@@ -714,7 +766,6 @@ export class IwarpAdapter implements Adapter {
     if (this.#lastHeard === link) this.#lastHeard = null;
     const { connection } = link;
     this.#links.delete(connection.id);
-    this.#last = undefined;
     this.#startups.delete(link);
     link.isDetached = true;
     connection.disconnect();
@@ -722,7 +773,7 @@ export class IwarpAdapter implements Adapter {
     if (connection.stream?.refersToMemory === true) link.socket?.destroy();
     // No event names it afterwards.
     this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== connection.id);
-    if (link.socket === null) connection.release();
+    if (link.socket === null) link.release();
   }
 
   #isReady(): boolean {

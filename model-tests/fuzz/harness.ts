@@ -38,6 +38,7 @@ import {
   sealFpdu,
   UNTAGGED_BYTES,
 } from '../../driver/adapter/iwarp/wire.ts';
+import { PLACE_WORDS } from '../../driver/adapter/iwarp/work-requests.ts';
 
 const REGION_BYTES = 96;
 const CANARY_BYTES = 32;
@@ -53,7 +54,7 @@ const QUEUE_DEPTH = 4;
 const OUTPUTS_MAX = 2;
 const READ_DEPTH = 2;
 /** What a stream may hold of its own: both queues' descriptors, and one FPDU that isn't whole. */
-const MEMORY_BYTES_MAX = 2 * QUEUE_DEPTH * WORK_REQUEST_WORDS * 4 + FPDU_MAX;
+const MEMORY_BYTES_MAX = 2 * QUEUE_DEPTH * PLACE_WORDS * 4 + FPDU_MAX;
 
 const { localWrite, remoteInvalidate, remoteRead, remoteWrite } = MemoryAccess;
 /** Rights of each region; the last one is in another protection domain. */

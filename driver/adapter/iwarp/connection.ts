@@ -10,7 +10,7 @@ import { compileIwarpMachines, EFFECT_STRIDE, InvariantError, MachineRows } from
 import type { CompletionStatus as Status, ConnectionEvent, Opcode as OpcodeValue, QueueDepths } from '../adapter.ts';
 import type { MemoryTable } from './memory.ts';
 import { Stream, type StreamOwner } from './stream.ts';
-import { DescriptorMemory } from './work-requests.ts';
+import { StreamTable } from './stream-table.ts';
 import { Terminate, type TerminateCode, type TerminateMessage } from './terminate.ts';
 import { DEPTH_UNSPECIFIED, type EnhancedData, encodeStartup, type StartupFrame, StartupReader } from './wire.ts';
 
@@ -48,9 +48,14 @@ export interface ConnectionSettings {
 
 const NO_DATA = new Uint8Array(0);
 
-/** What the connections of one adapter share: the rows of both machines, and memory for what is posted. */
+/** Carries an effect out, with its arguments. */
+interface Performer {
+  perform(effect: string, a: number, b: number, c: number): void;
+}
+
+/** What the connections of one adapter share: the rows of both machines, and the table of their streams. */
 export class Lifecycles {
-  readonly descriptors = new DescriptorMemory();
+  readonly streams = new StreamTable();
   readonly startup: MachineRows;
   readonly stream: MachineRows;
   readonly #sink: { buffer: Float64Array; top: number };
@@ -80,13 +85,7 @@ export class Lifecycles {
   }
 
   /** Steps `row`, then carries the effects out. @throws {@link InvariantError} when the machine doesn't expect the event */
-  apply(
-    rows: MachineRows,
-    row: number,
-    event: string,
-    perform: (effect: string, ...args: [number, number, number]) => void,
-    p: readonly number[] = [],
-  ): void {
+  apply(rows: MachineRows, row: number, event: string, performer: Performer, p: readonly number[] = []): void {
     const id = rows.machine.events.findIndex(({ name }) => name === event);
     const state = rows.stateName(row);
     if (rows.step(row, id, p[0] ?? 0, p[1] ?? 0, p[2] ?? 0, p[3] ?? 0, p[4] ?? 0) === 0) {
@@ -96,19 +95,21 @@ export class Lifecycles {
     const effects = this.#sink.buffer.slice(0, this.#sink.top);
     this.#sink.top = 0;
     for (let at = 0; at < effects.length; at += EFFECT_STRIDE) {
-      perform(this.#effects[effects[at]!]!, effects[at + 2]!, effects[at + 3]!, effects[at + 4]!);
+      performer.perform(this.#effects[effects[at]!]!, effects[at + 2]!, effects[at + 3]!, effects[at + 4]!);
     }
   }
 }
 
-export class Connection implements StreamOwner {
-  readonly id: number;
+export class Connection implements StreamOwner, Performer {
+  // What a message needs, side by side.
   readonly #lifecycles: Lifecycles;
   readonly #row: number;
   readonly #shell: Shell;
+  #stream: Stream | null = null;
+
+  readonly id: number;
   readonly #settings: ConnectionSettings;
   readonly #memory: MemoryTable;
-  #stream: Stream | null = null;
   #reader: StartupReader | null = null;
   /** The peer's request or reply. */
   #peer: StartupFrame | null = null;
@@ -138,7 +139,7 @@ export class Connection implements StreamOwner {
   /** Gives the connection its queues. */
   createQueues(protectionDomain: number, depths: QueueDepths): void {
     const settings = { ...this.#settings, depths, incomingReadsMax: this.#settings.readDepth };
-    this.#stream = new Stream(this, this.#memory, protectionDomain, settings, this.#lifecycles.descriptors);
+    this.#stream = new Stream(this, this.#memory, protectionDomain, settings, this.#lifecycles.streams);
   }
 
   /** The row is free for another connection; nothing may be asked afterwards. */
@@ -286,14 +287,15 @@ export class Connection implements StreamOwner {
   }
 
   #startupEvent(event: string, parameters?: readonly number[]): void {
-    this.#lifecycles.apply(this.#lifecycles.startup, this.#row, event, this.#perform, parameters);
+    this.#lifecycles.apply(this.#lifecycles.startup, this.#row, event, this, parameters);
   }
 
   #streamEvent(event: string, parameters?: readonly number[]): void {
-    this.#lifecycles.apply(this.#lifecycles.stream, this.#row, event, this.#perform, parameters);
+    this.#lifecycles.apply(this.#lifecycles.stream, this.#row, event, this, parameters);
   }
 
-  readonly #perform = (effect: string, a: number, b: number, c: number): void => {
+  /** Carries out what the machines want: for them alone. */
+  perform(effect: string, a: number, b: number, c: number): void {
     const shell = this.#shell;
     switch (effect) {
       case 'openTcp':
@@ -361,7 +363,7 @@ export class Connection implements StreamOwner {
       default:
         throw new Error(`iwarp connection ${this.id}: effect '${effect}', which nobody carries out`);
     }
-  };
+  }
 
   #frame(kind: StartupFrame['kind'], revision: number, rejected: boolean, privateData: Uint8Array): Uint8Array {
     const { crc } = this.#settings;

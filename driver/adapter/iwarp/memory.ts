@@ -4,6 +4,8 @@
  * Theory of operation: a key is looked up for every segment that is placed or sent, so that from the return of a
  * deregistration on nothing reaches the memory. Addresses are made of a base for each `ArrayBuffer` and the offset in
  * it. Neither bases nor keys are given out again while the adapter is open; keys begin at a random place.
+ *
+ * A region is a number, that of its row in one array for all: what a segment needs of it are a few neighbouring words.
  */
 
 import type { MemoryRegion } from '../adapter.ts';
@@ -12,18 +14,25 @@ import { AdapterStatus, MemoryAccess } from '../adapter.ts';
 /** Why memory can't be reached. */
 export type Refusal = 'unknownKey' | 'otherDomain' | 'access' | 'bounds';
 
-/** A registered region. Its keys are as signed numbers: such are part of an object, where larger ones are objects of their own. */
-export interface Region {
-  readonly id: number;
+/** Words of one region's row. */
+const REGION_WORDS = 8;
+/** Word offsets in it. Keys are as signed numbers. */
+const RegionField = {
   /** 0 from the deregistration on. */
-  localKey: number;
-  readonly remoteKey: number;
-  readonly address: number;
-  readonly protectionDomain: number;
-  /** Empty from the deregistration on. */
-  memory: Uint8Array;
-  readonly access: number;
-}
+  localKey: 0,
+  remoteKey: 1,
+  domain: 2,
+  access: 3,
+  addressLow: 4,
+  addressHigh: 5,
+} as const;
+
+/** What {@link MemoryTable.local} and {@link MemoryTable.remote} return instead of a region: -1 for the first, and so on. */
+const REFUSALS = ['unknownKey', 'otherDomain', 'access', 'bounds'] as const satisfies readonly Refusal[];
+const [UNKNOWN_KEY, OTHER_DOMAIN, NO_ACCESS, OUT_OF_BOUNDS] = [-1, -2, -3, -4];
+
+/** What a negative answer of {@link MemoryTable.local} or {@link MemoryTable.remote} says. */
+export const refusalIn = (answer: number): Refusal => REFUSALS[-1 - answer]!;
 
 const NOTHING = new Uint8Array(0);
 const PAGE_BYTES = 4096;
@@ -31,12 +40,15 @@ const KEY_STEP = 0x9e37_79b1;
 
 export class MemoryTable {
   readonly #domains = new Set<number>();
-  readonly #regions = new Map<number, Region>();
-  readonly #byKey = new Map<number, Region>();
+  #words = new Int32Array(64 * REGION_WORDS);
+  /** The memory of each region; empty from its deregistration on. */
+  readonly #memories: Uint8Array[] = [];
+  /** Rows that are free again. */
+  readonly #free: number[] = [];
+  readonly #byKey = new Map<number, number>();
   readonly #baseOf = new WeakMap<ArrayBufferLike, number>();
   #nextBase = PAGE_BYTES;
   #nextDomain = 0;
-  #nextRegion = 0;
   #key: number;
 
   /** @param firstKey - 32 bits; random, so that a peer of an earlier process can't reach this one's memory */
@@ -45,7 +57,7 @@ export class MemoryTable {
   }
 
   get regionCount(): number {
-    return this.#regions.size;
+    return this.#memories.length - this.#free.length;
   }
 
   allocateDomain(): number {
@@ -64,33 +76,39 @@ export class MemoryTable {
     if ((access & MemoryAccess.remoteWrite) !== 0 && (access & MemoryAccess.localWrite) === 0) {
       return AdapterStatus.badMemory;
     }
-    const id = this.#nextRegion++;
     const localKey = this.newKey();
     const remoteKey = (access & remote) === 0 ? 0 : this.newKey();
     const address = this.#addressOf(memory);
-    const region: Region = {
-      id,
-      localKey: localKey | 0,
-      remoteKey: remoteKey | 0,
-      address,
-      protectionDomain,
-      memory,
-      access,
-    };
-    this.#regions.set(id, region);
-    this.#byKey.set(region.localKey, region);
-    if (remoteKey !== 0) this.#byKey.set(region.remoteKey, region);
+    const id = this.#free.pop() ?? this.#memories.length;
+    const at = id * REGION_WORDS;
+    if (at === this.#words.length) {
+      const grown = new Int32Array(2 * this.#words.length);
+      grown.set(this.#words);
+      this.#words = grown;
+    }
+    this.#memories[id] = memory;
+    const words = this.#words;
+    words[at + RegionField.localKey] = localKey;
+    words[at + RegionField.remoteKey] = remoteKey;
+    words[at + RegionField.domain] = protectionDomain;
+    words[at + RegionField.access] = access;
+    words[at + RegionField.addressLow] = address % 2 ** 32;
+    words[at + RegionField.addressHigh] = Math.floor(address / 2 ** 32);
+    this.#byKey.set(localKey | 0, id);
+    if (remoteKey !== 0) this.#byKey.set(remoteKey | 0, id);
     return { id, localKey, remoteKey, address };
   }
 
   deregister(regionId: number): void {
-    const region = this.#regions.get(regionId);
-    if (region === undefined) return;
-    this.#regions.delete(regionId);
-    this.#byKey.delete(region.localKey);
-    this.#byKey.delete(region.remoteKey);
-    region.localKey = 0;
-    region.memory = NOTHING;
+    const at = regionId * REGION_WORDS;
+    const words = this.#words;
+    if (regionId >= this.#memories.length || words[at + RegionField.localKey] === 0) return;
+    this.#byKey.delete(words[at + RegionField.localKey]!);
+    this.#byKey.delete(words[at + RegionField.remoteKey]!);
+    words[at + RegionField.localKey] = 0;
+    words[at + RegionField.remoteKey] = 0;
+    this.#memories[regionId] = NOTHING;
+    this.#free.push(regionId);
   }
 
   /** A key that no region has or had; never 0. */
@@ -107,17 +125,23 @@ export class MemoryTable {
    */
   invalidate(protectionDomain: number, key: number): Exclude<Refusal, 'bounds'> | null {
     const region = this.#byKey.get(key | 0);
-    if (region === undefined || region.remoteKey !== (key | 0)) return 'unknownKey';
-    if (region.protectionDomain !== protectionDomain) return 'otherDomain';
-    if ((region.access & MemoryAccess.remoteInvalidate) === 0) return 'access';
-    this.#byKey.delete(region.remoteKey);
+    if (region === undefined) return 'unknownKey';
+    const words = this.#words;
+    const at = region * REGION_WORDS;
+    if (words[at + RegionField.remoteKey] !== (key | 0)) return 'unknownKey';
+    if (words[at + RegionField.domain] !== protectionDomain) return 'otherDomain';
+    if ((words[at + RegionField.access]! & MemoryAccess.remoteInvalidate) === 0) return 'access';
+    this.#byKey.delete(key | 0);
+    words[at + RegionField.remoteKey] = 0;
     return null;
   }
 
   /**
-   * The region with the bytes that an element of a work request names, or why not.
+   * The region with the bytes that an element of a work request names.
    *
-   * @param likely - the region, if it is still registered and has the key: looking there first finds what is in the cache
+   * @param likely - the region, if it is still registered and has the key: looking there first finds what is in the cache.
+   *   -1 for none
+   * @returns the region, or a negative number: see {@link refusalIn}
    */
   local(
     protectionDomain: number,
@@ -125,20 +149,48 @@ export class MemoryTable {
     address: number,
     length: number,
     access: number,
-    likely: Region | null = null,
-  ): Region | Refusal {
+    likely: number,
+  ): number {
     const signed = key | 0;
-    const region = likely !== null && likely.localKey === signed ? likely : this.#byKey.get(signed);
-    if (region === undefined || region.localKey !== signed || signed === 0) return 'unknownKey';
-    return refusalOf(region, protectionDomain, address, length, access) ?? region;
+    if (signed === 0) return UNKNOWN_KEY;
+    let region = likely;
+    if (likely < 0 || this.#words[likely * REGION_WORDS + RegionField.localKey] !== signed) {
+      region = this.#byKey.get(signed) ?? -1;
+      if (region < 0 || this.#words[region * REGION_WORDS + RegionField.localKey] !== signed) return UNKNOWN_KEY;
+    }
+    return this.#reach(region, protectionDomain, address, length, access);
   }
 
-  /** The region with the bytes that a peer names, or why not. */
-  remote(protectionDomain: number, key: number, address: number, length: number, access: number): Region | Refusal {
+  /** The region with the bytes that a peer names. @returns the region, or a negative number: see {@link refusalIn} */
+  remote(protectionDomain: number, key: number, address: number, length: number, access: number): number {
     const region = this.#byKey.get(key | 0);
     // A local key is none for the peer: knowing it gives no right.
-    if (region === undefined || region.remoteKey !== (key | 0)) return 'unknownKey';
-    return refusalOf(region, protectionDomain, address, length, access) ?? region;
+    if (region === undefined || this.#words[region * REGION_WORDS + RegionField.remoteKey] !== (key | 0)) {
+      return UNKNOWN_KEY;
+    }
+    return this.#reach(region, protectionDomain, address, length, access);
+  }
+
+  /** The bytes of a region. */
+  memoryOf(region: number): Uint8Array {
+    return this.#memories[region]!;
+  }
+
+  /** Address of a region's first byte. */
+  addressOf(region: number): number {
+    const at = region * REGION_WORDS;
+    return (this.#words[at + RegionField.addressLow]! >>> 0) + this.#words[at + RegionField.addressHigh]! * 2 ** 32;
+  }
+
+  /** Whether `length` bytes at `address` can be had of `region`. @returns the region, or why not */
+  #reach(region: number, protectionDomain: number, address: number, length: number, access: number): number {
+    const at = region * REGION_WORDS;
+    const words = this.#words;
+    if (words[at + RegionField.domain] !== protectionDomain) return OTHER_DOMAIN;
+    if ((words[at + RegionField.access]! & access) !== access) return NO_ACCESS;
+    const start = address - this.addressOf(region);
+    if (start < 0 || start + length > this.#memories[region]!.byteLength) return OUT_OF_BOUNDS;
+    return region;
   }
 
   #addressOf(memory: Uint8Array): number {
@@ -151,19 +203,4 @@ export class MemoryTable {
     }
     return base + memory.byteOffset;
   }
-}
-
-/** Why `length` bytes at `address` can't be had of `region`; null when they can. */
-function refusalOf(
-  region: Region,
-  protectionDomain: number,
-  address: number,
-  length: number,
-  access: number,
-): Refusal | null {
-  if (region.protectionDomain !== protectionDomain) return 'otherDomain';
-  if ((region.access & access) !== access) return 'access';
-  const start = address - region.address;
-  if (start < 0 || start + length > region.memory.byteLength) return 'bounds';
-  return null;
 }

@@ -26,7 +26,7 @@ import {
   WORK_REQUEST_SOLICITED,
   WorkRequestField,
 } from '../adapter.ts';
-import type { MemoryTable } from './memory.ts';
+import { type MemoryTable, refusalIn } from './memory.ts';
 import { RecentParts } from './recent-parts.ts';
 import {
   decodeTerminate,
@@ -43,6 +43,7 @@ import {
   decodeReadRequest,
   encodeReadRequest,
   FpduReader,
+  type FpduUse,
   fpduBytes,
   fpduIsIntact,
   putTagged,
@@ -56,12 +57,14 @@ import {
   sealFpduAround,
   TAGGED_BYTES,
   UNTAGGED_BYTES,
+  wholeFpdu,
 } from './wire.ts';
-import { DescriptorMemory, WorkRequests } from './work-requests.ts';
+import { Flag, RowField, StreamTable } from './stream-table.ts';
+import { QueueField } from './work-requests.ts';
 
 /** Told what a stream can't decide. */
 export interface StreamOwner {
-  /** A whole FPDU that is in order has come; told before its content is used. */
+  /** The first whole FPDU that is in order has come; told before its content is used. */
   fpduArrived(): void;
   /** The protocol was broken; {@link Stream.refuse} says more. */
   faulted(code: TerminateCode): void;
@@ -93,6 +96,28 @@ interface IncomingRead extends ReadRequest {
   done: number;
 }
 
+/** A work request that couldn't be sent, and how it ends. */
+interface Failure {
+  readonly request: number;
+  readonly status: Status;
+}
+
+/** What most streams never need. */
+class Rare {
+  readonly reader = new FpduReader();
+  readonly reads: OutgoingRead[] = [];
+  readonly answers: IncomingRead[] = [];
+  /**
+   * As long as an output refers to registered memory: for each that isn't taken yet the oldest work request whose memory
+   * it refers to, or null. In the order of making, and so of work requests.
+   */
+  readonly outputs: (number | null)[] = [];
+  /** The same of the output that is being made. */
+  making: number | null = null;
+  failed: Failure | null = null;
+  terminate: Uint8Array = EMPTY;
+}
+
 /** What is done with a part of a request's memory, `bytes` long from `start` on, and `buffer` from `at` on. */
 type ElementUse = (memory: Uint8Array, start: number, bytes: number, buffer: Uint8Array, at: number) => void;
 
@@ -109,11 +134,15 @@ function copy(from: Uint8Array, start: number, bytes: number, into: Uint8Array, 
 const copyOut: ElementUse = (memory, start, bytes, buffer, at) => copy(memory, start, bytes, buffer, at);
 const copyIn: ElementUse = (memory, start, bytes, buffer, at) => copy(buffer, at, bytes, memory, start);
 const look: ElementUse = () => {};
+const refer: ElementUse = (memory, start, bytes) => {
+  referred.push(memory.subarray(start, start + bytes));
+};
+/** Payload of the segment at hand that is sent from where it is. */
+const referred: Uint8Array[] = [];
 
 const EMPTY = new Uint8Array(0);
-/** An output that refers to no memory. */
-const NONE = -1;
-const NOTHING: Buffer = Buffer.alloc(0);
+/** Where the two queues are in a row. */
+const { receives: RECEIVES, sends: SENDS } = RowField;
 const REFERRED_BYTES_MIN = 4096;
 /** Payload in one output that isn't copied, but for the last segment's: what its checksum read, TCP copies from the cache. */
 const REFERRED_BYTES_MAX = 131_072;
@@ -127,142 +156,129 @@ const wraps = (high: number, low: number, length: number): boolean => high === 0
 const offsetOf = (high: number, low: number): number => high * 2 ** 32 + low;
 
 export class Stream {
+  readonly #table: StreamTable;
+  /** First word of this stream's row. */
+  readonly #row: number;
   readonly #owner: StreamOwner;
   readonly #memory: MemoryTable;
-  readonly #protectionDomain: number;
-  readonly #ulpduMax: number;
-  readonly #incomingReadsMax: number;
-  readonly #referredBytesMin: number;
-  readonly #sends: WorkRequests;
-  readonly #receives: WorkRequests;
-  readonly #reader = new FpduReader();
+  #rareOrNull: Rare | null = null;
 
-  #crc = true;
-  /** Reads that the peer takes at once. */
-  #readsMax = 0;
-  #isDead = false;
-  #maySend = false;
-  /** Why the stream ended, as it is told to those that are flushed; 0 without a Terminate in either direction. */
-  #endStatus = 0;
-
-  // Sending.
-  /** Work requests of which every segment is in the output. */
-  #launched = 0;
-  /** Bytes of the next one that are. */
-  #position = 0;
-  #sendMessage = 1;
-  #readMessage = 1;
-  /**
-   * For each output that was made of parts and isn't taken yet, the oldest work request whose memory it refers to, or
-   * {@link NONE}. In the order of making, and so of work requests.
-   */
-  readonly #outputs: number[] = [];
-  /** The same of the output that is being made. */
-  #making = NONE;
-  /** Payload of the segment at hand that is sent from where it is. */
-  readonly #referred: Uint8Array[] = [];
-  readonly #refer: ElementUse = (memory, start, bytes) => {
-    this.#referred.push(memory.subarray(start, start + bytes));
-  };
-  /** The work request that couldn't be sent, and how it ends. */
-  #failed: { readonly request: number; readonly status: Status } | null = null;
-  readonly #reads: OutgoingRead[] = [];
-  readonly #answers: IncomingRead[] = [];
-  /** The next message is an answer, if both kinds wait. */
-  #answersTurn = true;
-  #readyToReceive = false;
-  #terminate: Uint8Array | null = null;
-
-  // Receiving.
-  #receiveMessage = 1;
-  #receivePosition = 0;
-  #readRequestMessage = 1;
-  /** The segment at hand, for Terminate: where it is, and its length. */
-  #bytes: Buffer = NOTHING;
-  #ulpduAt = 0;
-  #ulpduBytes = 0;
-
-  /** @param descriptors - of the adapter, for all its streams; one of its own when absent */
+  /** @param table - of the adapter, for all its streams; one of its own when absent */
   constructor(
     owner: StreamOwner,
     memory: MemoryTable,
     protectionDomain: number,
     settings: StreamSettings,
-    descriptors = new DescriptorMemory(),
+    table = new StreamTable(),
   ) {
+    this.#table = table;
+    this.#row = table.create();
     this.#owner = owner;
     this.#memory = memory;
-    this.#protectionDomain = protectionDomain;
-    this.#ulpduMax = settings.ulpduMax;
-    this.#incomingReadsMax = settings.incomingReadsMax;
-    this.#referredBytesMin = settings.referredBytesMin ?? REFERRED_BYTES_MIN;
-    this.#sends = new WorkRequests(descriptors, settings.depths.send);
-    this.#receives = new WorkRequests(descriptors, settings.depths.receive);
+    const row = this.#row;
+    const { words, requests } = table;
+    words[row + RowField.flags] = Flag.crc | Flag.answersTurn;
+    words[row + RowField.domain] = protectionDomain;
+    words[row + RowField.receiveMessage] = 1;
+    words[row + RowField.readRequestMessage] = 1;
+    words[row + RowField.incomingReadsMax] = settings.incomingReadsMax;
+    words[row + RowField.sendMessage] = 1;
+    words[row + RowField.readMessage] = 1;
+    words[row + RowField.ulpduMax] = settings.ulpduMax;
+    words[row + RowField.referredBytesMin] = settings.referredBytesMin ?? REFERRED_BYTES_MIN;
+    requests.create(row + RECEIVES, settings.depths.receive);
+    requests.create(row + SENDS, settings.depths.send);
   }
 
   /** Bytes held for an FPDU that isn't whole yet. */
   get heldBytes(): number {
-    return this.#reader.heldBytes;
+    return this.#rareOrNull?.reader.heldBytes ?? 0;
   }
 
   /** Bytes of memory that the stream has for itself: bounded by its depths and by one FPDU. */
   get memoryBytes(): number {
-    return this.#sends.memoryBytes + this.#receives.memoryBytes + this.#reader.memoryBytes;
+    const { requests } = this.#table;
+    const queues = requests.memoryBytes(this.#row + SENDS) + requests.memoryBytes(this.#row + RECEIVES);
+    return queues + (this.#rareOrNull?.reader.memoryBytes ?? 0);
   }
 
   /** Whether an output refers to registered memory. */
   get refersToMemory(): boolean {
-    return this.#referredFrom() !== Infinity;
+    return this.#is(Flag.refers);
   }
 
   get hasOutput(): boolean {
-    return this.#terminate !== null || this.#readyToReceive || this.#next() !== 'nothing';
+    return this.#is(Flag.terminate | Flag.readyToReceive) || this.#next() !== 'nothing';
+  }
+
+  get #rare(): Rare {
+    this.#rareOrNull ??= new Rare();
+    return this.#rareOrNull;
+  }
+
+  #field(field: number): number {
+    return this.#table.words[this.#row + field]!;
+  }
+  #set(field: number, value: number): void {
+    this.#table.words[this.#row + field] = value;
+  }
+  /** Whether any of `flags` is set. */
+  #is(flags: number): boolean {
+    return (this.#table.words[this.#row + RowField.flags]! & flags) !== 0;
+  }
+  #mark(flags: number, isSet = true): void {
+    const { words } = this.#table;
+    const at = this.#row + RowField.flags;
+    words[at] = isSet ? words[at]! | flags : words[at]! & ~flags;
   }
 
   /** The start-up has agreed. @param readsMax - reads that the peer takes at once */
   open(crc: boolean, readsMax: number): void {
-    this.#crc = crc;
-    this.#readsMax = readsMax;
+    this.#mark(Flag.crc, crc);
+    this.#set(RowField.readsMax, readsMax);
   }
 
   permitSending(): void {
-    this.#maySend = true;
+    this.#mark(Flag.maySend);
   }
 
   sendReadyToReceive(): void {
-    this.#readyToReceive = true;
+    this.#mark(Flag.readyToReceive);
   }
 
   /** Takes the descriptor at `base`. @returns false when the queue is full */
   post(words: Uint32Array, base: number, opcode: number): boolean {
-    const queue = opcode === Opcode.receive ? this.#receives : this.#sends;
-    if (!queue.push(words, base)) return false;
-    if (this.#isDead) this.#flushQueue(queue);
+    const queue = this.#row + (opcode === Opcode.receive ? RECEIVES : SENDS);
+    if (!this.#table.requests.push(queue, words, base)) return false;
+    if (this.#is(Flag.dead)) this.#flushQueue(queue);
     return true;
   }
 
-  /** Gives the memory of its queues back; nothing is posted or polled afterwards. */
+  /** Gives the memory of its row and queues back; nothing is posted, polled or asked afterwards. */
   release(): void {
-    this.#isDead = true;
-    this.#sends.release();
-    this.#receives.release();
+    const { requests } = this.#table;
+    requests.release(this.#row + SENDS);
+    requests.release(this.#row + RECEIVES);
+    this.#table.release(this.#row);
   }
 
   /** A completion of this connection was polled. */
   reported(opcode: number): void {
-    if (opcode === Opcode.receive) this.#receives.reported++;
-    else this.#sends.reported++;
+    this.#table.words[this.#row + (opcode === Opcode.receive ? RECEIVES : SENDS) + QueueField.reported]!++;
   }
 
   /** Completes everything that is posted as flushed; from now on nothing moves. */
   flush(): void {
-    if (this.#isDead) return;
-    this.#isDead = true;
-    this.#answers.length = 0;
-    this.#readyToReceive = false;
-    this.#flushQueue(this.#sends);
-    this.#flushQueue(this.#receives);
-    this.#reads.length = 0;
+    if (this.#is(Flag.dead)) return;
+    this.#mark(Flag.dead);
+    this.#mark(Flag.readyToReceive | Flag.answers, false);
+    this.#flushQueue(this.#row + SENDS);
+    this.#flushQueue(this.#row + RECEIVES);
+    this.#mark(Flag.reads, false);
+    const rare = this.#rareOrNull;
+    if (rare === null) return;
+    rare.answers.length = 0;
+    rare.reads.length = 0;
   }
 
   /**
@@ -271,19 +287,20 @@ export class Stream {
    * to all that is posted afterwards.
    */
   flushRefused(message: TerminateMessage): void {
-    this.#endStatus = vendorStatusOf(message);
-    const read = this.#reads[0];
-    if (read !== undefined && message.readRequest.byteLength > 0 && this.#sends.completed === read.request) {
+    const reason = vendorStatusOf(message);
+    this.#set(RowField.endStatus, reason);
+    if (message.readRequest.byteLength > 0 && this.#oldestReadIsNext()) {
       const status = message.type === 1 ? CompletionStatus.remoteAccess : CompletionStatus.remoteOperation;
-      this.#complete(this.#sends, status, 0, this.#endStatus);
+      this.#complete(this.#row + SENDS, status, 0, reason);
     }
     this.flush();
   }
 
   /** Puts a Terminate in front of whatever was to be sent, about the segment at hand. */
   terminate(code: TerminateCode): void {
-    this.#endStatus = vendorStatusOf(code);
-    const ulpdu = this.#bytes.subarray(this.#ulpduAt, this.#ulpduAt + this.#ulpduBytes);
+    this.#set(RowField.endStatus, vendorStatusOf(code));
+    const { segment, segmentAt, segmentBytes } = this.#table;
+    const ulpdu = segment.subarray(segmentAt, segmentAt + segmentBytes);
     const header = decodeHeader(ulpdu);
     const headers = reasonOf(code)?.headers ?? 'none';
     const headerBytes = header === null || headers === 'none' ? 0 : header.tagged ? TAGGED_BYTES : UNTAGGED_BYTES;
@@ -291,7 +308,8 @@ export class Stream {
       headers === 'rdmap' &&
       header?.opcode === RdmapOpcode.readRequest &&
       ulpdu.byteLength >= UNTAGGED_BYTES + READ_REQUEST_BYTES;
-    this.#terminate = encodeTerminate({
+    this.#mark(Flag.terminate);
+    this.#rare.terminate = encodeTerminate({
       ...code,
       ddpHeader: ulpdu.subarray(0, headerBytes),
       segmentLength: ulpdu.byteLength,
@@ -311,57 +329,76 @@ export class Stream {
    * @returns bytes put into `into`
    */
   produce(into: Buffer, parts?: Uint8Array[], from = 0): number {
-    const room = roomFor(this.#ulpduMax);
+    const room = roomFor(this.#field(RowField.ulpduMax));
+    const crc = this.#is(Flag.crc);
     let at = from;
     /** The first byte that isn't in `parts` yet. */
     let partBegin = from;
     let referredBytes = 0;
     while (at + room <= into.byteLength && referredBytes < REFERRED_BYTES_MAX) {
-      const request = this.#launched;
+      const request = this.#field(RowField.launched);
       const ulpdu = this.#segment(into, at + 2, parts !== undefined);
       if (ulpdu < 0) break;
-      if (this.#referred.length === 0) {
-        at += sealFpdu(into, at, ulpdu, this.#crc);
+      if (referred.length === 0) {
+        at += sealFpdu(into, at, ulpdu, crc);
         continue;
       }
       let bytes = 0;
-      for (const part of this.#referred) bytes += part.byteLength;
-      const { before, after } = sealFpduAround(into, at, ulpdu, this.#referred, bytes, this.#crc);
-      parts!.push(into.subarray(partBegin, at + before), ...this.#referred);
-      this.#referred.length = 0;
+      for (const part of referred) bytes += part.byteLength;
+      const { before, after } = sealFpduAround(into, at, ulpdu, referred, bytes, crc);
+      parts!.push(into.subarray(partBegin, at + before), ...referred);
+      referred.length = 0;
       partBegin = at + before;
       at = partBegin + after;
       referredBytes += bytes;
-      if (this.#making === NONE) this.#making = request;
+      this.#rare.making ??= request;
     }
     if (parts !== undefined && at > from) {
       if (at > partBegin) parts.push(sent.of(into, partBegin, at));
-      this.#outputs.push(this.#making);
-      this.#making = NONE;
+      this.#made();
     }
     return at - from;
   }
 
+  /** An output of parts is made. */
+  #made(): void {
+    const outputs = this.#field(RowField.outputs);
+    this.#set(RowField.outputs, outputs + 1);
+    if (!this.#is(Flag.refers)) return;
+    const rare = this.#rare;
+    // Those that were made before the first that refers to memory.
+    while (rare.outputs.length < outputs) rare.outputs.push(null);
+    rare.outputs.push(rare.making);
+    rare.making = null;
+  }
+
   /** The oldest output that was made of parts is no longer needed: TCP has it, or has ended. */
   outputTaken(): void {
-    const oldest = this.#outputs.length === 1 ? this.#outputs.pop() : this.#outputs.shift();
-    if (oldest === NONE) return;
-    if (this.#isDead) this.#flushQueue(this.#sends);
+    this.#set(RowField.outputs, this.#field(RowField.outputs) - 1);
+    if (!this.#is(Flag.refers)) return;
+    const { outputs } = this.#rare;
+    if (outputs.shift() === null) return;
+    if (this.#referredFrom() === null) {
+      outputs.length = 0;
+      this.#mark(Flag.refers, false);
+    }
+    if (this.#is(Flag.dead)) this.#flushQueue(this.#row + SENDS);
     else this.#completeSends();
   }
 
   /** Writes the next segment at `at`. @returns its length, or -1 when there is none */
   #segment(into: Buffer, at: number, mayRefer: boolean): number {
-    if (this.#terminate !== null) {
-      const content = this.#terminate;
-      this.#terminate = null;
+    const flags = this.#field(RowField.flags);
+    if ((flags & Flag.terminate) !== 0) {
+      const content = this.#rare.terminate;
+      this.#mark(Flag.terminate, false);
       putUntagged(into, at, true, RdmapOpcode.terminate, QueueNumber.terminate, 1, 0);
       into.set(content, at + UNTAGGED_BYTES);
       return UNTAGGED_BYTES + content.byteLength;
     }
-    if (this.#isDead) return -1;
-    if (this.#readyToReceive) {
-      this.#readyToReceive = false;
+    if ((flags & Flag.dead) !== 0) return -1;
+    if ((flags & Flag.readyToReceive) !== 0) {
+      this.#mark(Flag.readyToReceive, false);
       putTagged(into, at, true, RdmapOpcode.rdmaWrite, 0, 0, 0, 0);
       return TAGGED_BYTES;
     }
@@ -377,126 +414,146 @@ export class Stream {
 
   /** What is sent next; a message that was begun goes on. */
   #next(): 'answer' | 'request' | 'nothing' {
-    if (this.#isDead || !this.#maySend) return 'nothing';
-    if (this.#position > 0) return 'request';
-    const answer = this.#answers[0];
+    const { words } = this.#table;
+    const flags = words[this.#row + RowField.flags]!;
+    if ((flags & (Flag.dead | Flag.maySend)) !== Flag.maySend) return 'nothing';
+    if (words[this.#row + RowField.position] !== 0) return 'request';
+    const isPosted = words[this.#row + RowField.launched] !== words[this.#row + SENDS + QueueField.posted];
+    if ((flags & (Flag.reads | Flag.answers)) === 0) return isPosted ? 'request' : 'nothing';
+    const answer = this.#rare.answers[0];
     if (answer !== undefined && answer.done > 0) return 'answer';
-    const hasRequest = this.#launched < this.#sends.posted && this.#mayLaunch();
+    const hasRequest = isPosted && this.#mayLaunch();
     if (answer === undefined) return hasRequest ? 'request' : 'nothing';
-    return hasRequest && !this.#answersTurn ? 'request' : 'answer';
+    return hasRequest && (flags & Flag.answersTurn) === 0 ? 'request' : 'answer';
   }
 
   #mayLaunch(): boolean {
-    const reads = this.#reads.length;
+    const reads = this.#rare.reads.length;
     if (reads === 0) return true;
-    const isFenced = (this.#sends.field(this.#launched, WorkRequestField.flags) & WORK_REQUEST_FENCE) !== 0;
-    if (isFenced) return false;
-    return this.#sends.field(this.#launched, WorkRequestField.opcode) !== Opcode.rdmaRead || reads < this.#readsMax;
+    const base = this.#table.requests.baseOf(this.#row + SENDS, this.#field(RowField.launched));
+    const { words } = this.#table.requests;
+    if ((words[base + WorkRequestField.flags]! & WORK_REQUEST_FENCE) !== 0) return false;
+    return words[base + WorkRequestField.opcode] !== Opcode.rdmaRead || reads < this.#field(RowField.readsMax);
   }
 
   #answer(into: Buffer, at: number, mayRefer: boolean): number {
-    const answer = this.#answers[0]!;
-    const length = Math.min(answer.length - answer.done, this.#ulpduMax - TAGGED_BYTES);
+    const { answers } = this.#rare;
+    const answer = answers[0]!;
+    const length = Math.min(answer.length - answer.done, this.#field(RowField.ulpduMax) - TAGGED_BYTES);
     const last = answer.done + length === answer.length;
     if (length > 0) {
       const offset = offsetOf(answer.sourceOffsetHigh, answer.sourceOffsetLow) + answer.done;
       const access = MemoryAccess.remoteRead;
-      const source = this.#memory.remote(this.#protectionDomain, answer.sourceStag, offset, length, access);
+      const source = this.#memory.remote(this.#field(RowField.domain), answer.sourceStag, offset, length, access);
       // Taken back while the answer was under way.
-      if (typeof source === 'string') {
-        this.#owner.faulted(refusalOf.read[source]);
+      if (source < 0) {
+        this.#owner.faulted(refusalOf.read[refusalIn(source)]);
         return this.#segment(into, at, mayRefer);
       }
-      copy(source.memory, offset - source.address, length, into, at + TAGGED_BYTES);
+      const start = offset - this.#memory.addressOf(source);
+      copy(this.#memory.memoryOf(source), start, length, into, at + TAGGED_BYTES);
     }
     const { sinkStag, sinkOffsetHigh, sinkOffsetLow, done } = answer;
     putTagged(into, at, last, RdmapOpcode.readResponse, sinkStag, sinkOffsetHigh, sinkOffsetLow, done);
     answer.done += length;
     if (last) {
-      this.#answers.shift();
-      this.#answersTurn = false;
+      answers.shift();
+      this.#mark(Flag.answers, answers.length > 0);
+      this.#mark(Flag.answersTurn, false);
     }
     return TAGGED_BYTES + length;
   }
 
   #request(into: Buffer, at: number, mayRefer: boolean): number {
-    const request = this.#launched;
-    const opcode = this.#sends.field(request, WorkRequestField.opcode);
+    const { words, requests } = this.#table;
+    const row = this.#row;
+    const request = words[row + RowField.launched]!;
+    const base = requests.baseOf(row + SENDS, request);
+    const descriptor = requests.words;
+    const opcode = descriptor[base + WorkRequestField.opcode];
     if (opcode === Opcode.rdmaRead) return this.#readRequest(into, at, mayRefer);
     const isWrite = opcode === Opcode.rdmaWrite;
     const header = isWrite ? TAGGED_BYTES : UNTAGGED_BYTES;
-    const total = this.#sends.byteCount(request);
-    const length = Math.min(total - this.#position, this.#ulpduMax - header);
-    const refers = mayRefer && length >= this.#referredBytesMin;
-    const use = refers ? this.#refer : copyOut;
-    if (!this.#eachElement(this.#sends, request, this.#position, length, 0, use, into, at + header)) {
-      this.#referred.length = 0;
+    const total = requests.byteCount(row + SENDS, request);
+    const position = words[row + RowField.position]! >>> 0;
+    const length = Math.min(total - position, words[row + RowField.ulpduMax]! - header);
+    const refers = mayRefer && length >= words[row + RowField.referredBytesMin]!;
+    const use = refers ? refer : copyOut;
+    if (!this.#eachElement(row + SENDS, request, position, length, 0, use, into, at + header)) {
+      referred.length = 0;
       return this.#failLocally(CompletionStatus.localProtection, into, at, mayRefer);
     }
-    const last = this.#position + length === total;
-    const key = this.#sends.field(request, WorkRequestField.remoteKey);
+    if (refers) this.#mark(Flag.refers);
+    const last = position + length === total;
+    const key = descriptor[base + WorkRequestField.remoteKey]!;
     if (isWrite) {
-      const high = this.#sends.field(request, WorkRequestField.remoteAddressHigh);
-      const low = this.#sends.field(request, WorkRequestField.remoteAddressLow);
-      putTagged(into, at, last, RdmapOpcode.rdmaWrite, key, high, low, this.#position);
+      const high = descriptor[base + WorkRequestField.remoteAddressHigh]!;
+      const low = descriptor[base + WorkRequestField.remoteAddressLow]!;
+      putTagged(into, at, last, RdmapOpcode.rdmaWrite, key, high, low, position);
     } else {
-      const flags = this.#sends.field(request, WorkRequestField.flags);
+      const flags = descriptor[base + WorkRequestField.flags]!;
       const invalidates = (flags & WORK_REQUEST_INVALIDATE) === 0 ? 0 : key;
-      putUntagged(into, at, last, sendOpcode(flags), QueueNumber.send, this.#sendMessage, this.#position, invalidates);
+      const message = words[row + RowField.sendMessage]! >>> 0;
+      putUntagged(into, at, last, sendOpcode(flags), QueueNumber.send, message, position, invalidates);
     }
-    this.#position += length;
-    if (last) {
-      this.#position = 0;
-      this.#launched++;
-      if (!isWrite) this.#sendMessage = (this.#sendMessage + 1) >>> 0;
-      this.#answersTurn = true;
-      // Memory that is referred to isn't free yet, which the output will say when it is made.
-      if (!refers) this.#completeSends();
+    if (!last) {
+      words[row + RowField.position] = position + length;
+      return header + length;
     }
+    words[row + RowField.position] = 0;
+    words[row + RowField.launched] = request + 1;
+    if (!isWrite) words[row + RowField.sendMessage]!++;
+    words[row + RowField.flags]! |= Flag.answersTurn;
+    // Memory that is referred to isn't free yet, which the output will say when it is made.
+    if (!refers) this.#completeSends();
     return header + length;
   }
 
   #readRequest(into: Buffer, at: number, mayRefer: boolean): number {
-    const request = this.#launched;
-    const length = this.#sends.byteCount(request);
-    if (this.#readsMax === 0) return this.#failLocally(CompletionStatus.remoteOperation, into, at, mayRefer);
-    if (!this.#eachElement(this.#sends, request, 0, length, MemoryAccess.localWrite, look, into, at)) {
+    const { requests } = this.#table;
+    const request = this.#field(RowField.launched);
+    const length = requests.byteCount(this.#row + SENDS, request);
+    if (this.#field(RowField.readsMax) === 0)
+      return this.#failLocally(CompletionStatus.remoteOperation, into, at, mayRefer);
+    if (!this.#eachElement(this.#row + SENDS, request, 0, length, MemoryAccess.localWrite, look, into, at)) {
       return this.#failLocally(CompletionStatus.localProtection, into, at, mayRefer);
     }
     const read = { request, stag: this.#memory.newKey(), length, done: 0 };
-    putUntagged(into, at, true, RdmapOpcode.readRequest, QueueNumber.readRequest, this.#readMessage, 0);
+    const message = this.#field(RowField.readMessage) >>> 0;
+    putUntagged(into, at, true, RdmapOpcode.readRequest, QueueNumber.readRequest, message, 0);
+    const field = (offset: number): number => requests.field(this.#row + SENDS, request, offset);
     encodeReadRequest(
       {
         sinkStag: read.stag,
         sinkOffsetHigh: 0,
         sinkOffsetLow: 0,
         length,
-        sourceStag: this.#sends.field(request, WorkRequestField.remoteKey),
-        sourceOffsetHigh: this.#sends.field(request, WorkRequestField.remoteAddressHigh),
-        sourceOffsetLow: this.#sends.field(request, WorkRequestField.remoteAddressLow),
+        sourceStag: field(WorkRequestField.remoteKey),
+        sourceOffsetHigh: field(WorkRequestField.remoteAddressHigh),
+        sourceOffsetLow: field(WorkRequestField.remoteAddressLow),
       },
       into,
       at + UNTAGGED_BYTES,
     );
-    this.#reads.push(read);
-    this.#readMessage = (this.#readMessage + 1) >>> 0;
-    this.#launched++;
-    this.#answersTurn = true;
+    this.#rare.reads.push(read);
+    this.#set(RowField.readMessage, message + 1);
+    this.#set(RowField.launched, request + 1);
+    this.#mark(Flag.reads | Flag.answersTurn);
     return UNTAGGED_BYTES + READ_REQUEST_BYTES;
   }
 
   /** The request that is next can't be sent. It ends after those before it; those that still wait are flushed. */
   #failLocally(status: Status, into: Buffer, at: number, mayRefer: boolean): number {
-    this.#endStatus = vendorStatusOf(Terminate.localCatastrophic);
-    this.#failed = { request: this.#launched, status };
-    this.#forgetUlpdu();
+    this.#set(RowField.endStatus, vendorStatusOf(Terminate.localCatastrophic));
+    this.#rare.failed = { request: this.#field(RowField.launched), status };
+    this.#table.forgetSegment();
     this.#owner.faulted(Terminate.localCatastrophic);
     return this.#segment(into, at, mayRefer);
   }
 
   /** Goes through the memory of `length` bytes of a request from `from` on. @returns false when it isn't all there */
   #eachElement(
-    queue: WorkRequests,
+    queue: number,
     request: number,
     from: number,
     length: number,
@@ -505,13 +562,16 @@ export class Stream {
     buffer: Uint8Array,
     bufferAt: number,
   ): boolean {
-    const base = queue.baseOf(request) + WorkRequestField.elements;
-    const { words } = queue;
-    const count = words[base - WorkRequestField.elements + WorkRequestField.elementCount]!;
+    const { requests, words: rows } = this.#table;
+    const memory = this.#memory;
+    const domain = rows[this.#row + RowField.domain]!;
+    const base = requests.baseOf(queue, request);
+    const { words } = requests;
+    const count = words[base + WorkRequestField.elementCount]!;
     let skip = from;
     let left = length;
     for (let index = 0; index < count && left > 0; index++) {
-      const at = base + 4 * index;
+      const at = base + WorkRequestField.elements + 4 * index;
       const size = words[at + 1]!;
       if (skip >= size) {
         skip -= size;
@@ -519,11 +579,10 @@ export class Stream {
       }
       const step = Math.min(size - skip, left);
       const address = words[at + 2]! + words[at + 3]! * 2 ** 32 + skip;
-      const { region: likely } = queue;
-      const region = this.#memory.local(this.#protectionDomain, words[at]!, address, step, access, likely);
-      if (typeof region === 'string') return false;
-      if (region !== likely) queue.region = region;
-      use(region.memory, address - region.address, step, buffer, bufferAt + length - left);
+      const region = memory.local(domain, words[at]!, address, step, access, rows[queue + QueueField.region]!);
+      if (region < 0) return false;
+      rows[queue + QueueField.region] = region;
+      use(memory.memoryOf(region), address - memory.addressOf(region), step, buffer, bufferAt + length - left);
       left -= step;
       skip = 0;
     }
@@ -534,28 +593,43 @@ export class Stream {
 
   /** Takes bytes from TCP, in any portions: those of `chunk` from `from` to `end`. */
   receive(chunk: Buffer, from = 0, end: number = chunk.byteLength): void {
-    if (!this.#isDead) this.#reader.take(chunk, this.#takeFpdu, from, end);
+    let at = from;
+    // As nearly always: what comes is whole.
+    while (at < end && !this.#is(Flag.dead | Flag.held)) {
+      const length = wholeFpdu(chunk, at, end);
+      if (length === 0) break;
+      this.#takeFpdu(chunk, at, length);
+      at += length;
+    }
+    if (at === end || this.#is(Flag.dead)) return;
+    const { reader } = this.#rare;
+    const use: FpduUse = (bytes, begin, length) => {
+      this.#takeFpdu(bytes, begin, length);
+      return !this.#is(Flag.dead);
+    };
+    reader.take(chunk, use, at, end);
+    this.#mark(Flag.held, reader.heldBytes > 0);
   }
 
-  readonly #takeFpdu = (bytes: Buffer, at: number, length: number): boolean => {
-    this.#bytes = bytes;
-    this.#ulpduAt = at + 2;
-    this.#ulpduBytes = bytes.readUInt16BE(at);
-    if (this.#crc && !fpduIsIntact(bytes, at, length)) {
-      this.#forgetUlpdu();
+  /** Takes the whole FPDU of `length` bytes at `at`. */
+  #takeFpdu(bytes: Buffer, at: number, length: number): void {
+    const table = this.#table;
+    const flags = this.#field(RowField.flags);
+    if ((flags & Flag.crc) !== 0 && !fpduIsIntact(bytes, at, length)) {
       this.#owner.faulted(Terminate.crc);
-    } else {
-      this.#owner.fpduArrived();
-      const fault = this.#isDead ? null : this.#place(bytes, this.#ulpduAt, this.#ulpduBytes);
-      if (fault !== null) this.#owner.faulted(fault);
+      return;
     }
-    this.#forgetUlpdu();
-    return !this.#isDead;
-  };
-
-  #forgetUlpdu(): void {
-    this.#bytes = NOTHING;
-    this.#ulpduBytes = 0;
+    const ulpduBytes = bytes.readUInt16BE(at);
+    table.segment = bytes;
+    table.segmentAt = at + 2;
+    table.segmentBytes = ulpduBytes;
+    if ((flags & Flag.heard) === 0) {
+      this.#mark(Flag.heard);
+      this.#owner.fpduArrived();
+    }
+    const fault = this.#is(Flag.dead) ? null : this.#place(bytes, at + 2, ulpduBytes);
+    if (fault !== null) this.#owner.faulted(fault);
+    table.forgetSegment();
   }
 
   #place(bytes: Buffer, at: number, length: number): TerminateCode | null {
@@ -585,9 +659,9 @@ export class Stream {
     if (length === 0) return null;
     if (wraps(header.offsetHigh, header.offsetLow, length)) return Terminate.taggedOffsetWrap;
     const access = MemoryAccess.remoteWrite;
-    const target = this.#memory.remote(this.#protectionDomain, header.stag, offset, length, access);
-    if (typeof target === 'string') return refusalOf.write[target];
-    copy(bytes, at, length, target.memory, offset - target.address);
+    const target = this.#memory.remote(this.#field(RowField.domain), header.stag, offset, length, access);
+    if (target < 0) return refusalOf.write[refusalIn(target)];
+    copy(bytes, at, length, this.#memory.memoryOf(target), offset - this.#memory.addressOf(target));
     return null;
   }
 
@@ -598,22 +672,29 @@ export class Stream {
     at: number,
     length: number,
   ): TerminateCode | null {
-    const read = this.#reads[0];
-    if (read === undefined || read.stag !== header.stag) return Terminate.taggedInvalidStag;
+    const read = this.#oldestRead();
+    if (read === null || read.stag !== header.stag) return Terminate.taggedInvalidStag;
     const end = read.done + length;
     if (offset !== read.done || end > read.length) return Terminate.taggedBounds;
     if (header.last !== (end === read.length)) return Terminate.unspecified;
     const access = MemoryAccess.localWrite;
-    if (!this.#eachElement(this.#sends, read.request, offset, length, access, copyIn, bytes, at)) {
+    if (!this.#eachElement(this.#row + SENDS, read.request, offset, length, access, copyIn, bytes, at)) {
       // What was sent before it has arrived; only its completion waited.
-      if (this.#sends.completed === read.request) {
-        this.#complete(this.#sends, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.taggedInvalidStag));
+      if (this.#oldestReadIsNext()) {
+        this.#complete(
+          this.#row + SENDS,
+          CompletionStatus.localProtection,
+          0,
+          vendorStatusOf(Terminate.taggedInvalidStag),
+        );
       }
       return Terminate.taggedInvalidStag;
     }
     read.done = end;
     if (header.last) {
-      this.#reads.shift();
+      const { reads } = this.#rare;
+      reads.shift();
+      this.#mark(Flag.reads, reads.length > 0);
       this.#completeSends();
     }
     return null;
@@ -655,13 +736,15 @@ export class Stream {
     at: number,
     length: number,
   ): TerminateCode | null {
-    const receives = this.#receives;
-    if (header.message !== this.#receiveMessage) return Terminate.untaggedMessageNumber;
-    if (receives.completed === receives.posted) return Terminate.untaggedNoBuffer;
-    if (header.offset !== this.#receivePosition) return Terminate.untaggedOffset;
-    const request = receives.completed;
+    const { words, requests } = this.#table;
+    const row = this.#row;
+    const receives = row + RECEIVES;
+    const request = words[receives + QueueField.completed]!;
+    if (header.message !== words[row + RowField.receiveMessage]! >>> 0) return Terminate.untaggedMessageNumber;
+    if (request === words[receives + QueueField.posted]) return Terminate.untaggedNoBuffer;
+    if (header.offset !== words[row + RowField.receivePosition]! >>> 0) return Terminate.untaggedOffset;
     const end = header.offset + length;
-    if (end > receives.byteCount(request)) {
+    if (end > requests.byteCount(receives, request)) {
       this.#complete(receives, CompletionStatus.localLength, 0, vendorStatusOf(Terminate.untaggedTooLong));
       return Terminate.untaggedTooLong;
     }
@@ -670,16 +753,16 @@ export class Stream {
       this.#complete(receives, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.streamCatastrophic));
       return Terminate.streamCatastrophic;
     }
-    this.#receivePosition = end;
+    words[row + RowField.receivePosition] = end;
     if (!header.last) return null;
     const invalidated = invalidates(header.opcode) ? header.invalidates : 0;
     // The key is ended before the receive is complete, so that its owner may count on it.
     if (invalidates(header.opcode)) {
-      const refusal = this.#memory.invalidate(this.#protectionDomain, invalidated);
+      const refusal = this.#memory.invalidate(words[row + RowField.domain]!, invalidated);
       if (refusal !== null) return refusalOf.invalidate[refusal];
     }
-    this.#receivePosition = 0;
-    this.#receiveMessage = (this.#receiveMessage + 1) >>> 0;
+    words[row + RowField.receivePosition] = 0;
+    words[row + RowField.receiveMessage]!++;
     this.#complete(receives, CompletionStatus.success, end, invalidated);
     return null;
   }
@@ -690,11 +773,13 @@ export class Stream {
     at: number,
     payloadBytes: number,
   ): TerminateCode | null {
-    if (header.message !== this.#readRequestMessage) return Terminate.untaggedMessageNumber;
+    const message = this.#field(RowField.readRequestMessage) >>> 0;
+    if (header.message !== message) return Terminate.untaggedMessageNumber;
     if (header.offset !== 0) return Terminate.untaggedOffset;
     if (payloadBytes > READ_REQUEST_BYTES) return Terminate.untaggedTooLong;
     if (payloadBytes < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
-    if (this.#answers.length >= this.#incomingReadsMax) return Terminate.untaggedNoBuffer;
+    const { answers } = this.#rare;
+    if (answers.length >= this.#field(RowField.incomingReadsMax)) return Terminate.untaggedNoBuffer;
     const read = decodeReadRequest(bytes, at);
     const { length, sinkOffsetHigh, sinkOffsetLow, sourceStag, sourceOffsetHigh, sourceOffsetLow } = read;
     if (wraps(sourceOffsetHigh, sourceOffsetLow, length) || wraps(sinkOffsetHigh, sinkOffsetLow, length)) {
@@ -703,11 +788,12 @@ export class Stream {
     if (length > 0) {
       const offset = offsetOf(sourceOffsetHigh, sourceOffsetLow);
       const access = MemoryAccess.remoteRead;
-      const source = this.#memory.remote(this.#protectionDomain, sourceStag, offset, length, access);
-      if (typeof source === 'string') return refusalOf.read[source];
+      const source = this.#memory.remote(this.#field(RowField.domain), sourceStag, offset, length, access);
+      if (source < 0) return refusalOf.read[refusalIn(source)];
     }
-    this.#readRequestMessage = (this.#readRequestMessage + 1) >>> 0;
-    this.#answers.push({ ...read, done: 0 });
+    this.#set(RowField.readRequestMessage, message + 1);
+    answers.push({ ...read, done: 0 });
+    this.#mark(Flag.answers);
     return null;
   }
 
@@ -715,34 +801,64 @@ export class Stream {
 
   /** Completes, in order, what is sent and doesn't wait for an answer. */
   #completeSends(): void {
-    const sends = this.#sends;
-    const waitsFrom = Math.min(this.#reads[0]?.request ?? this.#launched, this.#referredFrom());
-    while (sends.completed < waitsFrom) {
-      const isRead = sends.field(sends.completed, WorkRequestField.opcode) === Opcode.rdmaRead;
-      this.#complete(sends, CompletionStatus.success, isRead ? sends.byteCount(sends.completed) : 0, 0);
+    const { words, requests } = this.#table;
+    const sends = this.#row + SENDS;
+    const end = this.#freeUpTo(words[this.#row + RowField.launched]!);
+    for (;;) {
+      const request = words[sends + QueueField.completed]!;
+      if (request === end) return;
+      const isRead = requests.field(sends, request, WorkRequestField.opcode) === Opcode.rdmaRead;
+      this.#complete(sends, CompletionStatus.success, isRead ? requests.byteCount(sends, request) : 0, 0);
     }
   }
 
-  #complete(queue: WorkRequests, status: Status, bytes: number, vendorStatus: number): void {
-    const request = queue.completed++;
-    const context = queue.field(request, WorkRequestField.context);
-    const opcode = queue.field(request, WorkRequestField.opcode) as OpcodeValue;
+  #complete(queue: number, status: Status, bytes: number, vendorStatus: number): void {
+    const { words, requests } = this.#table;
+    const request = words[queue + QueueField.completed]!;
+    words[queue + QueueField.completed] = request + 1;
+    const base = requests.baseOf(queue, request);
+    const context = requests.words[base + WorkRequestField.context]!;
+    const opcode = requests.words[base + WorkRequestField.opcode] as OpcodeValue;
     this.#owner.complete(context, status, bytes, opcode, vendorStatus);
   }
 
-  /** The oldest work request whose memory TCP still refers to, or Infinity. */
-  #referredFrom(): number {
-    for (const request of this.#outputs) if (request !== NONE) return request;
-    return this.#making === NONE ? Infinity : this.#making;
+  /** The oldest read of this end that has no whole answer. */
+  #oldestRead(): OutgoingRead | null {
+    return this.#is(Flag.reads) ? this.#rare.reads[0]! : null;
+  }
+
+  /** Whether that read is the next to complete. */
+  #oldestReadIsNext(): boolean {
+    return this.#oldestRead()?.request === this.#field(SENDS + QueueField.completed);
+  }
+
+  /** The oldest work request whose memory TCP still refers to. */
+  #referredFrom(): number | null {
+    const { outputs, making } = this.#rare;
+    return outputs.find((request) => request !== null) ?? making;
+  }
+
+  /** The first request from the next to complete on that waits for an answer or for TCP; else `end`. */
+  #freeUpTo(end: number, waitsForAnswers = true): number {
+    if (!this.#is(Flag.reads | Flag.refers)) return end;
+    const next = this.#field(SENDS + QueueField.completed);
+    const read = waitsForAnswers ? (this.#oldestRead()?.request ?? end) : end;
+    const referred = this.#is(Flag.refers) ? (this.#referredFrom() ?? end) : end;
+    return (next + Math.min((end - next) >>> 0, (read - next) >>> 0, (referred - next) >>> 0)) | 0;
   }
 
   /** Completes what is left, but nothing whose memory TCP refers to, nor what comes after that. */
-  #flushQueue(queue: WorkRequests): void {
-    const isSends = queue === this.#sends;
-    const end = isSends ? Math.min(queue.posted, this.#referredFrom()) : queue.posted;
-    while (queue.completed < end) {
-      const failed = isSends && this.#failed?.request === queue.completed ? this.#failed.status : null;
-      this.#complete(queue, failed ?? CompletionStatus.flushed, 0, this.#endStatus);
+  #flushQueue(queue: number): void {
+    const { words } = this.#table;
+    const isSends = queue === this.#row + SENDS;
+    const posted = words[queue + QueueField.posted]!;
+    const end = isSends ? this.#freeUpTo(posted, false) : posted;
+    const failed = isSends ? (this.#rareOrNull?.failed ?? null) : null;
+    for (;;) {
+      const request = words[queue + QueueField.completed]!;
+      if (request === end) return;
+      const status = failed?.request === request ? failed.status : CompletionStatus.flushed;
+      this.#complete(queue, status, 0, this.#field(RowField.endStatus));
     }
   }
 }

@@ -222,6 +222,13 @@ export function fpduIsIntact(bytes: Buffer, at = 0, length = bytes.byteLength - 
   return crc32c(bytes, 0, at, end) === bytes.readUInt32LE(end);
 }
 
+/** Length of the FPDU that begins at `at` if it is whole before `end`, else 0. */
+export function wholeFpdu(bytes: Buffer, at: number, end: number): number {
+  if (end - at < 2) return 0;
+  const length = fpduBytes((bytes[at]! << 8) | bytes[at + 1]!);
+  return length <= end - at ? length : 0;
+}
+
 /** Gets a whole FPDU: `length` bytes of `bytes` from `at` on, valid during the call. @returns false to stop and forget the rest */
 export type FpduUse = (bytes: Buffer, at: number, length: number) => boolean;
 
@@ -247,9 +254,8 @@ export class FpduReader {
     let at = from;
     while (at < end) {
       if (this.#count === 0) {
-        const left = end - at;
-        const length = left < 2 ? 0 : fpduBytes(chunk.readUInt16BE(at));
-        if (length > 0 && length <= left) {
+        const length = wholeFpdu(chunk, at, end);
+        if (length > 0) {
           if (!use(chunk, at, length)) return;
           at += length;
           continue;

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, test } from 'vitest';
 
 import { WORK_REQUEST_WORDS, WorkRequestField } from '../adapter.ts';
-import { DescriptorMemory, WorkRequests } from './work-requests.ts';
+import { PLACE_WORDS, QUEUE_WORDS, QueueField, WorkRequests } from './work-requests.ts';
 
 const DEPTH = 5;
 
@@ -16,62 +16,86 @@ function descriptor(context: number, elements: number): Uint32Array {
   return words;
 }
 
+const QUEUES = 4;
+
+/** Rows of one queue each. */
+const queuesOf = (count: number): WorkRequests => new WorkRequests({ words: new Int32Array(count * QUEUE_WORDS) });
+
 /** A queue with what it has to hold. */
 class Queue {
-  readonly requests: WorkRequests;
+  readonly #rows: { readonly words: Int32Array };
+  readonly #requests: WorkRequests;
+  readonly #queue: number;
   readonly #held: Uint32Array[] = [];
 
-  constructor(memory: DescriptorMemory) {
-    this.requests = new WorkRequests(memory, DEPTH);
+  /** @param first - number of its first request, as if so many had been posted before */
+  constructor(requests: WorkRequests, rows: { readonly words: Int32Array }, queue: number, first: number) {
+    this.#rows = rows;
+    this.#requests = requests;
+    this.#queue = queue;
+    requests.create(queue, DEPTH);
+    for (const field of [QueueField.posted, QueueField.completed, QueueField.reported]) {
+      rows.words[queue + field] = first;
+    }
   }
 
   push(words: Uint32Array): void {
-    assert.equal(this.requests.push(words, 0), this.#held.length < DEPTH);
+    assert.equal(this.#requests.push(this.#queue, words, 0), this.#held.length < DEPTH);
     if (this.#held.length < DEPTH) this.#held.push(words);
   }
 
   report(): void {
     if (this.#held.shift() === undefined) return;
-    this.requests.completed++;
-    this.requests.reported++;
+    this.#rows.words[this.#queue + QueueField.completed]!++;
+    this.#rows.words[this.#queue + QueueField.reported]!++;
+  }
+
+  release(): void {
+    this.#requests.release(this.#queue);
   }
 
   check(): void {
-    assert.equal(this.requests.posted - this.requests.reported, this.#held.length);
+    const [requests, queue] = [this.#requests, this.#queue];
+    const field = (offset: number): number => this.#rows.words[queue + offset]!;
+    assert.equal((field(QueueField.posted) - field(QueueField.reported)) | 0, this.#held.length);
     for (const [index, words] of this.#held.entries()) {
-      const request = this.requests.reported + index;
+      const request = (field(QueueField.reported) + index) | 0;
       const elements = words[WorkRequestField.elementCount]!;
-      for (let field = 0; field < WorkRequestField.elements + 4 * elements; field++) {
-        assert.equal(this.requests.field(request, field), words[field]);
+      for (let word = 0; word < WorkRequestField.elements + 4 * elements; word++) {
+        assert.equal(requests.field(queue, request, word), words[word]);
       }
       let bytes = 0;
       for (let element = 0; element < elements; element++) bytes += words[WorkRequestField.elements + 4 * element + 1]!;
-      assert.equal(this.requests.byteCount(request), bytes);
+      assert.equal(requests.byteCount(queue, request), bytes);
     }
-    assert.ok(this.requests.memoryBytes <= 2 * DEPTH * 4 * WORK_REQUEST_WORDS);
+    assert.ok(requests.memoryBytes(queue) <= 2 * DEPTH * 4 * PLACE_WORDS);
   }
 }
 
 describe('work requests', () => {
   // Goal: each queue keeps its own descriptors, in order, whatever the others of the same memory do.
-  // Method: queues come and go, post and report at random; a queue is compared with an array after each step.
+  // Method: queues come and go, post and report at random, with numbers that go beyond what a word holds as well; a queue
+  // is compared with an array after each step.
   test('are what was posted until they are reported', () => {
     const command = fc.tuple(
-      fc.nat(3),
+      fc.nat(QUEUES - 1),
       fc.constantFrom('push', 'push', 'report', 'replace'),
       fc.integer({ min: 0, max: 4 }),
     );
+    const first = fc.constantFrom(0, 2 ** 31 - 3, -3);
     fc.assert(
-      fc.property(fc.array(command, { maxLength: 120 }), (commands) => {
-        const memory = new DescriptorMemory();
-        const queues = Array.from({ length: 4 }, () => new Queue(memory));
+      fc.property(first, fc.array(command, { maxLength: 120 }), (number, commands) => {
+        const rows = { words: new Int32Array(QUEUES * QUEUE_WORDS) };
+        const requests = new WorkRequests(rows);
+        const make = (index: number): Queue => new Queue(requests, rows, index * QUEUE_WORDS, number);
+        const queues = Array.from({ length: QUEUES }, (_, index) => make(index));
         let context = 0;
         for (const [which, action, elements] of commands) {
           if (action === 'push') queues[which]!.push(descriptor(++context, elements));
           else if (action === 'report') queues[which]!.report();
           else {
-            queues[which]!.requests.release();
-            queues[which] = new Queue(memory);
+            queues[which]!.release();
+            queues[which] = make(which);
           }
           for (const queue of queues) queue.check();
         }
@@ -81,15 +105,17 @@ describe('work requests', () => {
   });
 
   test('of queues that come and go take no more memory', () => {
-    const memory = new DescriptorMemory();
+    const requests = queuesOf(100);
+    const queues = Array.from({ length: 100 }, (_, index) => index * QUEUE_WORDS);
     const once = (): void => {
-      const queues = Array.from({ length: 100 }, () => new WorkRequests(memory, DEPTH));
-      for (const queue of queues) for (let index = 0; index < DEPTH; index++) queue.push(descriptor(index, 1), 0);
-      for (const queue of queues) queue.release();
+      for (const queue of queues) requests.create(queue, DEPTH);
+      for (const queue of queues)
+        for (let index = 0; index < DEPTH; index++) requests.push(queue, descriptor(index, 1), 0);
+      for (const queue of queues) requests.release(queue);
     };
     once();
-    const { length } = memory.words;
+    const { length } = requests.words;
     for (let round = 0; round < 5; round++) once();
-    assert.equal(memory.words.length, length);
+    assert.equal(requests.words.length, length);
   });
 });
