@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: what things cost, as ratios to a peer in the same process. Not a test: machines are shared and noisy.
  * Exit code 1 when a ratio misses its bound. `npm run bench -- NAME...` makes some of the comparisons only;
- * `npm run bench -- hostile` shows what peers cost that mean no good, `npm run bench -- crc` what libraries of CRC32C cost.
+ * `npm run bench -- hostile` shows what peers cost that mean no good, `npm run bench -- crc` what libraries of CRC32C cost,
+ * `npm run bench -- layers [CONNECTIONS...]` what an echo over iWARP costs by layer.
  *
  * Each comparison has a process of its own, both sides of it: what the compiler has learnt from one adapter or one set of
  * machines would be measured with the next.
@@ -13,6 +14,7 @@ import { crcBench } from './crc.ts';
 import { explorerFigures } from './explorer.ts';
 import { hostileBench } from './hostile.ts';
 import { iwarpFigures } from './iwarp.ts';
+import { layersBench } from './layers.ts';
 import { type Figure, ratio } from './measure.ts';
 import { memoryFigures } from './memory.ts';
 import { roundFigures } from './round.ts';
@@ -68,9 +70,10 @@ function print(figures: readonly Figure[]): void {
 const names = process.argv.slice(2);
 if (names[0] === 'hostile') await hostileBench();
 if (names[0] === 'crc') await crcBench();
+if (names[0] === 'layers') await layersBench(names.slice(1));
 const unknown = names.filter((name) => !Object.hasOwn(comparisons, name));
 if (unknown.length > 0) {
-  console.error(`no comparison '${unknown[0]}': one of ${Object.keys(comparisons).join(', ')}, crc or hostile`);
+  console.error(`no comparison '${unknown[0]}': one of ${Object.keys(comparisons).join(', ')}, crc, layers or hostile`);
   process.exit(2);
 }
 if (process.send === undefined) {

@@ -1,9 +1,10 @@
 /**
- * One end of the benchmarks over TCP on this computer, as a process of its own: `node end.ts net|iwarp|iwarp-crc`.
+ * One end of the benchmarks over TCP on this computer, as a process of its own: `node end.ts net|adapter|iwarp|iwarp-crc`.
  *
  * It is told what to do by messages of its parent and answers each with one.
  */
 
+import { AdapterEnd } from './adapter-end.ts';
 import type { End, Order, Transport } from './exchange.ts';
 import { IwarpEnd } from './iwarp-end.ts';
 import { InternetEnd } from './net-end.ts';
@@ -24,9 +25,14 @@ async function obey(end: End, order: Order): Promise<unknown> {
   return 0;
 }
 
+function endOf(transport: Transport): End {
+  if (transport === 'net') return new InternetEnd();
+  return transport === 'adapter' ? new AdapterEnd() : new IwarpEnd(transport === 'iwarp-crc');
+}
+
 const transport = process.argv[2] as Transport | undefined;
 if (process.send !== undefined && transport !== undefined) {
-  const end: End = transport === 'net' ? new InternetEnd() : new IwarpEnd(transport === 'iwarp-crc');
+  const end = endOf(transport);
   process.on('message', (order: Order) => {
     void obey(end, order).then((answer) => process.send!(answer));
   });

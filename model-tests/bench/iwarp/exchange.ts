@@ -1,7 +1,8 @@
 /** What is measured, and how it is told. */
 
 export type Scenario = 'roundTrip' | 'messages' | 'writes' | 'echoes';
-export type Transport = 'net' | 'iwarp' | 'iwarp-crc';
+/** `adapter`: the iWARP adapter without a provider. */
+export type Transport = 'net' | 'adapter' | 'iwarp' | 'iwarp-crc';
 
 /** What a parent asks of an end. */
 export type Order =
