@@ -350,6 +350,7 @@ describe('a connection event', () => {
       { type: 'connectFailed', connector: 1 },
       { type: 'disconnected', connector: 1 },
       { type: 'removed', connector: 1 },
+      { type: 'listenerRemoved', listener: 1 },
     );
     assert.deepEqual(turn(), []);
   });
@@ -419,6 +420,15 @@ describe('a connection event', () => {
     socket(7);
     events.push({ type: 'removed', connector: 7 });
     assert.deepEqual(turn(), ['socket/adapter.removed 1']);
+  });
+
+  test('what a listener listens on is removed: its socket hears of it, and no other', () => {
+    const { context, socket, events, turn } = bench();
+    socket(6);
+    context.byListener.set(3, socket(-1));
+    context.byListener.set(4, socket(-1));
+    events.push({ type: 'listenerRemoved', listener: 4 });
+    assert.deepEqual(turn(), ['socket/adapter.removed 2']);
   });
 
   test('the adapter is removed: the provider hears of it', () => {

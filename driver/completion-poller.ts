@@ -184,7 +184,7 @@ export class CompletionPoller {
   }
 
   #connectionEvent(event: ConnectionEvent): void {
-    const { adapter, arrivalByConnector, byConnector, config, dispatcher } = this.#context;
+    const { adapter, arrivalByConnector, byConnector, byListener, config, dispatcher } = this.#context;
     switch (event.type) {
       case 'connectRequest':
         return this.#arrival(event);
@@ -227,6 +227,11 @@ export class CompletionPoller {
       }
       case 'removed': {
         const record = byConnector.get(event.connector);
+        if (record === undefined) return;
+        return dispatcher.apply(this.#event['removed']!, record.row);
+      }
+      case 'listenerRemoved': {
+        const record = byListener.get(event.listener);
         if (record === undefined) return;
         return dispatcher.apply(this.#event['removed']!, record.row);
       }

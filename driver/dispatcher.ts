@@ -23,7 +23,7 @@ import {
 import type { Journal } from './journal/journal.ts';
 
 /** Carries out one effect for a row. */
-export type Performer = (row: number, a0: number, a1: number, a2: number) => void;
+export type Performer = (row: number, a0: number, a1: number, a2: number, a3: number) => void;
 
 /** Carries out the effects in `sink` from index `from` up to `to`, in order. */
 type Perform = (sink: EffectSink, from: number, to: number) => void;

@@ -311,7 +311,7 @@ describe('a connection that comes back', () => {
     (effect) => {
       for (const moment of ['socket/adapter.reattached', 'flush']) {
         const { perform, performers, reactions } = returning();
-        reactions.set(moment, () => performers[effect]!(0, 0, 0, 0));
+        reactions.set(moment, () => performers[effect]!(0, 0, 0, 0, 0));
         const told = perform('socket/acceptReattach');
         assert.ok(!told.some((each) => each.startsWith('accept') || each.includes('adapter.accept')), told.join());
       }
@@ -322,7 +322,7 @@ describe('a connection that comes back', () => {
     for (const effect of ['socket/disconnect', 'socket/destroyConnector']) {
       const { perform, performers, socket, reactions } = returning();
       const other = socket({ connector: 12 });
-      reactions.set('flush', () => performers[effect]!(other.row, 0, 0, 0));
+      reactions.set('flush', () => performers[effect]!(other.row, 0, 0, 0, 0));
       assert.equal(perform('socket/acceptReattach').at(-1), 'socket/adapter.accepted 0');
     }
   });

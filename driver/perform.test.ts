@@ -313,14 +313,14 @@ describe('network events', () => {
 
   test.each([
     [0, 0, 0, []],
-    [1, 0, FD_ACCEPT, [[3, 0]]],
+    [1, 0, FD_ACCEPT, [[3, WSA.WSAENETDOWN]]],
     [0, 1, FD_CONNECT, [[4, WSA.WSAECONNREFUSED]]],
     [
       1,
       1,
       FD_ACCEPT | FD_CONNECT,
       [
-        [3, 0],
+        [3, WSA.WSAENETDOWN],
         [4, WSA.WSAECONNREFUSED],
       ],
     ],
@@ -330,7 +330,8 @@ describe('network events', () => {
     reported.lNetworkEvents = 0xff;
     reported.iErrorCode.fill(-7);
     context.enumCall = { event: 0n, events: reported };
-    assert.deepEqual(perform('networkEvents/reportNetworkEvents', 0, accept, connect, WSA.WSAECONNREFUSED), []);
+    const told = [accept, WSA.WSAENETDOWN, connect, WSA.WSAECONNREFUSED];
+    assert.deepEqual(perform('networkEvents/reportNetworkEvents', 0, ...told), []);
     assert.equal(reported.lNetworkEvents, events);
     assert.deepEqual(
       [...reported.iErrorCode.entries()].filter(([, code]) => code !== -7),

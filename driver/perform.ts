@@ -456,10 +456,10 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       // Inside the up-call the switch can have closed the socket.
       if (context.sockets[row] === record) dispatcher.apply(event.eventReset, row);
     },
-    'networkEvents/reportNetworkEvents': (_row, accept, connected, connectErrno) => {
+    'networkEvents/reportNetworkEvents': (_row, accept, acceptErrno, connected, connectErrno) => {
       const { events, event: handle } = context.enumCall!;
       events.lNetworkEvents = (accept === 1 ? FD_ACCEPT : 0) | (connected === 1 ? FD_CONNECT : 0);
-      if (accept === 1) events.iErrorCode[FD_ACCEPT_BIT] = 0;
+      if (accept === 1) events.iErrorCode[FD_ACCEPT_BIT] = acceptErrno;
       if (connected === 1) events.iErrorCode[FD_CONNECT_BIT] = connectErrno;
       if (handle !== 0n) context.upcall(false, (table) => table.WPUResetEvent(handle, out(0)));
     },

@@ -197,9 +197,9 @@ export function bench(
     return row;
   };
   /** Performs an effect, and gives what it led to. */
-  const perform = (effect: string, row = 0, a0 = 0, a1 = 0, a2 = 0): string[] => {
+  const perform = (effect: string, row = 0, a0 = 0, a1 = 0, a2 = 0, a3 = 0): string[] => {
     told.length = 0;
-    performers[effect]!(row, a0, a1, a2);
+    performers[effect]!(row, a0, a1, a2, a3);
     return [...told];
   };
   return {

@@ -31,7 +31,7 @@ export const pinningStates = ['held', 'paired', 'posted', 'breaking', 'aborting'
 /** Request states that a queue counts as posted. */
 export const postedStates = ['paired', 'posted', 'breaking', 'aborting'];
 /** States of a connection request that a listener counts as offered. */
-const offeredStates = ['offered', 'accepting', 'withdrawnWhileOffered'];
+const offeredStates = ['offered', 'accepting', 'withdrawnWhileOffered', 'lostWhileOffered'];
 
 /** Machines whose rows are in lists of other rows. */
 export type ListedMachine = 'overlappedRequest' | 'connectionRequest' | 'registeredBuffer';

@@ -2,8 +2,8 @@
  * Connection request: what a peer asks of a listener, from its arrival until its one verdict.
  *
  * Theory of operation: a queued request is offered to the switch's condition function inside WSPAccept. Until that
- * returns, nothing is told to the peer; but the peer may withdraw, and the function may close the listener, so both have
- * a state of their own here, and the accept call then ends with what happened. A deferred request is queued again and,
+ * returns, nothing is told to the peer; but the peer may withdraw, the function may close the listener, and what that
+ * listens on may go, so each has a state of its own here, and the accept call then ends with what happened. A deferred request is queued again and,
  * being the oldest, is offered first next time.
  *
  * Source: specification, 4.3, 10.3; S-22 to S-24.
@@ -28,6 +28,7 @@ const definition = {
     'listener.offer': { socket: rowNumber },
     'listener.trimmed': {},
     'listener.closed': {},
+    'listener.lost': {},
     'adapter.withdrawn': {},
     'condition.accepted': {},
     'condition.rejected': {},
@@ -49,7 +50,14 @@ const definition = {
     /** The request is over; forget it. */
     forget: {},
     answer: {
-      error: oneOf(WSA.WSAECONNREFUSED, WSA.WSATRY_AGAIN, WSA.WSAEINVAL, WSA.WSAECONNRESET, WSA.WSAENOTSOCK),
+      error: oneOf(
+        WSA.WSAECONNREFUSED,
+        WSA.WSATRY_AGAIN,
+        WSA.WSAEINVAL,
+        WSA.WSAECONNRESET,
+        WSA.WSAENOTSOCK,
+        WSA.WSAENETDOWN,
+      ),
     },
     ignored: {},
   },
@@ -65,8 +73,18 @@ export const createConnectionRequestMachine = () => {
   ];
   const leaveDeferred = [effect('leaveQueue', {}), effect('leftDeferred', {}), effect('forget', {})];
   const leaveClosed = [effect('leaveQueue', {}), effect('forget', {})];
+  /** The listener counts it no more. */
+  const refuseUntold = { target: 'refused', actions: [reject('backlogFull'), ...leaveClosed] } as const;
+  // Its listener is closed; the row is another listener's by now.
+  const othersListener = {
+    'listener.closed': { actions: effect('ignored', {}) },
+    'listener.lost': { actions: effect('ignored', {}) },
+  } as const;
   const answer = (error: Parameters<typeof wsa>[0]) => effect('answer', { error: wsa(error) });
-  const tooLate = (error: Parameters<typeof wsa>[0], actions: readonly ReturnType<typeof leave>[number][]) => {
+  const tooLate = (
+    error: Parameters<typeof wsa>[0],
+    actions: readonly (ReturnType<typeof leave>[number] | ReturnType<typeof reject>)[],
+  ) => {
     const transition = { target: 'gone', actions: [...actions, answer(error)] } as const;
     return {
       'condition.accepted': transition,
@@ -94,7 +112,8 @@ export const createConnectionRequestMachine = () => {
             actions: [update({ socket: event('socket') }), effect('callConditionFunction', {})],
           },
           'listener.trimmed': { target: 'refused', actions: [reject('backlogFull'), ...leave(0, 0)] },
-          'listener.closed': { target: 'refused', actions: [reject('backlogFull'), ...leaveClosed] },
+          'listener.closed': refuseUntold,
+          'listener.lost': refuseUntold,
           'adapter.withdrawn': { target: 'withdrawn', actions: leave(0, 0) },
         },
       },
@@ -106,7 +125,8 @@ export const createConnectionRequestMachine = () => {
             actions: [update({ socket: event('socket') }), effect('callConditionFunction', {})],
           },
           'listener.trimmed': { target: 'refused', actions: [reject('backlogFull'), ...leaveDeferred] },
-          'listener.closed': { target: 'refused', actions: [reject('backlogFull'), ...leaveClosed] },
+          'listener.closed': refuseUntold,
+          'listener.lost': refuseUntold,
           'adapter.withdrawn': { target: 'withdrawn', actions: leaveDeferred },
         },
       },
@@ -124,6 +144,7 @@ export const createConnectionRequestMachine = () => {
             actions: [reject('condition'), ...leave(1, 0), answer('WSAEINVAL')],
           },
           'listener.closed': { target: 'closedWhileOffered', actions: reject('backlogFull') },
+          'listener.lost': { target: 'lostWhileOffered', actions: effect('ignored', {}) },
           'adapter.withdrawn': { target: 'withdrawnWhileOffered', actions: effect('ignored', {}) },
         },
       },
@@ -133,6 +154,8 @@ export const createConnectionRequestMachine = () => {
           'socket.connected': { target: 'accepted', actions: leave(1, 1) },
           'socket.refused': { target: 'refused', actions: [reject('backlogFull'), ...leave(1, 0)] },
           'listener.closed': { target: 'acceptingUnlistened', actions: effect('ignored', {}) },
+          // The adapter says whether it can still be accepted.
+          'listener.lost': { actions: effect('ignored', {}) },
           'adapter.withdrawn': { actions: effect('ignored', {}) },
         },
       },
@@ -142,20 +165,28 @@ export const createConnectionRequestMachine = () => {
           'socket.connected': { target: 'accepted', actions: leaveClosed },
           'socket.refused': { target: 'refused', actions: [reject('backlogFull'), ...leaveClosed] },
           'adapter.withdrawn': { actions: effect('ignored', {}) },
-          // It lost its requests with the adapter before, or its row is another listener's by now.
-          'listener.closed': { actions: effect('ignored', {}) },
+          ...othersListener,
         },
       },
       closedWhileOffered: {
         on: {
           ...tooLate('WSAENOTSOCK', leaveClosed),
-          'listener.closed': { actions: effect('ignored', {}) },
+          ...othersListener,
         },
       },
       withdrawnWhileOffered: {
         on: {
           ...tooLate('WSAECONNRESET', leave(1, 0)),
           'listener.closed': { target: 'closedWhileOffered', actions: effect('ignored', {}) },
+          'listener.lost': { actions: effect('ignored', {}) },
+        },
+      },
+      // The peer is told when the condition function has returned (S-22).
+      lostWhileOffered: {
+        on: {
+          ...tooLate('WSAENETDOWN', [reject('backlogFull'), ...leave(1, 0)]),
+          'listener.closed': { target: 'closedWhileOffered', actions: reject('backlogFull') },
+          'adapter.withdrawn': { actions: effect('ignored', {}) },
         },
       },
       accepted: { type: 'final' },

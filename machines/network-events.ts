@@ -4,7 +4,8 @@
  * Theory of operation: an event is recorded only while it is selected. FD_ACCEPT is recorded once and then not again
  * until a WSPAccept (or a new selection) re-enables it; whether a request waits and may be offered comes with the event
  * (`ready`), from the listener. FD_CONNECT is recorded once for each attempt; its result is kept until it has been
- * reported, so that a selection that comes late still learns it. Enumerating copies and clears in one step and
+ * reported, so that a selection that comes late still learns it. So is the loss of a listener, which is recorded as a
+ * request would be, and reported once. Enumerating copies and clears in one step and
  * re-enables nothing. A successful accept resets the event object, and sets it again if anything is recorded once the
  * up-call has returned: inside it the switch may have enumerated, or closed the socket.
  *
@@ -27,6 +28,9 @@ export const connectResult = oneOf(
   WSA.WSAENETDOWN,
 );
 
+/** What FD_ACCEPT can carry. Source: 4.5. */
+export const acceptResult = oneOf(0, WSA.WSAENETDOWN);
+
 const definition = {
   context: {
     acceptSelected: field(flag),
@@ -35,6 +39,8 @@ const definition = {
     connectRecorded: field(flag),
     /** FD_ACCEPT may be recorded: nothing was since the last accept or selection. */
     acceptEnabled: field(flag, 1),
+    /** What the socket listens on is gone and nobody was told. */
+    lossUnreported: field(flag),
     /** A background connect has ended and nobody was told. */
     connectUnreported: field(flag),
     connectError: field(connectResult),
@@ -43,6 +49,7 @@ const definition = {
     'socket.selected': { accept: flag, connect: flag, ready: flag },
     'socket.requestQueued': {},
     'socket.acceptEnded': { accepted: flag, ready: flag },
+    'socket.listenerLost': { deferred: flag },
     'socket.connectStarted': {},
     'socket.connectEnded': { error: connectResult },
     'socket.stopped': {},
@@ -55,7 +62,7 @@ const definition = {
     setEvent: {},
     resetEvent: {},
     /** Copy the record to the caller and reset the event object that the caller names. */
-    reportNetworkEvents: { accept: flag, connect: flag, connectError: connectResult },
+    reportNetworkEvents: { accept: flag, acceptError: acceptResult, connect: flag, connectError: connectResult },
     answer: { error: oneOf(0) },
     ignored: {},
   },
@@ -67,7 +74,7 @@ export const createNetworkEventsMachine = () => {
   const setEvent = effect('setEvent', {});
   const resetEvent = effect('resetEvent', {});
 
-  const acceptHolds = all(event('accept'), event('ready'));
+  const acceptHolds = all(event('accept'), any(event('ready'), c.lossUnreported));
   const connectHolds = all(event('connect'), c.connectUnreported);
   const select = update({
     acceptSelected: event('accept'),
@@ -77,7 +84,7 @@ export const createNetworkEventsMachine = () => {
     connectRecorded: connectHolds,
   });
   const recordAccept = update({ acceptRecorded: 1, acceptEnabled: 0 });
-  const acceptAgain = all(c.acceptSelected, event('ready'));
+  const acceptAgain = all(c.acceptSelected, any(event('ready'), c.lossUnreported));
 
   const machine = setup(implementations(definition)).createMachine({
     id: 'networkEvents',
@@ -100,6 +107,14 @@ export const createNetworkEventsMachine = () => {
             { guard: when(acceptAgain), actions: [recordAccept, setEvent] },
             { actions: update({ acceptEnabled: 1 }) },
           ],
+          // Recorded as a request would be: when FD_ACCEPT is enabled, or only a deferred request kept it back.
+          'socket.listenerLost': [
+            {
+              guard: when(all(c.acceptSelected, any(c.acceptEnabled, event('deferred')))),
+              actions: [update({ lossUnreported: 1 }), recordAccept, setEvent],
+            },
+            { actions: update({ lossUnreported: 1 }) },
+          ],
           'upcall.eventReset': [{ guard: when(any(c.acceptRecorded, c.connectRecorded)), actions: setEvent }, ignored],
           'socket.connectStarted': { actions: update({ connectRecorded: 0, connectUnreported: 0 }) },
           'socket.connectEnded': [
@@ -113,10 +128,12 @@ export const createNetworkEventsMachine = () => {
             actions: [
               effect('reportNetworkEvents', {
                 accept: c.acceptRecorded,
+                acceptError: choose(c.lossUnreported, WSA.WSAENETDOWN, 0),
                 connect: c.connectRecorded,
                 connectError: c.connectError,
               }),
               update({
+                lossUnreported: choose(c.acceptRecorded, 0, c.lossUnreported),
                 acceptRecorded: 0,
                 connectUnreported: choose(c.connectRecorded, 0, c.connectUnreported),
                 connectRecorded: 0,
@@ -133,6 +150,7 @@ export const createNetworkEventsMachine = () => {
               connectRecorded: 0,
               connectUnreported: 0,
               acceptEnabled: 0,
+              lossUnreported: 0,
               connectError: 0,
             }),
           },
@@ -143,7 +161,7 @@ export const createNetworkEventsMachine = () => {
         on: {
           'spi.enumNetworkEvents': {
             actions: [
-              effect('reportNetworkEvents', { accept: 0, connect: 0, connectError: 0 }),
+              effect('reportNetworkEvents', { accept: 0, acceptError: 0, connect: 0, connectError: 0 }),
               effect('answer', { error: 0 }),
             ],
           },

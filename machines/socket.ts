@@ -6,6 +6,7 @@
  *
  * - `opening`, `accepting` and `resuming` last within one call: up-calls and the adapter answer before it returns, and
  *   only then does the call get its answer.
+ * - listening is `open`, or `lost` when what it listens on is gone: that is said, and nothing more comes of it.
  * - connected is `active`, or `suspended` while the peer's end moves to another process, or `attaching` while this end,
  *   just taken over, is on its way to the peer. In the last two the adapter has no connection, requests are held.
  * - broken keeps the socket until the switch closes it. What the adapter still owns is flushed meanwhile.
@@ -158,6 +159,7 @@ const contract = (limits: Limits) => {
       offerOldest: { socket: rowNumber },
       refuseNewest: {},
       refuseQueued: {},
+      dropQueued: {},
       trim: {},
       /** Verdict on the connection request that the socket is made of. */
       tookRequest: { request: rowNumber },
@@ -165,6 +167,8 @@ const contract = (limits: Limits) => {
       // Network events.
       requestQueued: {},
       acceptEnded: { accepted: flag, ready: flag },
+      /** `deferred`: a deferred request kept FD_ACCEPT back. */
+      listenerLost: { deferred: flag },
       selectEvents: { accept: flag, connect: flag, ready: flag },
       connectStarted: {},
       connectEnded: { error: connectResult },
@@ -215,6 +219,7 @@ export const createSocketMachine = (limits: Limits) => {
       | 'stopTimer'
       | 'refuseNewest'
       | 'refuseQueued'
+      | 'dropQueued'
       | 'trim'
       | 'requestQueued'
       | 'connectStarted'
@@ -313,6 +318,10 @@ export const createSocketMachine = (limits: Limits) => {
   };
   const partAndDrain = { ...part, target: '#socket.closing.draining' };
   const endAcceptCall = (accepted: 0 | Expression) => effect('acceptEnded', { accepted, ready });
+  const offeredLeaves = [
+    update({ offered: subtract(c.offered, 1), queued: subtract(c.queued, 1) }),
+    endAcceptCall(event('accepted')),
+  ];
 
   // Data transfer while connected (also while the connection moves).
   const refused = { guard: when(unequal(event('refusal'), 0)), actions: answerWith('refusal') };
@@ -524,58 +533,11 @@ export const createSocketMachine = (limits: Limits) => {
         },
       },
       listening: {
+        initial: 'open',
         on: {
           ...alreadyBound,
           ...notThere,
           'spi.connect': says('WSAEINVAL'),
-          'spi.listen': { actions: [update({ backlog: event('backlog') }), act('trim'), answer(0)] },
-          'listener.trim': [
-            {
-              guard: when(all(less(c.backlog, c.queued), less(c.offered, c.queued))),
-              actions: [act('refuseNewest'), act('trim')],
-            },
-            ignored,
-          ],
-          'adapter.connectRequest': [
-            {
-              guard: when(less(c.queued, c.backlog)),
-              actions: [
-                update({ queued: add(c.queued, 1) }),
-                effect('enqueueRequest', { request: event('request') }),
-                act('requestQueued'),
-              ],
-            },
-            { actions: effect('refuseArrival', { request: event('request') }) },
-          ],
-          'spi.accept': [
-            {
-              guard: when(equal(c.offered, c.queued)),
-              actions: [endAcceptCall(0), answer('WSAEWOULDBLOCK')],
-            },
-            { guard: when(event('full')), actions: [endAcceptCall(0), answer('WSAEMFILE')] },
-            {
-              actions: [
-                update({ offered: add(c.offered, 1) }),
-                oneDeferredLess,
-                effect('offerOldest', { socket: event('socket') }),
-              ],
-            },
-          ],
-          'request.deferred': { actions: update({ offered: subtract(c.offered, 1), deferred: add(c.deferred, 1) }) },
-          'request.left': [
-            {
-              guard: when(event('offered')),
-              actions: [
-                update({ offered: subtract(c.offered, 1), queued: subtract(c.queued, 1) }),
-                endAcceptCall(event('accepted')),
-              ],
-            },
-            { actions: update({ queued: subtract(c.queued, 1) }) },
-          ],
-          // When it was the last that kept FD_ACCEPT back, the others count again.
-          'request.deferredLeft': {
-            actions: [update({ queued: subtract(c.queued, 1), deferred: subtract(c.deferred, 1) }), endAcceptCall(0)],
-          },
           ...neverConnected,
           'spi.eventSelect': select(ready),
           'spi.setSockOpt': works,
@@ -591,8 +553,77 @@ export const createSocketMachine = (limits: Limits) => {
             target: 'closed',
             actions: [act('stopListening'), act('refuseQueued'), ...endAtOnce],
           },
-          // The requests came through the adapter and went with it.
-          'adapter.removed': { actions: [update({ queued: 0, offered: 0, deferred: 0 }), act('refuseQueued')] },
+        },
+        states: {
+          open: {
+            on: {
+              'spi.listen': { actions: [update({ backlog: event('backlog') }), act('trim'), answer(0)] },
+              'listener.trim': [
+                {
+                  guard: when(all(less(c.backlog, c.queued), less(c.offered, c.queued))),
+                  actions: [act('refuseNewest'), act('trim')],
+                },
+                ignored,
+              ],
+              'adapter.connectRequest': [
+                {
+                  guard: when(less(c.queued, c.backlog)),
+                  actions: [
+                    update({ queued: add(c.queued, 1) }),
+                    effect('enqueueRequest', { request: event('request') }),
+                    act('requestQueued'),
+                  ],
+                },
+                { actions: effect('refuseArrival', { request: event('request') }) },
+              ],
+              'spi.accept': [
+                {
+                  guard: when(equal(c.offered, c.queued)),
+                  actions: [endAcceptCall(0), answer('WSAEWOULDBLOCK')],
+                },
+                { guard: when(event('full')), actions: [endAcceptCall(0), answer('WSAEMFILE')] },
+                {
+                  actions: [
+                    update({ offered: add(c.offered, 1) }),
+                    oneDeferredLess,
+                    effect('offerOldest', { socket: event('socket') }),
+                  ],
+                },
+              ],
+              'request.deferred': {
+                actions: update({ offered: subtract(c.offered, 1), deferred: add(c.deferred, 1) }),
+              },
+              'request.left': [
+                { guard: when(event('offered')), actions: offeredLeaves },
+                { actions: update({ queued: subtract(c.queued, 1) }) },
+              ],
+              // When it was the last that kept FD_ACCEPT back, the others count again.
+              'request.deferredLeft': {
+                actions: [
+                  update({ queued: subtract(c.queued, 1), deferred: subtract(c.deferred, 1) }),
+                  endAcceptCall(0),
+                ],
+              },
+              // The requests came through the device and went with it; a WSPAccept that decides on one has still to end.
+              'adapter.removed': {
+                target: 'lost',
+                actions: [
+                  act('dropQueued'),
+                  effect('listenerLost', { deferred: less(0, c.deferred) }),
+                  update({ queued: c.offered, deferred: 0 }),
+                ],
+              },
+            },
+          },
+          // What it listens on is gone. It won't hear anything more, whatever comes back: it has to be closed.
+          lost: {
+            on: {
+              'spi.listen': says('WSAENETDOWN'),
+              'spi.accept': { actions: [endAcceptCall(0), answer('WSAENETDOWN')] },
+              'request.left': { actions: offeredLeaves },
+              'adapter.removed': ignored,
+            },
+          },
         },
       },
       connecting: {

@@ -289,11 +289,11 @@ describe('connecting', () => {
     assert.deepEqual(story.socket(0, 'spi.connect'), ['socket 0: answer WSAEALREADY']);
     assert.deepEqual(story.socket(0, 'adapter.established'), ['socket 0: stopTimer', 'networkEvents 0: setEvent']);
     assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
-      'networkEvents 0: reportNetworkEvents accept=0 connect=1 0',
+      'networkEvents 0: reportNetworkEvents accept=0 0 connect=1 0',
       'networkEvents 0: answer 0',
     ]);
     assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
-      'networkEvents 0: reportNetworkEvents accept=0 connect=0 0',
+      'networkEvents 0: reportNetworkEvents accept=0 0 connect=0 0',
       'networkEvents 0: answer 0',
     ]);
     assert.equal(story.state('socket', 0), 'connected.active');
@@ -307,7 +307,7 @@ describe('connecting', () => {
       'socket 0: answer 0',
     ]);
     assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
-      'networkEvents 0: reportNetworkEvents accept=0 connect=1 0',
+      'networkEvents 0: reportNetworkEvents accept=0 0 connect=1 0',
       'networkEvents 0: answer 0',
     ]);
   });
@@ -339,7 +339,7 @@ describe('connecting', () => {
     );
     assert.equal(effects.includes('socket 0: stopTimer'), event !== 'clock.expired');
     assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
-      `networkEvents 0: reportNetworkEvents accept=0 connect=1 ${reported}`,
+      `networkEvents 0: reportNetworkEvents accept=0 0 connect=1 ${reported}`,
       'networkEvents 0: answer 0',
     ]);
     assert.deepEqual(story.socket(0, 'spi.connect'), ['socket 0: startConnect']);
@@ -740,7 +740,7 @@ describe('listening', () => {
     // Announced once until an accept.
     assert.deepEqual(story.socket(0, 'adapter.connectRequest', { request: 41 }), []);
     assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
-      'networkEvents 0: reportNetworkEvents accept=1 connect=0 0',
+      'networkEvents 0: reportNetworkEvents accept=1 0 connect=0 0',
       'networkEvents 0: answer 0',
     ]);
     assert.deepEqual(story.socket(0, 'spi.accept', { socket: 1 }), ['connectionRequest 40: callConditionFunction']);
@@ -846,10 +846,6 @@ describe('listening', () => {
     const story = begin().listening(0, 2);
     story.socket(0, 'adapter.connectRequest', { request: 40 });
     story.socket(0, 'adapter.connectRequest', { request: 41 });
-    assert.deepEqual(story.socket(0, 'adapter.connectRequest', { request: 42 }), [
-      'connectionRequest 42: rejectConnection reason=1',
-      'connectionRequest 42: forget',
-    ]);
     assert.deepEqual(story.socket(0, 'spi.listen', { backlog: 1 }), [
       'connectionRequest 41: rejectConnection reason=1',
       'connectionRequest 41: forget',
@@ -902,9 +898,11 @@ describe('listening', () => {
     const story = begin().listening(0);
     story.socket(0, 'adapter.connectRequest', { request: 40 });
     story.socket(0, 'spi.accept', { socket: 1 });
-    assert.deepEqual(story.provider('adapter.removed'), ['connectionRequest 40: rejectConnection reason=1']);
+    assert.deepEqual(story.provider('adapter.removed'), []);
+    assert.equal(story.state('connectionRequest', 40), 'lostWhileOffered');
     assert.deepEqual(story.socket(0, 'spi.closeSocket'), [
       'socket 0: stopListening',
+      'connectionRequest 40: rejectConnection reason=1',
       'socket 0: freeBuffers',
       'socket 0: closeSwitchHandle',
       'socket 0: answer 0',
@@ -942,6 +940,95 @@ describe('listening', () => {
     story.assertNothingLeft();
   });
 
+  test('a listener whose device is removed drops its requests, says so once, and can only be closed', () => {
+    const story = begin().listening(0);
+    story.socket(0, 'spi.eventSelect', { accept: 1 });
+    story.socket(0, 'adapter.connectRequest', { request: 40 });
+    story.socket(0, 'adapter.connectRequest', { request: 41 });
+    // What is on record is of the request; that nothing more comes takes its place.
+    assert.deepEqual(story.socket(0, 'adapter.removed'), [
+      'connectionRequest 40: rejectConnection reason=1',
+      'connectionRequest 40: forget',
+      'connectionRequest 41: rejectConnection reason=1',
+      'connectionRequest 41: forget',
+    ]);
+    assert.equal(story.state('socket', 0), 'listening.lost');
+    assert.deepEqual(story.socket(0, 'adapter.removed'), []);
+    assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
+      'networkEvents 0: reportNetworkEvents accept=1 WSAENETDOWN connect=0 0',
+      'networkEvents 0: answer 0',
+    ]);
+    for (const again of [1, 2]) {
+      assert.deepEqual(story.socket(0, 'spi.accept', { socket: 1 }), ['socket 0: answer WSAENETDOWN']);
+      assert.deepEqual(story.socket(0, 'spi.listen', { backlog: again }), ['socket 0: answer WSAENETDOWN']);
+      assert.deepEqual(story.socket(0, 'spi.eventSelect', { accept: 1 }), ['socket 0: answer 0']);
+    }
+    story.socket(0, 'spi.closeSocket');
+    story.assertNothingLeft();
+  });
+
+  test('the loss of a listener is told to whom selects FD_ACCEPT later, unless it was told', () => {
+    const story = begin().listening(0);
+    assert.deepEqual(story.socket(0, 'adapter.removed'), []);
+    assert.deepEqual(story.socket(0, 'spi.eventSelect', { connect: 1 }), ['socket 0: answer 0']);
+    for (const selection of ['first', 'second']) {
+      assert.deepEqual(
+        story.socket(0, 'spi.eventSelect', { accept: 1 }),
+        ['networkEvents 0: setEvent', 'socket 0: answer 0'],
+        selection,
+      );
+    }
+    story.networkEvents(0, 'spi.enumNetworkEvents');
+    assert.deepEqual(story.socket(0, 'spi.eventSelect', { accept: 1 }), ['socket 0: answer 0']);
+  });
+
+  test('the loss of a listener is recorded as a request would be: after an FD_ACCEPT was reported, by WSPAccept', () => {
+    const story = begin().listening(0);
+    story.socket(0, 'spi.eventSelect', { accept: 1 });
+    story.socket(0, 'adapter.connectRequest', { request: 40 });
+    story.networkEvents(0, 'spi.enumNetworkEvents');
+    assert.deepEqual(story.socket(0, 'adapter.removed'), [
+      'connectionRequest 40: rejectConnection reason=1',
+      'connectionRequest 40: forget',
+    ]);
+    assert.deepEqual(story.socket(0, 'spi.accept', { socket: 1 }), [
+      'networkEvents 0: setEvent',
+      'socket 0: answer WSAENETDOWN',
+    ]);
+  });
+
+  test('a deferred request does not keep the loss of its listener back', () => {
+    const story = begin().listening(0);
+    story.socket(0, 'spi.eventSelect', { accept: 1 });
+    story.socket(0, 'adapter.connectRequest', { request: 40 });
+    story.networkEvents(0, 'spi.enumNetworkEvents');
+    story.socket(0, 'spi.accept', { socket: 1 });
+    story.peer(40, 'condition.deferred');
+    assert.deepEqual(story.socket(0, 'adapter.removed'), [
+      'connectionRequest 40: rejectConnection reason=1',
+      'connectionRequest 40: forget',
+      'networkEvents 0: setEvent',
+    ]);
+  });
+
+  test('a device that is removed inside the condition function ends WSPAccept with WSAENETDOWN', () => {
+    const story = begin().listening(0);
+    story.socket(0, 'spi.eventSelect', { accept: 1 });
+    story.socket(0, 'adapter.connectRequest', { request: 40 });
+    story.networkEvents(0, 'spi.enumNetworkEvents');
+    story.socket(0, 'spi.accept', { socket: 1 });
+    assert.deepEqual(story.socket(0, 'adapter.removed'), []);
+    assert.deepEqual(story.peer(40, 'adapter.withdrawn'), []);
+    assert.deepEqual(story.peer(40, 'condition.accepted'), [
+      'connectionRequest 40: rejectConnection reason=1',
+      'networkEvents 0: setEvent',
+      'connectionRequest 40: forget',
+      'connectionRequest 40: answer WSAENETDOWN',
+    ]);
+    story.socket(0, 'spi.closeSocket');
+    story.assertNothingLeft();
+  });
+
   test('an accept that the switch or the adapter refuses refuses the peer', () => {
     const story = begin().listening(0);
     story.socket(0, 'adapter.connectRequest', { request: 40 });
@@ -965,7 +1052,7 @@ describe('listening', () => {
       'socket 1: answer WSAECONNRESET',
       'socket 1: socketClosed',
     ]);
-    assert.deepEqual(story.states('socket', 0, 1), ['listening', 'unopened']);
+    assert.deepEqual(story.states('socket', 0, 1), ['listening.open', 'unopened']);
     assert.deepEqual(story.system.connectionRequests.serialize(), []);
   });
 
@@ -1132,7 +1219,7 @@ describe('duplicating', () => {
       'socket 0: answer 0',
     ]);
     assert.deepEqual(story.networkEvents(0, 'spi.enumNetworkEvents'), [
-      'networkEvents 0: reportNetworkEvents accept=0 connect=0 0',
+      'networkEvents 0: reportNetworkEvents accept=0 0 connect=0 0',
       'networkEvents 0: answer 0',
     ]);
     assert.deepEqual(story.socket(0, 'spi.closeSocket'), [
@@ -1366,7 +1453,12 @@ describe('device removal', () => {
   const ways: readonly (readonly [state: string, after: string, go: (story: Story) => void])[] = [
     ['created', 'created', (story) => story.created(0)],
     ['bound.idle', 'bound.idle', (story) => story.bound(0)],
-    ['listening', 'listening', (story) => story.listening(0).socket(0, 'adapter.connectRequest', { request: 40 })],
+    [
+      'listening.open',
+      'listening.lost',
+      (story) => story.listening(0).socket(0, 'adapter.connectRequest', { request: 40 }),
+    ],
+    ['listening.lost', 'listening.lost', (story) => story.listening(0).socket(0, 'adapter.removed')],
     ['connecting.pending', 'bound.idle', (story) => story.connecting(0)],
     ['connected.active', 'broken', (story) => story.connected(0)],
     [

@@ -21,6 +21,20 @@ const explained: readonly { call: string; column: string; specified: string; mac
     why: 'A socket that listened never had a registration, and an unknown one gives WSAEINVAL everywhere (WSD-183).',
   })),
   {
+    call: 'WSPListen',
+    column: 'Listening',
+    specified: '= (new backlog)',
+    machines: '= (new backlog) / WSAENETDOWN (lost)',
+    why: 'What it listens on is gone (D-28).',
+  },
+  {
+    call: 'WSPAccept',
+    column: 'Listening',
+    specified: '= (+ new Connected socket)',
+    machines: '= (+ new Connected socket) / WSAENETDOWN (lost)',
+    why: 'What it listens on is gone (D-28).',
+  },
+  {
     call: 'WSPDuplicateSocket',
     column: 'Connected',
     specified: 'Dormant',

@@ -155,7 +155,8 @@ const hand = after(connect, 'spi.duplicateSocket');
 export const situations: readonly Situation[] = [
   { column: 'Created', configuration: 'created', reach: create },
   { column: 'Bound', configuration: 'bound.idle', reach: bind },
-  { column: 'Listening', configuration: 'listening', reach: listen },
+  { column: 'Listening', configuration: 'listening.open', reach: listen },
+  { column: 'Listening', configuration: 'listening.lost', reach: after(listen, 'adapter.removed') },
   { column: 'Connecting', configuration: 'connecting.pending', reach: startConnect },
   { column: 'Connected', configuration: 'connected.active', reach: connect, registered: true },
   {
@@ -337,7 +338,7 @@ export const calls: readonly Call[] = [
     event: () => event('networkEvents', 'spi.enumNetworkEvents'),
     // Only where nothing more can ever be recorded; elsewhere the record may just happen to be empty.
     note: (bench) => {
-      const [accept, connected] = bench.performed.get('networkEvents/reportNetworkEvents')!;
+      const [accept, , connected] = bench.performed.get('networkEvents/reportNetworkEvents')!;
       return bench.state('networkEvents', SOCKET) === 'stopped' && accept === 0 && connected === 0 ? 'empty' : '';
     },
   },
@@ -431,7 +432,10 @@ function inColumn(call: Call, column: Column, failure: Failure | null): string[]
   if (call.only !== undefined && call.only !== column) return ['-'];
   if (call.event === null) return ['='];
   const found = new Map<string, Set<string>>();
-  const mine = situations.filter((situation) => situation.column === column);
+  // What must come before the call can't where the state lets no such call through.
+  const isReached = (situation: Situation): boolean =>
+    failure?.before === undefined || outcome(call, situation, null).startsWith('=');
+  const mine = situations.filter((situation) => situation.column === column && isReached(situation));
   for (const situation of mine) {
     const text = outcome(call, situation, failure);
     const configurations = found.get(text) ?? new Set();
@@ -459,10 +463,8 @@ function failuresOf(call: Call, column: Column): FailureRow[] {
   if (call.event === null || (call.only !== undefined && call.only !== column)) return [];
   const usual = inColumn(call, column, null);
   return (call.failures ?? []).flatMap((failure) => {
-    // What must come before the call can't where the state lets no such call through; and by the time that a socket is
-    // dormant its sends are over and its receives are handed over.
-    if (failure.before !== undefined && (column === 'Dormant' || !usual.some((text) => text.startsWith('='))))
-      return [];
+    // By the time that a socket is dormant its sends are over and its receives are handed over.
+    if (failure.before !== undefined && column === 'Dormant') return [];
     const outcomes = inColumn(call, column, failure).filter(
       (text) => !usual.some((known) => text === known || text.startsWith(`${known} (`)),
     );

@@ -105,6 +105,11 @@ export type ConnectionEvent =
   | { readonly type: 'disconnected'; readonly connector: number }
   /** The device of this connection is gone, and with it what was posted: nothing of it completes any more. */
   | { readonly type: 'removed'; readonly connector: number }
+  /**
+   * What the listener listens on is gone: no event names it any more, whatever comes back. It is still to be stopped, and
+   * its undecided connectors to be rejected.
+   */
+  | { readonly type: 'listenerRemoved'; readonly listener: number }
   /** The whole adapter is gone; every connector and listener is dead. */
   | { readonly type: 'deviceRemoved' };
 

@@ -575,11 +575,19 @@ export class IwarpAdapter implements Adapter {
     const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
       this.#accepted(id, socket),
     );
-    // Another process listened between the two calls: nobody will ever come.
-    server.on('error', () => {});
+    server.on('error', () => {
+      // Another process listened between the two calls. What only one connection fails with changes nothing.
+      if (!server.listening) this.#listenerRemoved(id);
+    });
     server.listen(bound);
     this.#listeners.set(id, { server });
     return id;
+  }
+
+  #listenerRemoved(listener: number): void {
+    if (!this.#listeners.has(listener)) return;
+    this.#events.push({ type: 'listenerRemoved', listener });
+    this.#wake();
   }
 
   stopListening(listener: number): void {

@@ -87,7 +87,6 @@ interface Region {
 interface Listener {
   /** rdma_cm_id */
   readonly id: number;
-  readonly local: SocketAddress;
   /** Null for the wildcard. */
   readonly device: Device | null;
 }
@@ -327,7 +326,7 @@ export class VerbsAdapter implements Adapter {
       return toStatus(status);
     }
     const listener = this.#nextListener++;
-    this.#listeners.set(listener, { id, local, device });
+    this.#listeners.set(listener, { id, device });
     this.#listenerById.set(id, listener);
     return listener;
   }
@@ -336,7 +335,7 @@ export class VerbsAdapter implements Adapter {
     const found = this.#listeners.get(listener);
     if (found === undefined) return;
     this.#listeners.delete(listener);
-    this.#listenerById.delete(found.id);
+    if (found.device?.isGone !== true) this.#listenerById.delete(found.id);
     if (found.device?.isClosed !== true) this.#shim!.wsd_id_destroy(found.id);
     // Of requests that weren't polled the caller knows nothing, so it can't reject them.
     for (const event of this.#events) {
@@ -566,12 +565,17 @@ export class VerbsAdapter implements Adapter {
     }
   }
 
-  /** The connectors of a device are lost with it; the adapter is when it was the last. */
+  /** Connectors and listeners of a device are lost with it; the adapter is when it was the last. */
   #deviceRemoved(device: Device): void {
     if (device.isGone) return;
     device.isGone = true;
-    if (this.#devices.every(({ isGone }) => isGone)) this.#events.push({ type: 'deviceRemoved' });
-    else this.#hintToListenAgain(device);
+    const isLast = this.#devices.every(({ isGone }) => isGone);
+    if (isLast) this.#events.push({ type: 'deviceRemoved' });
+    for (const [listener, { id, device: of }] of this.#listeners) {
+      if (of !== device && !isLast) continue;
+      this.#listenerById.delete(id);
+      if (!isLast) this.#events.push({ type: 'listenerRemoved', listener });
+    }
     for (const connector of this.#byId.values()) {
       if (connector.device === device) this.#lifecycle.apply(connector, 'device.removed', this.#perform);
     }
@@ -783,18 +787,6 @@ export class VerbsAdapter implements Adapter {
   #wake(): void {
     if (this.#sleepers.length === 0) return;
     for (const woken of this.#sleepers.splice(0)) queueMicrotask(woken);
-  }
-
-  /** Nothing in the interface tells who listens at an address of one device of several. */
-  #hintToListenAgain(device: Device): void {
-    for (const { local, device: of } of this.#listeners.values()) {
-      if (of !== device) continue;
-      const where = `${local.address} port ${local.port}`;
-      this.#hint(
-        `${device.info.name} is removed, and who listens at ${where} hears nothing more: ` +
-          'close that socket, and listen again when the device is back',
-      );
-    }
   }
 
   #hint(hint: string): void {

@@ -292,10 +292,11 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'notifier/return': ({ socket, parameters: [failed] }) => [`return ${socket} ${failed === 1 ? 'failed' : 'ok'}`],
   'timer/expire': ({ socket }) => [`expire ${socket}`],
   'peer/ask': ({ row, memory, state }) => {
-    if (state('port', 0) === 'closed') return [`network: p${row} asks in vain`];
+    if (state('port', 0) !== 'open') return [`network: p${row} asks in vain`];
     memory.arrivals.add(row);
     return [`arrive p${row} A`];
   },
+  'port/lose': () => ['lose A'],
   'peer/withdraw': ({ row, memory }) => {
     memory.withdrawn.add(row);
     return [`withdraw p${row}`];

@@ -41,6 +41,7 @@ import {
   CF_DEFER,
   CF_REJECT,
   FD_ACCEPT,
+  FD_ACCEPT_BIT,
   FD_CONNECT,
   IPPROTO_TCP,
   MEM_READWRITE,
@@ -57,7 +58,7 @@ import {
 } from '../../machines/index.ts';
 import { callsOfClosed } from './closed.ts';
 import { moved } from './predict.ts';
-import type { Line, Script } from './script.ts';
+import { eventsLine, type Line, type Script } from './script.ts';
 import { type Fate, LiveAdapter, type LiveTraits } from './live-adapter.ts';
 import { type AdapterListener, type Posted, ScriptedAdapter } from './scripted-adapter.ts';
 
@@ -441,9 +442,12 @@ class Player {
         return result('WSPEnumNetworkEvents', () => {
           const events = new WsaNetworkEvents();
           provider.WSPEnumNetworkEvents(socket(), eventOf(a), events, this.#errno);
-          const { lNetworkEvents: mask } = events;
+          const { lNetworkEvents: mask, iErrorCode } = events;
           this.#see(
-            `events ${(mask & FD_ACCEPT) === 0 ? '' : 'accept'}${(mask & FD_CONNECT) === 0 ? '' : `connect ${events.iErrorCode[FD_CONNECT_BIT]}`}`.trim(),
+            eventsLine(
+              (mask & FD_ACCEPT) === 0 ? null : iErrorCode[FD_ACCEPT_BIT]!,
+              (mask & FD_CONNECT) === 0 ? null : iErrorCode[FD_CONNECT_BIT]!,
+            ),
           );
         });
       case 'register': {
@@ -515,6 +519,8 @@ class Player {
         return this.#event({ type: 'disconnected', connector: this.#connectorOf(a) });
       case 'removed':
         return this.#event({ type: 'removed', connector: this.#connectorOf(a) });
+      case 'lose':
+        return this.#event({ type: 'listenerRemoved', listener: this.#adapter.listenerAt(port) });
       case 'remove':
         this.#adapter.remove();
         return this.#event({ type: 'deviceRemoved' });

@@ -11,7 +11,7 @@ import { Request, Who } from '../worlds/handing-over.ts';
 import { Layout, World, type WorldDefinition } from '../explorer/index.ts';
 import { type Action, callOf, type Command, commandOf, isCommand, Memory } from './commands.ts';
 import { type Frame, framesOf, stackAfter } from './frames.ts';
-import { type Line, type Script, socketName } from './script.ts';
+import { eventsLine, type Line, type Script, socketName } from './script.ts';
 
 export { isCommand } from './commands.ts';
 
@@ -268,6 +268,7 @@ export class Scribe {
     const a0 = system.effects.buffer[at + 2]!;
     const a1 = system.effects.buffer[at + 3]!;
     const a2 = system.effects.buffer[at + 4]!;
+    const a3 = system.effects.buffer[at + 5]!;
     const s = socketName(row);
     const see = (line: string) => this.#seen.push(line);
     if (name === 'answer') {
@@ -359,7 +360,7 @@ export class Scribe {
         return;
       case 'networkEvents/reportNetworkEvents':
         see(`WPUResetEvent ${s}`);
-        see(`events ${a0 === 1 ? 'accept' : ''}${a1 === 1 ? `connect ${a2}` : ''}`.trim());
+        see(eventsLine(a0 === 1 ? a1 : null, a2 === 1 ? a3 : null));
         return;
       case 'connectionRequest/callConditionFunction':
         if (this.#memory.asking) see(`condition p${row}`);

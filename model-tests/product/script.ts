@@ -32,6 +32,13 @@ export interface Script {
 
 export const socketName = (row: number): string => String.fromCharCode(65 + row);
 
+/** What WSPEnumNetworkEvents reports: the error of each event, or null for one that isn't on record. */
+export function eventsLine(accept: number | null, connect: number | null): string {
+  const told = (name: string, error: number | null): string => (error === null ? '' : ` ${name} ${error}`);
+  // A request carries no error.
+  return `events${accept === 0 ? ' accept' : told('accept', accept)}${told('connect', connect)}`;
+}
+
 /** `script` as text, one command or prediction a line. */
 export function formatScript({ title, limits, lines }: Script): string {
   return [

@@ -58,7 +58,9 @@ export type Action =
   | { readonly type: 'arm'; readonly host: HostIndex; readonly upcall: UpcallName; readonly actions: readonly Action[] }
   | { readonly type: 'refuseHandle'; readonly host: HostIndex; readonly error: number }
   | { readonly type: 'failCompletions'; readonly host: HostIndex; readonly on: boolean }
-  | { readonly type: 'remove'; readonly host: HostIndex; readonly told: boolean };
+  | { readonly type: 'remove'; readonly host: HostIndex; readonly told: boolean }
+  /** What a listener listens on is removed. */
+  | { readonly type: 'removeListener'; readonly host: HostIndex; readonly s: number };
 
 /** The world that a run happens in. */
 export interface Setup {

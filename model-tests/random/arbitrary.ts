@@ -170,7 +170,11 @@ const possibleAnywhere = [
 ];
 
 /** One action. */
-export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(...possibleAnywhere, { weight: 1, arbitrary: removal });
+export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(
+  ...possibleAnywhere,
+  { weight: 1, arbitrary: removal },
+  { weight: 3, arbitrary: of('removeListener', { host, s: pick }) },
+);
 /** One action that can be made to happen over real adapters. */
 const liveActionArbitrary: fc.Arbitrary<Action> = fc.oneof(...possibleAnywhere);
 

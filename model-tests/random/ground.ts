@@ -22,6 +22,8 @@ export interface Footing {
   inventory(): Inventory;
   /** The adapter is removed. @throws Error where that can't be made to happen */
   remove(peersAreTold: boolean): void;
+  /** What listeners at `port` listen on is removed. @throws Error likewise */
+  removeListeners(port: number): void;
 }
 
 /** Time is virtual on any ground: only what a provider waits for by its clock passes when a run says so. */
@@ -78,6 +80,7 @@ export class SimulatedGround implements Ground {
       clock: adapter.clock,
       inventory: () => ({ ...adapter.inventory() }),
       remove: (peersAreTold) => adapter.remove({ peersAreTold }),
+      removeListeners: (port) => adapter.removeListeners((local) => local.port === port),
     };
   }
 
@@ -171,6 +174,9 @@ export class LiveGround implements Ground {
       inventory: () => Object.fromEntries(Object.entries(real.inventory()).filter(([kind]) => owed.includes(kind))),
       remove: () => {
         throw new Error('a real adapter is not removed');
+      },
+      removeListeners: () => {
+        throw new Error('a real device is not removed');
       },
     };
   }

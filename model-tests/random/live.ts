@@ -27,6 +27,7 @@ export function obstacleTo(
   const faults = setup.faults.flatMap((plan) => Object.keys(plan));
   if (faults.length > 0) return 'it prescribes faults of an adapter or of the network';
   if (contains(actions, 'remove')) return 'it removes an adapter';
+  if (contains(actions, 'removeListener')) return 'it removes what a socket listens on';
   if (setup.receiverNotReady === 'fail' && ground.receiverNotReady === 'wait') {
     return 'it is about messages that end a connection when they meet no receive; here they wait';
   }

@@ -192,6 +192,9 @@ export class ModelSocket {
   duplicated = false;
   port = 0;
   backlog = 0;
+  /** What it listens on was removed; and FD_ACCEPT has said so. */
+  lost = false;
+  lossReported = false;
   /** Why it is broken, once that showed. */
   reason: string | null = null;
   attempt: Attempt | null = null;
@@ -218,6 +221,11 @@ export class ModelSocket {
     this.descriptor = descriptor;
     this.handle = handle;
     this.state = state;
+  }
+
+  /** Requests reach it. */
+  get listens(): boolean {
+    return this.state === 'listening' && !this.closed && !this.lost;
   }
 
   /** A part of the arena that no pending request uses. */

@@ -41,6 +41,7 @@ const mustHappen = [
   'write -> 0',
   'read -> 0',
   'reported accept connect:null',
+  'reported accept:WSAENETDOWN connect:null',
   'reported  connect:0',
   'reported  connect:WSAECONNREFUSED',
   'reported  connect:WSAETIMEDOUT',

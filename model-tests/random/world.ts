@@ -436,6 +436,8 @@ export class World {
             return this.#events(party, socket, action.reset);
           case 'accept':
             return this.#accept(party, socket, action.verdict);
+          case 'removeListener':
+            return this.#removeListener(party, socket);
           case 'close':
             return this.#close(party, socket);
           case 'duplicate':
@@ -569,6 +571,22 @@ export class World {
     party.footing.remove(told);
   }
 
+  #removeListener(party: Party, { port, listens }: ModelSocket): void {
+    if (!listens) return;
+    for (const socket of party.sockets.filter((each) => each.listens && each.port === port)) {
+      this.#refusable(socket);
+      socket.lost = true;
+    }
+    party.footing.removeListeners(port);
+  }
+
+  /** The provider knows that what `socket` listens on is gone; only looked at. */
+  #isLost(party: Party, { descriptor, lost, closed }: ModelSocket): boolean {
+    const isLost = !closed && party.provider.socketState(descriptor) === 'listening.lost';
+    assert.ok(!isLost || lost || party.removed, 'a listener is lost, and its device is there (10.3)');
+    return isLost;
+  }
+
   // ---------------------------------------------------------------- sockets
 
   #newSocket(party: Party, descriptor: Socket, state: Visible): ModelSocket {
@@ -622,12 +640,11 @@ export class World {
   }
 
   #listen(party: Party, socket: ModelSocket, backlog: number): void {
-    const expected = this.#answer(party, socket, 'listen');
+    const answer = this.#answer(party, socket, 'listen');
+    const expected = answer === '0' && this.#isLost(party, socket) ? 'WSAENETDOWN' : answer;
     const starts = expected === '0' && socket.state === 'bound';
     // One port has one listener at an adapter; and the adapter's resources are none of the switch's business.
-    const taken = party.sockets.some(
-      ({ state, closed, port }) => !closed && state === 'listening' && port === socket.port,
-    );
+    const taken = party.sockets.some(({ listens, port }) => listens && port === socket.port);
     const refusable = this.#refuses(party, 'listen');
     const { error } = party.call('listen', () => party.listen(socket.descriptor, backlog));
     this.#expect('listen', error, [
@@ -699,9 +716,7 @@ export class World {
       codes,
       ended: false,
     };
-    const listeners = peer.sockets.filter(
-      ({ state, closed, port: at }) => state === 'listening' && !closed && at === port,
-    );
+    const listeners = peer.sockets.filter(({ listens, port: at }) => listens && at === port);
     if (target >= 3 || listeners.length === 0) {
       codes.add('WSAETIMEDOUT');
       if (this.setup.pureSan) codes.add('WSAECONNRESET');
@@ -761,6 +776,7 @@ export class World {
     const expected = this.#answer(party, socket, 'events');
     const { event, news, state } = socket;
     const live = expected === '0' && state !== 'dormant';
+    const lost = live && this.#isLost(party, socket);
     const mustConnect = live && event?.connect && news !== null;
     const mayAccept = live && event?.accept && socket.acceptReports > 0 && state === 'listening';
     if (mustConnect) socket.news = null;
@@ -768,7 +784,8 @@ export class World {
       party.events(socket.descriptor, reset && event !== null ? event.object : 0n),
     );
     this.#expect('events', error, [expected]);
-    this.#count('reported', `${value.accept !== null ? 'accept' : ''} connect:${value.connect}`);
+    const accept = value.accept === null ? '' : value.accept === '0' ? 'accept' : `accept:${value.accept}`;
+    this.#count('reported', `${accept} connect:${value.connect}`);
     if (value.connect !== null) {
       assert.ok(mustConnect, 'FD_CONNECT was reported, and nothing was to be (S-25)');
       assert.ok(news.has(value.connect), `FD_CONNECT says ${value.connect}; expected ${[...news].join(' or ')} (S-26)`);
@@ -777,18 +794,25 @@ export class World {
     }
     if (value.accept !== null) {
       assert.ok(mayAccept, 'FD_ACCEPT was reported, and could not be (S-27)');
-      assert.equal(value.accept, '0');
-      socket.acceptReports--;
-      socket.acceptReported = true;
+      assert.equal(value.accept, lost ? 'WSAENETDOWN' : '0', 'FD_ACCEPT says whether the listener is lost (4.5, D-28)');
+      assert.ok(!socket.lossReported, 'FD_ACCEPT was reported after the loss of the listener (D-28)');
+      socket.lossReported = lost;
+      // Inside the up-call that resets the object there can have been a selection, from which it is counted anew.
+      if (socket.event === event) {
+        socket.acceptReports--;
+        socket.acceptReported = true;
+      }
     }
   }
 
   #accept(party: Party, listener: ModelSocket, verdict: number): void {
-    const expected = this.#answer(party, listener, 'accept');
+    const answer = this.#answer(party, listener, 'accept');
+    const lost = answer === '0' && this.#isLost(party, listener);
+    const expected = lost ? 'WSAENETDOWN' : answer;
     const full = this.#full(party);
     const { generation, nested } = party;
     const peer = this.parties[other(party.index)];
-    if (expected === '0') {
+    if (answer === '0') {
       // Before the call, since up-calls inside it can report. What was recorded and not reported stays recorded (12, 4), and the next may be recorded.
       listener.acceptReports = Math.min(listener.acceptReports + 1, 2);
       listener.acceptReported = false;
@@ -838,7 +862,7 @@ export class World {
         expected === '0' ? 'WSAEWOULDBLOCK' : expected,
         expected === '0' && full.may && 'WSAEMFILE',
         // Noticed inside the up-call that signals what is left in the queue.
-        expected === '0' && party.nested !== nested && party.removed && 'WSAENETDOWN',
+        expected === '0' && party.nested !== nested && (party.removed || listener.lost) && 'WSAENETDOWN',
         expected === '0' && party.generation !== generation && 'WSANOTINITIALISED',
       ]);
     } else {
@@ -861,6 +885,7 @@ export class World {
         changed && verdictResult,
         verdict === 0 && refusing && 'WSAENOBUFS',
         (changed || verdict === 0) && party.removed && 'WSAENETDOWN',
+        changed && listener.lost && 'WSAENETDOWN',
         party.generation !== generation && 'WSANOTINITIALISED',
       ]);
     }
@@ -975,9 +1000,7 @@ export class World {
     const result = party.call('takeOver', () => party.socket(tcpProtocolInfo(value)));
     const wasFull = result.error === 'WSAEMFILE' && full.may;
     if (reached && wasFull && refused !== 'WSAEMFILE') token.used = false;
-    const taken = party.sockets.some(
-      ({ state, closed, port }) => listening && !closed && state === 'listening' && port === token.socket.port,
-    );
+    const taken = party.sockets.some(({ listens, port }) => listening && listens && port === token.socket.port);
     this.#expect('takeOver', result.error, [
       refusal ?? (full.must ? 'WSAEMFILE' : valid ? (refused ?? (taken ? 'WSAENETDOWN' : '0')) : 'WSAEINVAL'),
       refusal === null && full.may && 'WSAEMFILE',
@@ -1540,10 +1563,19 @@ export class World {
     if (!this.strict || this.parties.some(({ frames, removed }) => frames.length > 0 || removed)) return;
     for (const party of this.parties) {
       const peer = this.parties[other(party.index)];
-      const listeners = party.sockets.filter(({ state, closed }) => state === 'listening' && !closed);
+      const listeners = party.sockets.filter(({ listens }) => listens);
+      for (const socket of party.sockets.filter(
+        ({ state, closed, lost }) => state === 'listening' && !closed && lost,
+      )) {
+        assert.ok(this.#isLost(party, socket), 'a listener whose device is gone has not heard of it (10.3)');
+        const { event, acceptReported, lossReported } = socket;
+        if (event?.accept && !acceptReported && !lossReported) {
+          assert.ok(party.signaled.has(event.object), 'FD_ACCEPT is not signalled of a lost listener (L-05, D-28)');
+        }
+      }
       const rows = party.provider.system.rows[M.socket]!;
       const queued = Array.from({ length: rows.used }, (_, row) => row)
-        .filter((row) => rows.stateName(row) === 'listening')
+        .filter((row) => rows.stateName(row) === 'listening.open')
         .reduce((sum, row) => sum + rows.context(row)['queued']!, 0);
       const waiting = peer.sockets.filter(
         ({ state, closed, attempt }) =>
@@ -1579,8 +1611,7 @@ export class World {
   /** A connection from `party` to the other host, with memory registered at both ends; as far as it goes. */
   *#pair(party: Party, stage: number): Waiting {
     const peer = this.parties[other(party.index)];
-    const isListener = ({ state, closed, port }: ModelSocket) =>
-      state === 'listening' && !closed && port === this.network.ports[0];
+    const isListener = ({ listens, port }: ModelSocket) => listens && port === this.network.ports[0];
     let listener = peer.sockets.find(isListener);
     if (listener === undefined) {
       listener = this.#socket(peer) ?? undefined;
@@ -1596,7 +1627,7 @@ export class World {
     this.#connect(party, near, 0);
     if (stage === 1) return;
     yield* this.#settle();
-    if (listener.closed || listener.state !== 'listening') return;
+    if (!listener.listens) return;
     this.#accept(peer, listener, 0);
     yield* this.#settle();
     const far = peer.sockets.at(-1)!;
@@ -1743,6 +1774,7 @@ const preferred: Readonly<Partial<Record<Action['type'], readonly Visible[]>>> =
   select: ['bound', 'listening', 'connecting'],
   events: ['listening', 'connecting', 'connected', 'bound'],
   accept: ['listening'],
+  removeListener: ['listening'],
   duplicate: ['connected', 'listening'],
   register: ['connected'],
   registerRdma: ['connected'],

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
 import { out, type Socket, SimulatedNetwork, toSockaddr, type WsaBuf } from '../../driver/index.ts';
-import { explorationLimits, INVALID_SOCKET, SOMAXCONN, wsaName } from '../../machines/index.ts';
+import { explorationLimits, FD_ACCEPT, INVALID_SOCKET, SOMAXCONN, wsaName } from '../../machines/index.ts';
 import {
   assertHandlesInOrder,
   bound,
@@ -214,7 +214,7 @@ describe('accepting', () => {
     assert.notEqual(s, listener);
     // Before the peer has confirmed anything.
     assert.equal(server.provider.socketState(s), 'connected.active');
-    assert.equal(server.provider.socketState(listener), 'listening');
+    assert.equal(server.provider.socketState(listener), 'listening.open');
     assert.equal(server.handles.size, 2);
     const made = server.upcalls.filter(({ type }) => type === 'createSocketHandle');
     assert.equal(made.length, 2);
@@ -478,6 +478,63 @@ describe('accepting', () => {
         [server.handles.size, server.provider.inventory().connectionRequests, server.accept(listener).error],
         [1, 0, 'WSAENETDOWN'],
       );
+      end(story);
+    }
+  });
+
+  test('WSD-213, D-28: a listener whose device is removed drops its requests and says WSAENETDOWN, once', () => {
+    for (const reported of [false, true]) {
+      const story = queued(2);
+      const { client, server, listener, waiting, run } = story;
+      const everywhere = listening(server, 5001, { address: '0.0.0.0', event: 0x21n });
+      if (reported) assert.equal(server.events(listener, EVENT).value.accept, '0');
+      server.adapter.removeDevice();
+      run();
+      assert.deepEqual(results(story, waiting), ['WSAETIMEDOUT', 'WSAETIMEDOUT']);
+      assert.equal(server.provider.inventory().connectionRequests, 0);
+      // What was reported, WSPAccept has to enable again.
+      assert.equal(server.signaled.has(EVENT), !reported);
+      for (let again = 0; again < 2; again++) {
+        assert.deepEqual(server.accept(listener), { value: INVALID_SOCKET, error: 'WSAENETDOWN' });
+        assert.equal(server.listen(listener, 3).error, 'WSAENETDOWN');
+      }
+      assert.ok(server.signaled.has(EVENT));
+      assert.equal(server.events(listener, EVENT).value.accept, 'WSAENETDOWN');
+      assert.equal(server.accept(listener).error, 'WSAENETDOWN');
+      assert.equal(server.select(listener, EVENT, FD_ACCEPT).error, '0');
+      assert.ok(!server.signaled.has(EVENT));
+      assert.equal(server.events(listener, EVENT).value.accept, null);
+      // Who listens everywhere still does, and a new listener takes the place of the one that was lost.
+      assert.equal(server.close(listener).error, '0');
+      for (const [s, port] of [
+        [everywhere, 5001],
+        [listening(server, 5000, { event: EVENT }), 5000],
+      ] as const) {
+        connecting(client, 4100 + port, server.address, port);
+        run();
+        must(server.accept(s));
+      }
+      end(story);
+    }
+  });
+
+  test('WSD-213, D-28: a device that is removed while a request is being decided on makes no socket', () => {
+    for (const verdict of [0, 1, 2, 9]) {
+      const story = queued(2);
+      const { server, listener, waiting, run } = story;
+      assert.equal(server.events(listener, EVENT).value.accept, '0');
+      const answer = server.accept(listener, () => {
+        server.adapter.removeListeners(() => true);
+        run();
+        // Who is being decided on has been told nothing.
+        assert.deepEqual(results(story, waiting), [null, 'WSAECONNREFUSED']);
+        return verdict;
+      });
+      assert.deepEqual(answer, { value: INVALID_SOCKET, error: 'WSAENETDOWN' });
+      run();
+      assert.deepEqual(results(story, waiting), ['WSAECONNREFUSED', null]);
+      assert.equal(server.events(listener, EVENT).value.accept, 'WSAENETDOWN');
+      assert.equal(server.handles.size, 1);
       end(story);
     }
   });

@@ -13,13 +13,14 @@ const listed = [
   'offered',
   'withdrawnWhileOffered',
   'closedWhileOffered',
+  'lostWhileOffered',
   'accepting',
   'acceptingUnlistened',
 ] as const;
 const over = ['accepted', 'refused', 'withdrawn', 'gone'] as const;
 /** Its listener is there no more. */
 const isUnlistened = (step: Step): boolean =>
-  on(step, 'listener.closed') || from(step, 'closedWhileOffered', 'acceptingUnlistened');
+  on(step, 'listener.closed', 'listener.lost') || from(step, 'closedWhileOffered', 'acceptingUnlistened');
 const decides = (step: Step): boolean => on(step, ...verdicts);
 
 export const arrivalProperties: readonly StepProperty[] = [
@@ -27,32 +28,42 @@ export const arrivalProperties: readonly StepProperty[] = [
     { on: ['listener.queued'], in: ['arrived'], to: ['queued'] },
     { on: ['listener.overflow'], in: ['arrived'], to: ['refused'] },
     { on: ['listener.offer'], in: ['queued', 'deferred'], to: ['offered'] },
-    { on: ['listener.trimmed', 'listener.closed'], in: ['queued', 'deferred'], to: ['refused'] },
+    { on: ['listener.trimmed', 'listener.closed', 'listener.lost'], in: ['queued', 'deferred'], to: ['refused'] },
     { on: ['adapter.withdrawn'], in: ['queued', 'deferred'], to: ['withdrawn'] },
     { on: ['condition.accepted'], in: ['offered'], to: ['accepting'] },
     { on: ['condition.rejected', 'condition.invalid'], in: ['offered'], to: ['refused'] },
     { on: ['condition.deferred'], in: ['offered'], to: ['deferred'] },
-    { on: ['listener.closed'], in: ['offered', 'withdrawnWhileOffered'], to: ['closedWhileOffered'] },
+    {
+      on: ['listener.closed'],
+      in: ['offered', 'withdrawnWhileOffered', 'lostWhileOffered'],
+      to: ['closedWhileOffered'],
+    },
+    { on: ['listener.lost'], in: ['offered'], to: ['lostWhileOffered'] },
     { on: ['adapter.withdrawn'], in: ['offered'], to: ['withdrawnWhileOffered'] },
-    { on: verdicts, in: ['closedWhileOffered', 'withdrawnWhileOffered'], to: ['gone'] },
+    { on: verdicts, in: ['closedWhileOffered', 'withdrawnWhileOffered', 'lostWhileOffered'], to: ['gone'] },
     { on: ['socket.connected'], in: ['accepting', 'acceptingUnlistened'], to: ['accepted'] },
     { on: ['socket.refused'], in: ['accepting', 'acceptingUnlistened'], to: ['refused'] },
     { on: ['listener.closed'], in: ['accepting'], to: ['acceptingUnlistened'] },
   ]),
   p.expects('4.2: a request is queued or refused', ['arrived'], ['listener.queued', 'listener.overflow']),
   p.expects(
-    '4.2, 4.3: one that waits is offered, trimmed, closed or withdrawn',
+    '4.2, 4.3, D-28: one that waits is offered, trimmed, closed, lost or withdrawn',
     ['queued', 'deferred'],
-    ['listener.offer', 'listener.trimmed', 'listener.closed', 'adapter.withdrawn'],
+    ['listener.offer', 'listener.trimmed', 'listener.closed', 'listener.lost', 'adapter.withdrawn'],
   ),
   p.expects(
     '4.3, D-04: a condition function says whatever it likes, and closes the listener first',
-    ['offered', 'closedWhileOffered', 'withdrawnWhileOffered'],
+    ['offered', 'closedWhileOffered', 'withdrawnWhileOffered', 'lostWhileOffered'],
     [...verdicts, 'listener.closed'],
   ),
   p.expects(
+    '10.3, D-28: inside a call, too, the listener can be lost; or the one that has its row by then',
+    ['offered', 'withdrawnWhileOffered', 'closedWhileOffered', 'accepting', 'acceptingUnlistened'],
+    ['listener.lost'],
+  ),
+  p.expects(
     '4.3: the peer may withdraw until it is told',
-    ['offered', 'accepting', 'acceptingUnlistened'],
+    ['offered', 'lostWhileOffered', 'accepting', 'acceptingUnlistened'],
     ['adapter.withdrawn'],
   ),
   p.expects(
@@ -75,10 +86,15 @@ export const arrivalProperties: readonly StepProperty[] = [
   p.exactly(
     'S-22, S-23, WSD-080, WSD-089, D-04: the peer is refused when that is decided, once',
     'rejectConnection',
-    (step) => enters(step, 'refused') || (on(step, 'listener.closed') && from(step, 'offered')),
+    (step) =>
+      enters(step, 'refused') ||
+      (on(step, 'listener.closed') && from(step, 'offered', 'lostWhileOffered')) ||
+      (decides(step) && from(step, 'lostWhileOffered')),
   ),
   p.argument('A.2, D-14: with why', 'rejectConnection', 'reason', (step) =>
-    on(step, 'condition.rejected', 'condition.invalid') ? RejectReason.condition : RejectReason.backlogFull,
+    on(step, 'condition.rejected', 'condition.invalid') && from(step, 'offered')
+      ? RejectReason.condition
+      : RejectReason.backlogFull,
   ),
   p.exactly(
     '10.4: a request that is over is out of the queue',
@@ -106,9 +122,10 @@ export const arrivalProperties: readonly StepProperty[] = [
     'answer',
     (step) => decides(step) && !to(step, 'accepting'),
   ),
-  p.argument('4.3, D-04: by what it said, or what happened meanwhile', 'answer', 'error', (step) => {
+  p.argument('4.3, D-04, D-28: by what it said, or what happened meanwhile', 'answer', 'error', (step) => {
     if (from(step, 'closedWhileOffered')) return WSA.WSAENOTSOCK;
     if (from(step, 'withdrawnWhileOffered')) return WSA.WSAECONNRESET;
+    if (from(step, 'lostWhileOffered')) return WSA.WSAENETDOWN;
     if (on(step, 'condition.rejected')) return WSA.WSAECONNREFUSED;
     return on(step, 'condition.deferred') ? WSA.WSATRY_AGAIN : WSA.WSAEINVAL;
   }),

@@ -1,5 +1,6 @@
 /** What the specification says of each step of a network-event record: section 12. */
 
+import { WSA } from '../../machines/index.ts';
 import { enters, from, on, propertiesOf, type Step, type StepProperty, value } from './property.ts';
 
 /** What a record of network events holds, besides the error of a connect. */
@@ -10,6 +11,7 @@ export const recordFlags = [
   'connectRecorded',
   'connectUnreported',
   'acceptEnabled',
+  'lossUnreported',
 ] as const;
 
 const p = propertiesOf('networkEvents');
@@ -21,11 +23,16 @@ const bit = (truth: boolean): number => (truth ? 1 : 0);
 const selects = (step: Step): boolean => on(step, 'socket.selected');
 const enumerates = (step: Step): boolean => on(step, 'spi.enumNetworkEvents') && from(step, 'recording');
 const accepts = (step: Step): boolean => on(step, 'socket.acceptEnded');
-/** FD_ACCEPT holds at a selection, or when WSPAccept ends; or a request has come and nothing keeps it back. */
+const isLost = (step: Step): boolean => on(step, 'socket.listenerLost');
+/** Of what FD_ACCEPT tells there is something that was not told. */
+const acceptHolds = (step: Step): boolean => says(step, 'ready') || had(step, 'lossUnreported');
+/** FD_ACCEPT holds at a selection, or when WSPAccept ends; or a request or a loss has come and nothing keeps it back. */
 const recordsAccept = (step: Step): boolean =>
-  (selects(step) && says(step, 'accept') && says(step, 'ready')) ||
-  (accepts(step) && had(step, 'acceptSelected') && says(step, 'ready')) ||
-  (on(step, 'socket.requestQueued') && had(step, 'acceptSelected') && had(step, 'acceptEnabled'));
+  (selects(step) && says(step, 'accept') && acceptHolds(step)) ||
+  (accepts(step) && had(step, 'acceptSelected') && acceptHolds(step)) ||
+  ((on(step, 'socket.requestQueued') || isLost(step)) &&
+    had(step, 'acceptSelected') &&
+    (had(step, 'acceptEnabled') || says(step, 'deferred')));
 const recordsConnect = (step: Step): boolean =>
   (selects(step) && says(step, 'connect') && had(step, 'connectUnreported')) ||
   (on(step, 'socket.connectEnded') && had(step, 'connectSelected'));
@@ -43,6 +50,7 @@ export const eventProperties: readonly StepProperty[] = [
       'socket.selected',
       'socket.requestQueued',
       'socket.acceptEnded',
+      'socket.listenerLost',
       'socket.connectStarted',
       'socket.connectEnded',
       'socket.stopped',
@@ -84,6 +92,21 @@ export const eventProperties: readonly StepProperty[] = [
     },
     'acceptEnabled',
   ),
+  p.holds(
+    '4.5, D-28: the loss of a listener is kept until it was reported',
+    (step) => {
+      const gone = stops(step) || (enumerates(step) && had(step, 'acceptRecorded'));
+      return step.after['lossUnreported'] === (isLost(step) ? 1 : gone ? 0 : step.before['lossUnreported']);
+    },
+    'lossUnreported',
+  ),
+  p.holds('4.5, D-28: with WSAENETDOWN, and a request with none', ({ effects, before }) => {
+    const report = effects.find(({ name }) => name === 'reportNetworkEvents');
+    // Without the bit nobody reads it.
+    return report === undefined || report.args['accept'] === 0
+      ? null
+      : report.args['acceptError'] === (before['lossUnreported'] === 1 ? WSA.WSAENETDOWN : 0);
+  }),
   p.holds(
     '12, WSD-051: FD_CONNECT is recorded when an attempt ends, cleared by enumeration, selection and the next attempt',
     (step) => {

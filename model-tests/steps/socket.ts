@@ -69,11 +69,12 @@ const answers: readonly Answer[] = [
   { on: ['spi.connect'], in: ['connected'], is: WSA.WSAEISCONN },
   { on: ['spi.listen'], in: ['created', 'connecting', 'broken', 'dormant'], is: WSA.WSAEINVAL },
   { on: ['spi.listen'], in: ['connected'], is: WSA.WSAEISCONN },
-  { on: ['spi.listen'], in: ['listening'], is: 0 },
+  { on: ['spi.listen'], in: ['listening.open'], is: 0 },
+  { on: ['spi.listen', 'spi.accept'], in: ['listening.lost'], is: WSA.WSAENETDOWN },
   { on: ['spi.accept'], in: others('listening'), is: WSA.WSAEINVAL },
   {
     on: ['spi.accept'],
-    in: ['listening'],
+    in: ['listening.open'],
     is: ({ before, given: { full } }) =>
       before['offered'] === before['queued'] ? WSA.WSAEWOULDBLOCK : full === 1 ? WSA.WSAEMFILE : null,
   },
@@ -149,7 +150,8 @@ const calls: readonly StepProperty[] = [
     { on: ['adapter.accepted'], in: ['accepting'], to: ['connected.active'] },
     { on: ['adapter.acceptFailed'], in: ['accepting'], to: ['closed'] },
     { on: ['adapter.connectStarted'], in: ['resuming'], to: ['connected.attaching'] },
-    { on: ['adapter.listening'], in: ['resuming', 'bound'], to: ['listening'] },
+    { on: ['adapter.listening'], in: ['resuming', 'bound'], to: ['listening.open'] },
+    { on: ['adapter.removed'], in: ['listening.open'], to: ['listening.lost'] },
     { on: ['adapter.connectNotStarted', 'adapter.listenFailed'], in: ['resuming'], to: ['closed'] },
     { on: ['spi.bind'], in: ['created'], to: ['bound.idle'] },
     { on: ['spi.connect'], in: ['bound'], to: ['connecting.starting'] },
@@ -643,10 +645,10 @@ const fits = ({ before }: Step): boolean => value(before, 'queued') < value(befo
 /** WSPAccept takes the oldest request. */
 const takes = (step: Step): boolean =>
   on(step, 'spi.accept') &&
-  from(step, 'listening') &&
+  from(step, 'listening.open') &&
   value(step.before, 'offered') < value(step.before, 'queued') &&
   step.given['full'] === 0;
-const removed = (step: Step): boolean => on(step, 'adapter.removed') && from(step, 'listening');
+const losesListener = (step: Step): boolean => enters(step, 'listening.lost');
 const stopsListening = (step: Step): boolean => leaves(step, 'listening');
 const trims = ({ before }: Step): boolean =>
   value(before, 'backlog') < value(before, 'queued') && value(before, 'offered') < value(before, 'queued');
@@ -658,18 +660,20 @@ const listeners: readonly StepProperty[] = [
     (step) => enters(step, 'bound.opening') || (on(step, 'upcall.handleCreated') && from(step, 'resuming.listener')),
   ),
   p.exactly('4.6, 4.7, 2.2: until it is closed or handed over', 'stopListening', stopsListening),
-  p.exactly(
-    'WSD-089, 10.3: then, and when the adapter is gone, what is queued is refused',
-    'refuseQueued',
-    (step) => stopsListening(step) || removed(step),
+  p.exactly('WSD-089: then what is queued is refused', 'refuseQueued', stopsListening),
+  p.exactly('10.3, D-28: when its device is gone, what is queued is dropped', 'dropQueued', losesListener),
+  p.exactly('4.5, D-28: and that is a network event', 'listenerLost', losesListener),
+  p.argument('D-06, D-28: which no deferred request keeps back', 'listenerLost', 'deferred', ({ before }) =>
+    value(before, 'deferred') > 0 ? 1 : 0,
   ),
+  p.order('D-28: of which the switch hears when they are gone', ['dropQueued'], ['listenerLost']),
   p.order('4.6: when nothing more can come', ['stopListening'], ['refuseQueued', 'closeSwitchHandle']),
   p.holds(
     '4.2: its backlog is the last that was asked for',
     (step) => {
       const { after, before } = step;
       const asks =
-        (on(step, 'spi.listen') && from(step, 'bound', 'listening')) ||
+        (on(step, 'spi.listen') && from(step, 'bound', 'listening.open')) ||
         (on(step, 'spi.takeOver') && step.given['listening'] === 1);
       if (asks) return after['backlog'] === step.given['backlog'];
       if (on(step, 'adapter.listenFailed') && to(step, 'bound')) return after['backlog'] === 0;
@@ -695,7 +699,8 @@ const listeners: readonly StepProperty[] = [
       const now = step.after['queued'];
       if (arrives(step) && fits(step)) return now === queued + 1;
       if (on(step, 'request.left', 'request.deferredLeft')) return now === queued - 1;
-      return now === (removed(step) ? 0 : queued);
+      // A WSPAccept that decides has still to end.
+      return now === (losesListener(step) ? step.before['offered'] : queued);
     },
     'queued',
   ),
@@ -708,7 +713,7 @@ const listeners: readonly StepProperty[] = [
       if (on(step, 'request.deferred') || (on(step, 'request.left') && step.given['offered'] === 1)) {
         return now === offered - 1;
       }
-      return now === (removed(step) ? 0 : offered);
+      return now === offered;
     },
     'offered',
   ),
@@ -720,7 +725,7 @@ const listeners: readonly StepProperty[] = [
       if (on(step, 'request.deferred')) return now === deferred + 1;
       if (on(step, 'request.deferredLeft')) return now === deferred - 1;
       if (takes(step)) return now === Math.max(0, deferred - 1);
-      return now === (removed(step) ? 0 : deferred);
+      return now === (losesListener(step) ? 0 : deferred);
     },
     'deferred',
   ),
@@ -749,14 +754,15 @@ const listeners: readonly StepProperty[] = [
   p.exactly(
     'WSD-073: as long as there are too many',
     'trim',
-    (step) => (on(step, 'listener.trim') && trims(step)) || (on(step, 'spi.listen') && from(step, 'listening')),
+    (step) => (on(step, 'listener.trim') && trims(step)) || (on(step, 'spi.listen') && from(step, 'listening.open')),
   ),
   p.order('WSD-073: and looks again', ['refuseNewest'], ['trim']),
-  p.expects('4.2: a listener is asked', ['listening'], ['adapter.connectRequest', 'listener.trim']),
+  p.expects('4.2: a listener is asked', ['listening.open'], ['adapter.connectRequest', 'listener.trim']),
+  p.expects('4.3: and told what becomes of a request', ['listening'], ['request.left']),
   p.expects(
-    '4.3: and told what becomes of a request',
-    ['listening'],
-    ['request.left', 'request.deferred', 'request.deferredLeft'],
+    '4.3, D-06: of one that was deferred too',
+    ['listening.open'],
+    ['request.deferred', 'request.deferredLeft'],
   ),
 
   p.becomes(

@@ -12,6 +12,7 @@ import {
   all,
   always,
   atMost,
+  any,
   each,
   given,
   iff,
@@ -28,7 +29,17 @@ import { machineOver } from '../support/machine.ts';
 import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { lifecycle } from './lifecycle.ts';
-import { ACCEPTED, besideListening, fromPeers, LISTENER, peer, peerRules, port, privateFlush } from './listening.ts';
+import {
+  ACCEPTED,
+  besideListening,
+  fromPeers,
+  LISTENER,
+  peer,
+  peerRules,
+  port,
+  privateFlush,
+  removal,
+} from './listening.ts';
 import { handOverEffects, requestEffects, rowsOfSockets } from './performances.ts';
 import { errorNumber, handleError, smallest } from './surroundings.ts';
 
@@ -224,6 +235,7 @@ function accepting(name: string): WorldDefinition {
     { ...by, name: 'WSPCloseSocket(accepted)', send: 'host/closeAccepted' },
     { ...by, name: 'WSPCleanup', send: 'provider/spi.cleanup' },
     { name: 'adapter removed', send: 'provider/adapter.removed', row: 0, class: 'fault' },
+    removal,
     { name: 'the adapter will not listen', send: 'obstacle/put', row: 0, class: 'fault' },
     privateFlush,
   ];
@@ -342,10 +354,11 @@ function acceptingProperties(definition: WorldDefinition): Property[] {
       ),
     ),
     always(
-      'S-02: the adapter listens for a socket that does, until it is removed',
+      'S-02: the adapter listens for a socket that does, until its device or the adapter is removed',
       all(
-        given(row('port', 0).in('open'), listenerSocket.in('listening')),
-        given(all(listenerSocket.in('listening'), not(switchSide.field('crippled'))), row('port', 0).in('open')),
+        iff(row('port', 0).in('open'), listenerSocket.in('listening.open')),
+        given(row('port', 0).in('lost'), listenerSocket.in('listening.lost')),
+        given(listenerSocket.in('listening.lost'), any(row('port', 0).in('lost'), switchSide.field('crippled'))),
       ),
     ),
     implies(
@@ -378,6 +391,14 @@ function acceptingProperties(definition: WorldDefinition): Property[] {
     ),
     ...lifecycle(definition),
     ...agreement(definition),
+    sometimes(
+      'the device is removed inside the up-call that makes a handle',
+      all(listenerSocket.in('listening.lost'), acceptedSocket.in('accepting')),
+    ),
+    sometimes(
+      'the device is removed, then the adapter',
+      all(row('port', 0).in('lost'), listenerSocket.in('listening.lost'), provider.in('failed')),
+    ),
     sometimes('a listener was handed over', listenerSocket.in('dormant.unlistening')),
     sometimes('the provider is cleaned up while a socket is being accepted', acceptedSocket.in('accepting.orphaned')),
     sometimes(
@@ -396,6 +417,6 @@ export const acceptance: readonly CatalogWorld[] = [
     definition: world,
     properties: acceptingProperties(world),
     assumes: ['E-04'],
-    size: { states: 1328, transitions: 7148, depth: 18 },
+    size: { states: 1536, transitions: 8660, depth: 19 },
   },
 ];

@@ -203,10 +203,10 @@ export function frameConditions(definition: WorldDefinition): Property[] {
       row('attempt', number).in('trying', 'accepted', 'ended', 'up', 'lost', 'down'),
     ),
   );
-  state('a port is open while its socket listens, unless the adapter is gone', both('port', 'socket'), (number) =>
+  state('a port is open while its socket listens, until the device is gone', both('port', 'socket'), (number) =>
     all(
       given(row('port', number).in('open'), socket(number).in('listening')),
-      given(all(socket(number).in('listening'), not(provider.in('failed'))), row('port', number).in('open')),
+      given(socket(number).in('listening.open'), row('port', number).in('open')),
     ),
   );
   if ((rows['eventObject'] ?? 0) === 1 && sockets.length > 0) {
@@ -224,7 +224,12 @@ export function frameConditions(definition: WorldDefinition): Property[] {
   if (rows['acceptor'] === 1) {
     state('S-22: a request is decided on inside WSPAccept', numbers('connectionRequest'), (number) =>
       given(
-        row('connectionRequest', number).in('offered', 'closedWhileOffered', 'withdrawnWhileOffered'),
+        row('connectionRequest', number).in(
+          'offered',
+          'closedWhileOffered',
+          'withdrawnWhileOffered',
+          'lostWhileOffered',
+        ),
         row('acceptor', 0).in('deciding', 'decidingClosed'),
       ),
     );

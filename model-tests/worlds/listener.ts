@@ -2,7 +2,7 @@
  * A listener: every peer gets one verdict, and the switch learns of every request that it may accept.
  *
  * Three peers ask and withdraw at any time, a backlog of 2 shrinks to 1, a switch selects, enumerates, accepts, defers,
- * refuses and closes in any order, inside its condition function too. Three peers suffice: one is being decided on, one
+ * refuses and closes in any order, inside its condition function too, and the device goes at any time. Three peers suffice: one is being decided on, one
  * waits behind it, one is too many.
  */
 
@@ -39,7 +39,12 @@ const recorded = record.field('acceptRecorded');
 const enabled = record.field('acceptEnabled');
 const eventObject = row('eventObject', 0);
 const listening = socket.in('listening');
-const undeferred = all(listening, less(socket.field('offered'), socket.field('queued')), not(socket.field('deferred')));
+const lost = socket.in('listening.lost');
+const undeferred = all(
+  socket.in('listening.open'),
+  less(socket.field('offered'), socket.field('queued')),
+  not(socket.field('deferred')),
+);
 const waiting = (peer: number) => row('peer', peer).in('waiting');
 
 /** The deferred request has left the queue undecided. */
@@ -106,7 +111,7 @@ export function listenerProperties(peers: number): Property[] {
     always('S-23, S-34: each call is answered once, and with what it may be', not(acceptor.field('wrong'))),
     always(
       'S-02: the adapter listens for a socket that does, and for no other',
-      iff(row('port', 0).in('open'), listening),
+      iff(row('port', 0).in('open'), socket.in('listening.open')),
     ),
     implies(
       'L-05, S-28: a request that may be accepted is on record, or was reported',
@@ -139,8 +144,51 @@ export function listenerProperties(peers: number): Property[] {
   ];
 }
 
-const three = listeningWorld({ name: 'three peers', peers: 3 });
-const accepting = listeningWorld({ name: 'who keeps accepting', peers: 2, defer: false });
+/** What holds of a listener whose device can be removed. */
+function removalProperties(peers: number): Property[] {
+  const everyone = Array.from({ length: peers }, (_, peer) => peer);
+  const request = (peer: number) => row('connectionRequest', peer);
+  return [
+    always('10.3, D-28: a listener is lost with its device, and only then', iff(row('port', 0).in('lost'), lost)),
+    implies(
+      'L-06, D-28: a listener that is lost holds nothing of its backlog but what WSPAccept decides on',
+      lost,
+      each(everyone, (peer) =>
+        all(
+          given(waiting(peer), request(peer).in('lostWhileOffered')),
+          request(peer).in('arrived', 'lostWhileOffered', 'withdrawnWhileOffered'),
+        ),
+      ),
+    ),
+    implies(
+      'L-05, S-28, D-28: that a listener is lost is on record, or FD_ACCEPT was reported',
+      all(acceptor.in('idle'), lost, record.field('lossUnreported'), record.field('acceptSelected')),
+      any(recorded, acceptor.field('reported')),
+    ),
+    implies(
+      'S-27, D-28: that a listener is lost is recorded until it was reported, and not again',
+      lost,
+      iff(record.field('lossUnreported'), not(acceptor.field('told'))),
+    ),
+    sometimes(
+      'the loss is kept back until WSPAccept',
+      all(lost, record.field('lossUnreported'), record.field('acceptSelected'), not(recorded)),
+    ),
+    sometimes('the loss is on record', all(lost, recorded)),
+    sometimes(
+      'the loss is to be told to who selects',
+      all(lost, record.field('lossUnreported'), not(record.field('acceptSelected'))),
+    ),
+    sometimes(
+      'the device is removed inside the condition function',
+      some(everyone, (peer) => request(peer).in('lostWhileOffered')),
+    ),
+    sometimes('the switch is told of the loss', acceptor.field('told')),
+  ];
+}
+
+const three = listeningWorld({ name: 'three peers', peers: 3, removable: true });
+const accepting = listeningWorld({ name: 'who keeps accepting', peers: 2, defer: false, removable: true });
 
 export const listener: readonly CatalogWorld[] = [
   {
@@ -151,6 +199,7 @@ export const listener: readonly CatalogWorld[] = [
     definition: three,
     properties: [
       ...listenerProperties(3),
+      ...removalProperties(3),
       ...lifecycle(three),
       ...agreement(three),
       sometimes(
@@ -159,7 +208,7 @@ export const listener: readonly CatalogWorld[] = [
       ),
     ],
     assumes: ['E-04'],
-    size: { states: 6539, transitions: 56_731, depth: 18 },
+    size: { states: 11_338, transitions: 108_126, depth: 20 },
   },
   {
     name: accepting.name,
@@ -176,9 +225,15 @@ export const listener: readonly CatalogWorld[] = [
           'flush',
         ]),
       ),
+      leadsTo(
+        'L-05, D-28: that a listener is lost comes on record, if the switch keeps accepting',
+        all(lost, record.field('lossUnreported'), record.field('acceptSelected')),
+        any(recorded, not(lost), not(record.field('acceptSelected'))),
+        ['accept', 'decide', 'close accepted', 'flush'],
+      ),
       ...agreement(accepting),
     ],
     assumes: ['E-04'],
-    size: { states: 901, transitions: 7026, depth: 13 },
+    size: { states: 1772, transitions: 15_328, depth: 15 },
   },
 ];

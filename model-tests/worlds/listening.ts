@@ -3,7 +3,7 @@
  *
  * Theory of operation: each peer asks once and may withdraw. The switch selects, enumerates, accepts, defers, refuses,
  * listens anew with another backlog and closes the listener, in any order; all but a second accept inside the condition
- * function too. One accepted socket is there at a time. The event object is set and reset as the provider says.
+ * function too. One accepted socket is there at a time. The device that the listener is on can be removed. The event object is set and reset as the provider says.
  */
 
 import {
@@ -64,10 +64,11 @@ export function port(): MachineDefinition {
   const request = range(0, 2);
   const contract = {
     context: {},
-    events: { open: {}, close: {}, arrive: { request } },
-    effects: { opened: {}, arrived: { request }, refuse: { request } },
+    events: { open: {}, close: {}, arrive: { request }, lose: {} },
+    effects: { opened: {}, arrived: { request }, refuse: { request }, lost: {} },
   } as const;
   const { event, effect } = language(contract);
+  const refuse = { actions: effect('refuse', { request: event('request') }) };
   return machineOver(contract, {
     id: 'port',
     initial: 'closed',
@@ -76,10 +77,17 @@ export function port(): MachineDefinition {
         on: {
           open: { target: 'open', actions: effect('opened', {}) },
           close: { target: 'closed' },
-          arrive: { actions: effect('refuse', { request: event('request') }) },
+          arrive: refuse,
         },
       },
-      open: { on: { close: 'closed', arrive: { actions: effect('arrived', { request: event('request') }) } } },
+      open: {
+        on: {
+          close: 'closed',
+          arrive: { actions: effect('arrived', { request: event('request') }) },
+          lose: { target: 'lost', actions: effect('lost', {}) },
+        },
+      },
+      lost: { on: { close: 'closed', arrive: refuse } },
     },
   });
 }
@@ -106,6 +114,11 @@ function acceptor(): MachineDefinition {
       unanswered: field(flag),
       /** A call returned what it never may, or nothing. */
       wrong: field(flag),
+      /** The listener's device is gone; and FD_ACCEPT has said so. */
+      lost: field(flag),
+      told: field(flag),
+      /** The call that is running is to end with WSAENETDOWN. */
+      refused: field(flag),
     },
     events: {
       accept: { full: flag },
@@ -116,7 +129,8 @@ function acceptor(): MachineDefinition {
       decideInvalid: {},
       select: { accept: flag },
       enumerate: {},
-      reported: { accept: flag },
+      reported: { accept: flag, error: errorNumber },
+      lost: {},
       listen: { backlog: range(1, 2) },
       close: {},
       occupied: {},
@@ -148,14 +162,18 @@ function acceptor(): MachineDefinition {
   const wrong = update({ wrong: 1 });
   const none = { actions: update({}) };
   const stray = { asked: { actions: update({ stray: 1 }) } };
-  // Calls other than WSPAccept always work here, and at once.
+  // Calls other than WSPAccept work at once; but for WSPListen once the listener is lost.
   const asking = update({ unanswered: 1 });
   const works = {
-    replied: [{ guard: when(unequal(event('error'), 0)), actions: wrong }, { actions: update({ unanswered: 0 }) }],
+    replied: [
+      { guard: when(unequal(event('error'), choose(c.refused, WSA.WSAENETDOWN, 0))), actions: wrong },
+      { actions: update({ unanswered: 0, refused: 0 }) },
+    ],
   };
   const descriptors = {
     occupied: { actions: update({ free: 0 }) },
     freed: { actions: update({ free: 1 }) },
+    lost: { actions: update({ lost: 1 }) },
     ...works,
     answered: none,
     ...stray,
@@ -163,6 +181,7 @@ function acceptor(): MachineDefinition {
   const gone = [WSA.WSAECONNRESET, WSA.WSAENOTSOCK];
   const verdicts = ['accepted', 'rejected', 'deferred', 'invalid'] as const;
   const results = [0, WSA.WSAECONNREFUSED, WSA.WSATRY_AGAIN, WSA.WSAEINVAL];
+  const isGone = any(is(...gone), all(c.lost, is(WSA.WSAENETDOWN)));
   // Once, and with what follows from the verdict; but the peer or the listener may be gone by now.
   const concluding = {
     answered: [
@@ -170,7 +189,7 @@ function acceptor(): MachineDefinition {
         guard: when(
           any(
             all(unequal(c.verdict, 0), c.replied),
-            ...results.map((error, index) => all(equal(c.verdict, index + 1), not(is(error, ...gone)))),
+            ...results.map((error, index) => all(equal(c.verdict, index + 1), not(any(is(error), isGone)))),
           ),
         ),
         actions: wrong,
@@ -196,9 +215,20 @@ function acceptor(): MachineDefinition {
       ],
     },
     enumerate: { actions: [asking, effect('enumerate', {})] },
-    reported: { actions: update({ reported: choose(event('accept'), 1, c.reported) }) },
-    listen: { actions: [asking, effect('listen', { backlog: event('backlog') })] },
+    // A loss is reported once, with its error, and nothing after it.
+    reported: [
+      {
+        guard: when(all(event('accept'), any(c.told, unequal(event('error'), choose(c.lost, WSA.WSAENETDOWN, 0))))),
+        actions: wrong,
+      },
+      { guard: when(event('accept')), actions: update({ reported: 1, told: c.lost }) },
+      none,
+    ],
+    listen: {
+      actions: [update({ unanswered: 1, refused: c.lost }), effect('listen', { backlog: event('backlog') })],
+    },
   };
+  const closing = update({ selected: 0, unanswered: 1, lost: 0, told: 0 });
   const decide = (type: (typeof verdicts)[number], target: string) => ({
     target,
     actions: [
@@ -227,7 +257,7 @@ function acceptor(): MachineDefinition {
             target: 'accepting',
             actions: [update({ reported: 0 }), effect('accept', { full: event('full') }), effect('returned', {})],
           },
-          close: { target: 'closed', actions: [update({ selected: 0, unanswered: 1 }), effect('close', {})] },
+          close: { target: 'closed', actions: [closing, effect('close', {})] },
         },
       },
       // Inside WSPAccept: it takes a request, or says at once why not.
@@ -235,11 +265,16 @@ function acceptor(): MachineDefinition {
         on: {
           ...descriptors,
           replied: [
-            { guard: when(any(c.replied, not(is(WSA.WSAEWOULDBLOCK, WSA.WSAEMFILE)))), actions: wrong },
+            {
+              guard: when(
+                any(c.replied, choose(c.lost, not(is(WSA.WSAENETDOWN)), not(is(WSA.WSAEWOULDBLOCK, WSA.WSAEMFILE)))),
+              ),
+              actions: wrong,
+            },
             { actions: update({ replied: 1 }) },
           ],
           asked: [
-            { guard: when(c.replied), actions: wrong },
+            { guard: when(any(c.replied, c.lost)), actions: wrong },
             { target: 'deciding', actions: update({ current: event('request') }) },
           ],
           returned: [
@@ -254,7 +289,7 @@ function acceptor(): MachineDefinition {
           ...calls,
           ...decisions('idle'),
           returned: { target: 'deciding' },
-          close: { target: 'decidingClosed', actions: [update({ selected: 0, unanswered: 1 }), effect('close', {})] },
+          close: { target: 'decidingClosed', actions: [closing, effect('close', {})] },
         },
       },
       decidingClosed: { on: { ...descriptors, returned: { target: 'decidingClosed' }, ...decisions('closed') } },
@@ -296,6 +331,7 @@ export const fromPeers = {
   'port/opened': [{ send: 'socket/adapter.listening', to: LISTENER }],
   'port/arrived': [{ send: 'socket/adapter.connectRequest', to: LISTENER, with: ['request'] }],
   'port/refuse': [{ send: 'peer/refused', to: 'request' }],
+  'port/lost': [{ send: 'socket/adapter.removed', to: LISTENER }],
 } as const;
 
 /** What they may do: ask, and withdraw. */
@@ -304,6 +340,9 @@ export const peerRules = (peers: readonly number[]): Rule[] =>
     { name: `peer ${row} asks`, send: 'peer/ask', row, class: 'peer' },
     { name: `peer ${row} withdraws`, send: 'peer/withdraw', row, class: 'peer' },
   ]);
+
+/** What the listener listens on goes. */
+export const removal: Rule = { name: "the listener's device is removed", send: 'port/lose', row: 0, class: 'fault' };
 
 /** The private first receive of the accepted socket is given back. */
 export const privateFlush: Rule = {
@@ -328,12 +367,13 @@ export interface ListeningOptions {
   readonly name: string;
   readonly peers: 1 | 2 | 3;
   readonly defer?: boolean;
+  readonly removable?: boolean;
   readonly routes?: Routes;
   readonly machines?: readonly CompiledMachine[];
 }
 
 export function listening(options: ListeningOptions): WorldDefinition {
-  const { name, defer = true } = options;
+  const { name, defer = true, removable = false } = options;
   const peers = Array.from({ length: options.peers }, (_, number) => number);
   const by = { row: 0, class: 'switch' } as const;
   const rules: Rule[] = [
@@ -352,6 +392,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
     { ...by, name: 'WSPCloseSocket(listener)', send: 'acceptor/close', fair: 'close' },
     { ...by, name: 'WSPCloseSocket(accepted)', send: 'socket/spi.closeSocket', row: ACCEPTED, fair: 'close accepted' },
     privateFlush,
+    ...(removable ? [removal] : []),
   ];
   return {
     name,
@@ -385,7 +426,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
         { send: 'networkEvents/upcall.eventReset', to: 'self' },
       ],
       'networkEvents/reportNetworkEvents': [
-        { send: 'acceptor/reported', to: 0, with: ['accept'] },
+        { send: 'acceptor/reported', to: 0, with: ['accept', 'acceptError'] },
         { send: 'eventObject/reset', to: 0 },
       ],
       'connectionRequest/callConditionFunction': [{ send: 'acceptor/asked', to: 0, with: ['self'] }],
@@ -398,6 +439,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
       'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],
 
       ...fromPeers,
+      'port/lost': [{ send: 'acceptor/lost', to: 0 }, ...fromPeers['port/lost']],
       'acceptor/returned': [{ send: 'acceptor/returned', to: 0 }],
       'acceptor/concluded': [{ send: 'acceptor/concluded', to: 0 }],
       'acceptor/accept': [{ send: 'socket/spi.accept', to: LISTENER, with: [ACCEPTED, 'full'] }],

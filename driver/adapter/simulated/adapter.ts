@@ -81,7 +81,8 @@ export class SimulatedAdapter implements Adapter {
   readonly #memory: MemoryTable;
   readonly #host: Host;
   readonly #connectors = new Map<number, Connector>();
-  readonly #listeners = new Map<number, SocketAddress>();
+  /** Where each listens; null when that is gone. */
+  readonly #listeners = new Map<number, SocketAddress | null>();
   readonly #ring = new CompletionRing();
   #events: ConnectionEvent[] = [];
   #addresses: readonly string[];
@@ -275,11 +276,21 @@ export class SimulatedAdapter implements Adapter {
     if (this.#faults.deviceRemovedDoubled.strikes()) this.#raise({ type: 'deviceRemoved' });
   }
 
-  /** Takes the device away that its connections have; the adapter has others. */
+  /** Takes the device away that its connections have, and those listeners that aren't at the wildcard; the adapter has others. */
   removeDevice(): void {
+    this.removeListeners((local) => !isWildcard(local));
     for (const [number, connector] of this.#connectors) {
       connector.remove(true);
       this.#raise({ type: 'removed', connector: number });
+    }
+  }
+
+  /** Takes away what listeners listen on. @param of - which ones, by where they listen */
+  removeListeners(of: (local: SocketAddress) => boolean): void {
+    for (const [listener, local] of this.#listeners) {
+      if (local === null || !of(local)) continue;
+      this.#listeners.set(listener, null);
+      this.#raise({ type: 'listenerRemoved', listener });
     }
   }
 
@@ -340,8 +351,8 @@ export class SimulatedAdapter implements Adapter {
   }
 
   #findListener(local: SocketAddress): number {
-    for (const [id, { address, port }] of this.#listeners) {
-      if (address === local.address && port === local.port) return id;
+    for (const [id, at] of this.#listeners) {
+      if (at?.address === local.address && at.port === local.port) return id;
     }
     return -1;
   }
