@@ -64,6 +64,24 @@ describe('a clock', () => {
     assert.equal(reads, 2);
   });
 
+  test('tells of an earlier expiry, and of no other', () => {
+    const clock = new SystemClock(() => 1000);
+    const earlier: (number | null)[] = [];
+    clock.whenEarlier(() => earlier.push(clock.nextExpiryMs()));
+    clock.setTimer(1, 50);
+    clock.setTimer(2, 60);
+    clock.setTimer(3, 50);
+    clock.setTimer(2, 40);
+    // Restarted, it is later; then nothing runs, and all is earlier than that.
+    clock.setTimer(2, 45);
+    clock.setTimer(2, 70);
+    for (const timer of [1, 2, 3]) clock.cancelTimer(timer);
+    clock.setTimer(2, 80);
+    clock.whenEarlier(null);
+    clock.setTimer(1, 10);
+    assert.deepEqual(earlier, [1050, 1040, 1080]);
+  });
+
   test('a timer is a small integer', () => {
     assert.throws(() => new SystemClock().setTimer(-1, 0), {
       name: 'RangeError',

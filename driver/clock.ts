@@ -140,6 +140,7 @@ const { performance } = globalThis;
 export class SystemClock implements Clock {
   readonly #timers = new TimerHeap();
   readonly #readMs: () => number;
+  #earlier: (() => void) | null = null;
 
   /** @param readMs - monotonic milliseconds; the process's own unless a test brings another */
   constructor(readMs: () => number = () => performance.now()) {
@@ -151,7 +152,9 @@ export class SystemClock implements Clock {
   }
 
   setTimer(timer: number, afterMs: number): void {
+    const before = this.#timers.next() ?? Number.POSITIVE_INFINITY;
     this.#timers.set(timer, this.#readMs() + afterMs);
+    if (this.#timers.next()! < before) this.#earlier?.();
   }
 
   cancelTimer(timer: number): void {
@@ -170,5 +173,14 @@ export class SystemClock implements Clock {
    */
   nextExpiryMs(): number | null {
     return this.#timers.next();
+  }
+
+  /**
+   * Has `told` called, within {@link SystemClock.setTimer}, whenever the earliest expiry has become earlier.
+   *
+   * @param told - instead of the one that was given before; null for none
+   */
+  whenEarlier(told: (() => void) | null): void {
+    this.#earlier = told;
   }
 }

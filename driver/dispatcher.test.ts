@@ -232,6 +232,19 @@ describe('completion up-calls', () => {
     assert.deepEqual(made, [0, 1, 2, 3]);
   });
 
+  test('that fall due where none was are told of', () => {
+    const { dispatcher } = connected({}, () => true);
+    const told: number[] = [];
+    dispatcher.whenDue = () => told.push(dispatcher.dueCount);
+    dispatcher.requestNotification(1);
+    dispatcher.requestNotification(2);
+    dispatcher.deliver(1);
+    dispatcher.requestNotification(3);
+    dispatcher.deliver();
+    dispatcher.requestNotification(4);
+    assert.deepEqual(told, [1, 1]);
+  });
+
   test('that all have to wait are not asked for ever', () => {
     const { dispatcher } = connected({}, () => false);
     dispatcher.requestNotification(1);

@@ -74,6 +74,8 @@ export class Dispatcher {
   #dueHead = 0;
   /** Behind the last one. The array keeps its length: to empty it takes longer than a step. */
   #dueEnd = 0;
+  /** Told when an up-call falls due where none was. */
+  whenDue: (() => void) | null = null;
   #notify!: (request: number) => boolean;
   readonly #nowUs: () => number;
   #now = 0;
@@ -140,7 +142,7 @@ export class Dispatcher {
     return this.system.eventId(machine, name);
   }
 
-  /** Begins a call: its records have one time, which is read with the first of them. */
+  /** Begins a call, or a time in which nothing is done: what is recorded next has one time, which is read with the first. */
   tick(): void {
     this.#isTimeOld = true;
   }
@@ -219,6 +221,7 @@ export class Dispatcher {
   /** Asks for the completion up-call of `request`. */
   requestNotification(request: number): void {
     this.#due[this.#dueEnd++] = request;
+    if (this.#dueEnd - this.#dueHead === 1) this.whenDue?.();
   }
 
   /**

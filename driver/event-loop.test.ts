@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 
-import { describe, test } from 'vitest';
+import { describe, test, vi } from 'vitest';
 
 import { EventLoop, type EventLoopOptions } from './event-loop.ts';
 
@@ -16,8 +16,11 @@ class Work {
   expiryMs: number | null = null;
   isExact = false;
   isNewTurn = false;
-  /** Who is told when much has gathered. */
+  pauses = 0;
+  /** Who is told when much has gathered, when an up-call falls due, and of an earlier expiry. */
   gathered: (() => void) | null = null;
+  due: (() => void) | null = null;
+  earlier: (() => void) | null = null;
   #woken: (() => void) | null = null;
   readonly stop = new AbortController();
 
@@ -58,9 +61,19 @@ class Work {
           this.gathered = gathered;
         },
       },
-      clock: { nowMs: () => performance.now(), nextExpiryMs: () => this.expiryMs },
-      // So long that only what is tested can end a sleep in the time of a test.
-      sleepMaxMs: 1_000_000,
+      clock: {
+        nowMs: () => performance.now(),
+        nextExpiryMs: () => this.expiryMs,
+        whenEarlier: (told) => {
+          this.earlier = told;
+        },
+      },
+      provider: {
+        whenDue: (told) => {
+          this.due = told;
+        },
+        pause: () => this.pauses++,
+      },
       ...options,
     });
   }
@@ -181,6 +194,55 @@ describe('the event loop', () => {
     await running;
     // What was waited for of the adapter is waited for still.
     assert.equal(work.waits, 1);
+  });
+
+  test('is woken by nothing while nothing happens, however long that is', async () => {
+    const timers = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] as const;
+    vi.useFakeTimers({ toFake: [...timers, 'setImmediate', 'clearImmediate', 'performance'] });
+    try {
+      const work = new Work();
+      const running = work.loop().run(work.stop.signal);
+      await vi.advanceTimersByTimeAsync(1);
+      assert.equal(work.waits, 1);
+      const { polls } = work;
+      await vi.advanceTimersByTimeAsync(86_400_000);
+      assert.equal(work.polls, polls);
+      // An expiry is one wake-up, at its time, and none once it is taken back.
+      work.expiryMs = performance.now() + 10_000;
+      work.earlier!();
+      await vi.advanceTimersByTimeAsync(9_000);
+      const before = work.polls;
+      await vi.advanceTimersByTimeAsync(1_100);
+      assert.ok(work.polls > before);
+      work.expiryMs = null;
+      work.come();
+      await vi.advanceTimersByTimeAsync(1);
+      const after = work.polls;
+      await vi.advanceTimersByTimeAsync(86_400_000);
+      assert.equal(work.polls, after);
+      work.stop.abort();
+      await vi.advanceTimersByTimeAsync(1);
+      await running;
+      // Nor is anything left of it.
+      assert.equal(vi.getTimerCount(), 0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('looks again when a call from outside leaves an up-call due or an earlier expiry, and tells that time passes', async () => {
+    const work = new Work();
+    const running = work.loop().run(work.stop.signal);
+    await until(() => work.waits === 1);
+    assert.equal(work.pauses, 1);
+    for (const told of ['due', 'earlier'] as const) {
+      const { polls, pauses } = work;
+      work[told]!();
+      await until(() => work.polls > polls && work.pauses === pauses + 1);
+    }
+    work.stop.abort();
+    await running;
+    assert.deepEqual([work.due, work.earlier], [null, null]);
   });
 
   test('polls no more than once for one thing, where the adapter knows of everything', async () => {

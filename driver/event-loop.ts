@@ -14,27 +14,31 @@
  *
  * 1. arm the adapter's wake-up; what is ready by then is reported by the arming itself;
  * 2. poll once more, for what came between the last poll and the arming, where something can;
- * 3. wait for the wake-up, the clock's next expiry, {@link EventLoop.nudge}, or the longest sleep.
+ * 3. wait for the wake-up, the clock's next expiry, an up-call that falls due, or {@link EventLoop.nudge}.
  *
  * Nothing runs between 1 and the beginning of 3 but that poll, so what comes later finds the loop armed and no wake-up
  * is lost. Who is woken polls at once, still in the callback that brought the news: one message alone waits for nothing.
  * News on the heels of a turn came in the same turn of Node.js, where more may follow, unless the adapter knows better:
  * those are handled together, after it.
  *
- * The loop sees only what the adapter and the clock bring. An application's call can leave an up-call due or
- * set an earlier timer; who makes calls from outside of up-calls nudges the loop afterwards, and the bound of the sleep
- * is how late a forgotten nudge can make it.
+ * Nothing else ends a sleep, and while nothing happens nothing wakes. An application's call from outside of up-calls can leave
+ * an up-call due, set an earlier timer or bring the adapter news; provider, clock and adapter tell of it themselves. Only
+ * who has the loop's poll look at something of his own has to nudge when that has changed.
  */
 
 import type { WakeUp } from './adapter/adapter.ts';
+import type { SystemClock } from './clock.ts';
+import type { Provider } from './provider.ts';
 
 export interface EventLoopOptions {
   /** What is turned: a provider, or what owns one. @returns how much it did; 0 when there was nothing to do */
   readonly poll: () => number;
   /** The adapter's. */
   readonly wakeUp: WakeUp;
-  /** The provider's clock, as far as the loop asks it. */
-  readonly clock: { nowMs(): number; nextExpiryMs(): number | null };
+  /** The provider's clock, as far as the loop asks it; tells of what would end a sleep earlier. */
+  readonly clock: Pick<SystemClock, 'nowMs' | 'nextExpiryMs' | 'whenEarlier'>;
+  /** What is turned, as far as calls from outside of turns concern the loop. */
+  readonly provider: Pick<Provider, 'whenDue' | 'pause'>;
   /**
    * Whether a poll would find something to do although the adapter has no news, as an up-call that is due. Without it a
    * poll that does nothing finds out.
@@ -44,8 +48,6 @@ export interface EventLoopOptions {
   readonly emptyTurnsMax?: number;
   /** Looks of one linger, where the adapter can; 0: it never lingers. Default 8. */
   readonly looksMax?: number;
-  /** Longest sleep. Default 100. */
-  readonly sleepMaxMs?: number;
 }
 
 // Kept: the global one is an accessor, which takes longer than what it gives to read the time.
@@ -61,6 +63,9 @@ const TURNS_MAX = 32;
 /** After so many lingers in vain, only one in so many is tried. */
 const MISSES_MAX = 4;
 const RETRY_EVERY = 16;
+
+/** Longest delay of a timer of Node.js. */
+const TIMER_MAX_MS = 0x7fff_ffff;
 
 /** A run that hasn't ended. */
 interface Run {
@@ -84,9 +89,11 @@ export class EventLoop {
   #emptyTurns = 0;
   /** Busy turns since Node.js had its own. */
   #turns = 0;
-  /** Ends a sleep; kept from one to the next, since most are ended by the adapter. */
+  /** Keeps the process alive while the loop runs. */
+  #running: NodeJS.Timeout | null = null;
+  /** Ends a sleep at an expiry; kept from one to the next, since most are ended by the adapter. Null when there is none. */
   #timer: NodeJS.Timeout | null = null;
-  /** When the timer ends one, by `performance.now()`. */
+  /** When the timer ends one, by the provider's clock. */
   #timerMs = 0;
   /** When the sleep at hand began, by `performance.now()`, where that may have to be known; else long ago. */
   #sleepMs = Number.NEGATIVE_INFINITY;
@@ -99,7 +106,7 @@ export class EventLoop {
   #misses = 0;
 
   constructor(options: EventLoopOptions) {
-    this.#options = { emptyTurnsMax: 0, looksMax: 8, sleepMaxMs: 100, ...options };
+    this.#options = { emptyTurnsMax: 0, looksMax: 8, ...options };
     this.#canLinger = options.wakeUp.linger !== undefined && this.#options.looksMax > 0;
     this.#isExact = options.wakeUp.isExact === true;
     this.#hasMore = this.#isExact ? (options.hasMore ?? null) : null;
@@ -123,7 +130,10 @@ export class EventLoop {
       this.#isAborted = signal.aborted;
       signal.addEventListener('abort', this.#aborted);
       this.#emptyTurns = 0;
+      this.#running = setInterval(() => {}, TIMER_MAX_MS);
       this.#options.wakeUp.whenGathered?.(this.#gathered);
+      this.#options.clock.whenEarlier(this.#wake);
+      this.#options.provider.whenDue(this.#wake);
       this.#turn();
     });
   }
@@ -200,13 +210,12 @@ export class EventLoop {
   };
 
   #sleep(): void {
-    const { clock, sleepMaxMs, wakeUp } = this.#options;
-    const expiry = clock.nextExpiryMs();
-    const sleepMs = expiry === null ? sleepMaxMs : Math.min(sleepMaxMs, Math.max(0, expiry - clock.nowMs()));
+    const { clock, provider, wakeUp } = this.#options;
     this.#turns = 0;
     this.#isAsleep = true;
     this.#sleepMs = this.#canLinger || this.#wasNewTurn ? Number.NEGATIVE_INFINITY : performance.now();
-    this.#wakeIn(Math.ceil(sleepMs));
+    provider.pause();
+    this.#wakeAt(clock.nextExpiryMs());
     if (this.#isWaiting) return;
     this.#isWaiting = true;
     wakeUp.wait(this.#woken);
@@ -229,17 +238,18 @@ export class EventLoop {
     this.#turn();
   };
 
-  /** Has the sleep end in so many milliseconds, or earlier. */
-  #wakeIn(ms: number): void {
-    // None ends later than the longest sleep: no need to read the time, which can take as long as a message.
-    if (this.#timer !== null && ms >= this.#options.sleepMaxMs) return;
-    const endMs = performance.now() + ms;
+  /** @param ms - when the sleep ends at the latest, by the provider's clock; null: the clock ends it at no time */
+  #wakeAt(ms: number | null): void {
     if (this.#timer !== null) {
-      if (this.#timerMs <= endMs) return;
+      // One that ends it a little early does less harm than to read the time, which can take as long as a message.
+      if (ms !== null && this.#timerMs <= ms) return;
       clearTimeout(this.#timer);
+      this.#timer = null;
     }
-    this.#timerMs = endMs;
-    this.#timer = setTimeout(this.#expired, ms);
+    if (ms === null) return;
+    this.#timerMs = ms;
+    const leftMs = Math.ceil(ms - this.#options.clock.nowMs());
+    this.#timer = setTimeout(this.#expired, Math.min(Math.max(0, leftMs), TIMER_MAX_MS));
   }
 
   /** The timer ends a sleep, if there is one. Not made where it is started: that would make its closure at every sleep. */
@@ -255,6 +265,10 @@ export class EventLoop {
     this.#isAsleep = false;
     signal.removeEventListener('abort', this.#aborted);
     this.#options.wakeUp.whenGathered?.(null);
+    this.#options.clock.whenEarlier(null);
+    this.#options.provider.whenDue(null);
+    clearInterval(this.#running!);
+    this.#running = null;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     if (broken === undefined) resolve();

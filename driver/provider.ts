@@ -145,6 +145,21 @@ export class Provider {
     return this.#dispatcher.dueCount > 0;
   }
 
+  /**
+   * Has `told` called whenever a completion up-call falls due where none was: in a turn, and in a call from outside of turns,
+   * after which nothing else would bring about the turn that makes it.
+   *
+   * @param told - instead of the one that was given before; null for none
+   */
+  whenDue(told: (() => void) | null): void {
+    this.#dispatcher.whenDue = told;
+  }
+
+  /** Time may pass until the next turn, and the journal's records tell of it. */
+  pause(): void {
+    this.#dispatcher.tick();
+  }
+
   /** The state of everything, for tools and tests that look on. Only the dispatcher may step it. */
   get system(): System {
     return this.#dispatcher.system;

@@ -209,8 +209,9 @@ export interface WakeUp {
    */
   arm(): boolean;
   /**
-   * Calls `woken` once when something became ready after {@link WakeUp.arm}, or spuriously: in a callback of Node.js, never
-   * inside a call of the adapter's. Holds no event loop open by itself.
+   * Calls `woken` once when something became ready after {@link WakeUp.arm}, by a call of the adapter's too, or spuriously: in
+   * a callback of Node.js, never inside a call of the adapter's. Nothing else may wake who waits. Holds no event loop open by
+   * itself.
    */
   wait(woken: () => void): void;
   /**

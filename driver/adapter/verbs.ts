@@ -570,11 +570,11 @@ export class VerbsAdapter implements Adapter {
     if (device.isGone) return;
     device.isGone = true;
     const isLast = this.#devices.every(({ isGone }) => isGone);
-    if (isLast) this.#events.push({ type: 'deviceRemoved' });
+    if (isLast) this.#raise({ type: 'deviceRemoved' });
     for (const [listener, { id, device: of }] of this.#listeners) {
       if (of !== device && !isLast) continue;
       this.#listenerById.delete(id);
-      if (!isLast) this.#events.push({ type: 'listenerRemoved', listener });
+      if (!isLast) this.#raise({ type: 'listenerRemoved', listener });
     }
     for (const connector of this.#byId.values()) {
       if (connector.device === device) this.#lifecycle.apply(connector, 'device.removed', this.#perform);
@@ -613,10 +613,12 @@ export class VerbsAdapter implements Adapter {
         if (connector.claim === null) return 0;
         shim.wsd_qp_fail(id);
         this.#draining.set(connector, shim.wsd_cq_empty_count(connector.claim.queue.handle));
+        this.#wake();
         return 0;
       case 'destroyQueuePair':
         shim.wsd_qp_drain(this.#handle, id, number);
         this.#hasFlushed = true;
+        this.#wake();
         return 0;
       case 'forget':
         this.#connectors[number] = undefined;
@@ -630,6 +632,8 @@ export class VerbsAdapter implements Adapter {
         connector.release(shim, this.#handle);
         if (connector.claim === null) this.#numbers.push(number);
         this.#lifecycle.end(connector);
+        // It may have been what its device waited for.
+        if (connector.device.isGone) this.#wake();
         return 0;
       case 'tune':
         // The connection manager's own is 655 ms, which a sender would lose for each message that came too early.
@@ -638,26 +642,26 @@ export class VerbsAdapter implements Adapter {
       case 'raiseConnectRequest': {
         const { local, remote, privateData } = connector.arrival!;
         const { listener } = connector;
-        this.#events.push({ type: 'connectRequest', listener, connector: number, local, remote, privateData });
+        this.#raise({ type: 'connectRequest', listener, connector: number, local, remote, privateData });
         return 0;
       }
       case 'raiseWithdrawn':
-        this.#events.push({ type: 'withdrawn', connector: number });
+        this.#raise({ type: 'withdrawn', connector: number });
         return 0;
       case 'raiseEstablished':
-        this.#events.push({ type: 'established', connector: number, privateData: connector.peerData });
+        this.#raise({ type: 'established', connector: number, privateData: connector.peerData });
         return 0;
       case 'raiseRejected':
-        this.#events.push({ type: 'rejected', connector: number, reason, privateData: connector.peerData });
+        this.#raise({ type: 'rejected', connector: number, reason, privateData: connector.peerData });
         return 0;
       case 'raiseConnectFailed':
-        this.#events.push({ type: 'connectFailed', connector: number });
+        this.#raise({ type: 'connectFailed', connector: number });
         return 0;
       case 'raiseDisconnected':
-        this.#events.push({ type: 'disconnected', connector: number });
+        this.#raise({ type: 'disconnected', connector: number });
         return 0;
       case 'raiseRemoved':
-        this.#events.push({ type: 'removed', connector: number });
+        this.#raise({ type: 'removed', connector: number });
         return 0;
       case 'ignored':
         return 0;
@@ -776,7 +780,7 @@ export class VerbsAdapter implements Adapter {
 
   #arm(): boolean {
     if (this.#found > 0 || this.#draining.size > 0 || this.#hasFlushed) return true;
-    if (this.#events.length > 0 || this.#hasConnectionEvents) return true;
+    if (this.#events.length > 0 || this.#hasConnectionEvents || this.#hasRemovals) return true;
     let isReady = false;
     for (const device of this.#devices) {
       if (device.hasNotified || device.hasNews || (!device.isGone && device.arm() < 0)) isReady = true;
@@ -784,6 +788,12 @@ export class VerbsAdapter implements Adapter {
     return isReady;
   }
 
+  #raise(event: ConnectionEvent): void {
+    this.#events.push(event);
+    this.#wake();
+  }
+
+  /** Something is ready, by a callback of Node.js or by a call of the owner's. */
   #wake(): void {
     if (this.#sleepers.length === 0) return;
     for (const woken of this.#sleepers.splice(0)) queueMicrotask(woken);

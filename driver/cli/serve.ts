@@ -112,7 +112,12 @@ class Server {
           });
           const client = this.#serve(runtime, socket, endpointText(remote));
           this.#clients.add(client);
-          void client.finally(() => this.#clients.delete(client)).catch(() => {});
+          const gone = (): void => {
+            this.#clients.delete(client);
+            // There may be room for the next.
+            runtime.nudge();
+          };
+          client.then(gone, gone);
           if (once !== true) {
             // What it throws is a defect of ours, or the journal's end: accepting ends with it.
             client.catch((error: unknown) => this.#end.abort(error));

@@ -2,8 +2,8 @@
  * Runtime: a started host over an adapter to other processes, and the loop that turns it.
  *
  * Theory of operation: one {@link EventLoop} polls the host and then lets everybody who waits work and look. A wait that
- * finds something ends in that turn, its owner goes on before the next one, and the loop doesn't sleep in between; so
- * code between two waits may make any call without telling the loop.
+ * finds something ends in that turn, and the loop takes another. Any call may be made at any time without telling the loop;
+ * what else those who wait look at is told by {@link Runtime.nudge} when it has changed.
  */
 
 import type { Adapter } from '../adapter/adapter.ts';
@@ -19,9 +19,9 @@ export interface RuntimeOptions extends Omit<ProviderOptions, 'adapter' | 'clock
 }
 
 export interface WaitOptions {
-  /** Ends the wait with the signal's reason; within about 100 ms. */
+  /** Ends the wait with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Longest time in which nothing is done, in milliseconds; then {@link IdleError}. Kept to about 100 ms. */
+  /** Longest time in which nothing is done, in milliseconds; then {@link IdleError}. */
   readonly idleMs?: number;
   /** Works in each turn. @returns how much was done; 0 when there was nothing to do */
   readonly work?: () => number;
@@ -50,7 +50,8 @@ export class Runtime {
     const clock = new SystemClock();
     this.host = new Host({ ...options, adapter, clock, ...(name === undefined ? {} : { host: name }) });
     this.host.start();
-    this.#loop = new EventLoop({ poll: () => this.#turn(), wakeUp: adapter.wakeUp, clock });
+    const { provider } = this.host;
+    this.#loop = new EventLoop({ poll: () => this.#turn(), provider, wakeUp: adapter.wakeUp, clock });
     this.#running = this.#loop.run(this.#stop.signal).catch((error: unknown) => {
       // The provider is broken, or its journal: nobody waits any longer.
       this.#broken = { error };
@@ -67,16 +68,28 @@ export class Runtime {
   until<T>(look: () => T | null, { signal, idleMs = Infinity, work }: WaitOptions = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#broken !== null) throw this.#broken.error;
-      let lastMs = performance.now();
+      // The last time that something was done, and when that will be too long ago.
+      let lastMs = 0;
+      let idle: NodeJS.Timeout | undefined;
       const end = (): void => {
+        clearTimeout(idle);
+        signal?.removeEventListener('abort', aborted);
         this.#waiters.delete(turn);
         this.#failures.delete(fail);
-        // Whoever waited goes on now, and may make calls.
+        // Whoever waited goes on now.
         this.#loop.nudge();
       };
       const fail = (error: unknown): void => {
         end();
         reject(error);
+      };
+      const aborted = (): void => fail(signal?.reason);
+      const wait = (ms: number): void => {
+        idle = setTimeout(() => {
+          const leftMs = lastMs + idleMs - performance.now();
+          if (leftMs > 0) wait(leftMs);
+          else fail(new IdleError(`nothing happened for ${idleMs} ms`));
+        }, ms);
       };
       const turn = (): number => {
         try {
@@ -88,11 +101,7 @@ export class Runtime {
             resolve(found);
             return done + 1;
           }
-          if (idleMs !== Infinity) {
-            const nowMs = performance.now();
-            if (done > 0) lastMs = nowMs;
-            else if (nowMs - lastMs > idleMs) throw new IdleError(`nothing happened for ${idleMs} ms`);
-          }
+          if (done > 0 && idleMs !== Infinity) lastMs = performance.now();
           return done;
         } catch (error) {
           fail(error);
@@ -101,9 +110,19 @@ export class Runtime {
       };
       this.#waiters.add(turn);
       this.#failures.add(fail);
+      if (idleMs !== Infinity) {
+        lastMs = performance.now();
+        wait(idleMs);
+      }
+      signal?.addEventListener('abort', aborted);
       turn();
       this.#loop.nudge();
     });
+  }
+
+  /** Has everybody who waits look again, since something has changed that neither adapter nor provider knows of. */
+  nudge(): void {
+    this.#loop.nudge();
   }
 
   /**

@@ -26,7 +26,9 @@ export class Peer {
     this.host = new Host({ adapter: this.adapter, clock, config: { loopback: true, connectMs: 60_000 } });
     this.host.start();
     const { wakeUp } = this.adapter;
-    this.#running = new EventLoop({ poll: () => this.host.poll(), wakeUp, clock }).run(this.#stop.signal);
+    this.#running = new EventLoop({ poll: () => this.host.poll(), provider: this.host.provider, wakeUp, clock }).run(
+      this.#stop.signal,
+    );
   }
 
   /** Accepts one connection. */

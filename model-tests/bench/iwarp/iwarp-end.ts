@@ -115,6 +115,7 @@ export class IwarpEnd implements End {
         return done;
       },
       hasMore: () => provider.hasDue,
+      provider,
       wakeUp: adapter.wakeUp,
       clock,
     });

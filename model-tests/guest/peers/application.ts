@@ -51,7 +51,7 @@ export class Application {
       for (const look of this.#waiting) look();
       return done;
     };
-    this.#loop = new EventLoop({ poll, wakeUp: adapter.wakeUp, clock });
+    this.#loop = new EventLoop({ poll, provider: this.host.provider, wakeUp: adapter.wakeUp, clock });
     this.#running = this.#loop.run(this.#stop.signal);
   }
 

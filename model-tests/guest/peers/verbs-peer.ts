@@ -34,7 +34,9 @@ export class VerbsPeer {
     });
     this.host.start();
     const { wakeUp } = this.adapter;
-    this.#running = new EventLoop({ poll: () => this.host.poll(), wakeUp, clock }).run(this.#stop.signal);
+    this.#running = new EventLoop({ poll: () => this.host.poll(), provider: this.host.provider, wakeUp, clock }).run(
+      this.#stop.signal,
+    );
   }
 
   async accept(listener: Socket): Promise<Endpoint> {

@@ -1,11 +1,11 @@
 /**
  * What native/bench/echo.c does, through a provider over the verbs adapter; and over TCP by `node:net`.
  *
- * `echo.ts server|client|self|idle|net-server|net-client ADDRESS PORT SIZE COUNT WINDOW [LOOKS]`: messages of SIZE bytes go
+ * `echo.ts server|client|self|idle|idle-wakes|net-server|net-client ADDRESS PORT SIZE COUNT WINDOW [LOOKS]`: messages of SIZE bytes go
  * to the other end and back, WINDOW at once, COUNT in all. Server and client sleep when there is nothing to do, after at
  * most LOOKS looks, the event loop's own number unless given; self is both ends in one process, polling. The client prints
  * microseconds a round trip, of the second half: the first warms up. Idle prints the milliseconds of processor time that
- * two ends of a connection take in a second in which nothing is sent.
+ * two ends of a connection take in a second in which nothing is sent, and idle-wakes how often a thread of theirs wakes in it.
  */
 
 import net from 'node:net';
@@ -113,16 +113,22 @@ const report = (began: number): void => {
   console.log((((performance.now() - began) * 1000) / Math.floor(messages / 2)).toFixed(2));
 };
 
-/** Turns in an event loop that goes to sleep at once, until `isDone`. */
-async function loop(end: End, isDone: () => boolean, turn = (): number => end.host.poll()): Promise<void> {
-  const stop = new AbortController();
+/** Turns in an event loop that goes to sleep at once, until `isDone`, which what a turn has done decides, or `stop`. */
+async function loop(
+  end: End,
+  isDone: () => boolean,
+  turn = (): number => end.host.poll(),
+  stop = new AbortController(),
+): Promise<void> {
   const poll = (): number => {
     const done = turn();
     if (isDone()) stop.abort();
     return done;
   };
   const bound = looks === undefined ? {} : { looksMax: Number(looks) };
-  await new EventLoop({ poll, wakeUp: end.adapter.wakeUp, clock, ...bound }).run(stop.signal);
+  await new EventLoop({ poll, provider: end.host.provider, wakeUp: end.adapter.wakeUp, clock, ...bound }).run(
+    stop.signal,
+  );
 }
 
 switch (mode) {
@@ -184,7 +190,8 @@ switch (mode) {
     far.host.stop();
     break;
   }
-  case 'idle': {
+  case 'idle':
+  case 'idle-wakes': {
     const [near, far] = [make(), make()];
     const listener = far.host.listen(at);
     const socket = near.host.connect(from, at);
@@ -195,15 +202,18 @@ switch (mode) {
     });
     await loop(near, () => near.host.isConnected(socket));
     await accepting;
-    let isOver = false;
-    const running = [near, far].map((end) => loop(end, () => isOver));
+    const stop = new AbortController();
+    const running = [near, far].map((end) => loop(end, () => false, undefined, stop));
     // What connecting has left to do.
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    const [before, began] = [process.cpuUsage(), performance.now()];
+    const [before, began] = [process.resourceUsage(), performance.now()];
     await new Promise((resolve) => setTimeout(resolve, 3000));
-    const { user, system } = process.cpuUsage(before);
-    console.log(((user + system) / (performance.now() - began)).toFixed(2));
-    isOver = true;
+    const [after, ms] = [process.resourceUsage(), performance.now() - began];
+    const cpuUs = after.userCPUTime - before.userCPUTime + after.systemCPUTime - before.systemCPUTime;
+    // One wake-up is that of the timer that ends the measurement.
+    const wakes = after.voluntaryContextSwitches - before.voluntaryContextSwitches - 1;
+    console.log((mode === 'idle' ? cpuUs / ms : (wakes * 1000) / ms).toFixed(2));
+    stop.abort();
     await Promise.all(running);
     near.host.stop();
     far.host.stop();

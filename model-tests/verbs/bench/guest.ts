@@ -203,6 +203,8 @@ function contenders(address: string, measure: Measure): Readonly<Record<string, 
       return { wsdirect: alone(floorTs, 'call', () => []), 'echo.c': alone([echoC], 'call', () => []) };
     case 'idle':
       return { wsdirect: alone(echoTs, 'idle', at(0, 1)) };
+    case 'idle wakes':
+      return { wsdirect: alone(echoTs, 'idle-wakes', at(0, 1)) };
   }
 }
 

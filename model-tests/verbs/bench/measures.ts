@@ -28,6 +28,7 @@ export const measures = {
   },
   'a system call': { title: 'one system call that does nothing', unit: 'us', bounds: {} },
   idle: { title: 'processor time of an idle connection, both ends', unit: 'ms/s', bounds: {} },
+  'idle wakes': { title: 'wake-ups of an idle connection in a second, both ends', unit: '', bounds: {} },
 } as const satisfies Readonly<Record<string, Definition>>;
 
 export type Measure = keyof typeof measures;

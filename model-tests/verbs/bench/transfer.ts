@@ -38,7 +38,7 @@ async function loop(isDone: () => boolean): Promise<void> {
     if (isDone()) stop.abort();
     return done;
   };
-  await new EventLoop({ poll, wakeUp: adapter.wakeUp, clock }).run(stop.signal);
+  await new EventLoop({ poll, provider, wakeUp: adapter.wakeUp, clock }).run(stop.signal);
 }
 
 async function connection(): Promise<Socket> {
