@@ -1,11 +1,13 @@
 /**
- * Going to sleep over a completion queue that notifies once: no completion is slept over.
+ * Going to sleep over a completion queue that notifies once: no completion is slept over, nor what a call leaves to do.
  *
  * The device notifies of the first completion after it was armed, and of none before. So the event loop arms, looks once
  * more, and sleeps; woken, it takes the notification, and only then the queue counts as one that awaits none. Between
  * arming and that last look Node.js doesn't run, so no notification is heard of then, and none is taken. Before it arms the
  * loop may linger: it looks again while others have the processor, and takes no notification then, so what it finds may have
- * been notified of, and the queue still counts as armed. The loop is that of `driver/event-loop.ts` over
+ * been notified of, and the queue still counts as armed. Whenever Node.js runs, the application can make a call that leaves
+ * something to do, as an up-call that is due: a loop that sleeps is told, and any other looks before it sleeps. Nothing else
+ * wakes the loop. It is that of `driver/event-loop.ts` over
  * `driver/adapter/verbs.ts`, without the empty turns that it may spend before it arms.
  */
 
@@ -88,13 +90,15 @@ function completionQueue({ forgetsToDisarm }: { readonly forgetsToDisarm: boolea
 /** What the loop does when it has found nothing; to `yield` is to let Node.js run. */
 type Order = 'arm, look' | 'look, arm' | 'arm, yield, look';
 
-function eventLoop(order: Order): MachineDefinition {
+function eventLoop(order: Order, tellsOfCalls: boolean): MachineDefinition {
   const contract = {
     context: {
       /** A notification is known of and not taken yet. */
       seen: field(flag),
+      /** A call has left something to do. */
+      due: field(flag),
     },
-    events: { turn: {}, giveUp: {}, nodeTurn: {}, found: { some: flag }, announced: {} },
+    events: { turn: {}, giveUp: {}, nodeTurn: {}, call: {}, found: { some: flag }, announced: {} },
     effects: { arm: {}, poll: {}, disarm: {}, ask: {} },
   } as const;
   const { context: c, event, when, update, effect } = language(contract);
@@ -102,15 +106,20 @@ function eventLoop(order: Order): MachineDefinition {
     {
       guard: when(same(c.seen, 1)),
       target,
-      actions: [update({ seen: 0 }), effect('disarm', {}), effect('poll', {})],
+      actions: [update({ seen: 0, due: 0 }), effect('disarm', {}), effect('poll', {})],
     },
-    { target, actions: effect('poll', {}) },
+    { target, actions: [update({ due: 0 }), effect('poll', {})] },
   ];
   const found = (nothing: string) => ({
     found: [{ guard: when(same(event('some'), 1)), target: 'turning' }, { target: nothing }],
   });
-  /** Node.js runs, and says so when the descriptor is readable. */
-  const yields = { nodeTurn: { actions: effect('ask', {}) }, announced: { actions: update({ seen: 1 }) } } as const;
+  /** Node.js runs, and says so when the descriptor is readable. It may run the application. */
+  const yields = {
+    nodeTurn: { actions: effect('ask', {}) },
+    announced: { actions: update({ seen: 1 }) },
+    call: { actions: update({ due: 1 }) },
+  } as const;
+  const told = tellsOfCalls ? { target: 'turning' } : {};
   return machineOver(contract, {
     id: 'eventLoop',
     initial: 'turning',
@@ -131,7 +140,13 @@ function eventLoop(order: Order): MachineDefinition {
       },
       armed: { on: { turn: look('lookingAgain'), ...(order === 'arm, yield, look' ? yields : {}) } },
       lookingAgain: { on: found('asleep') },
-      asleep: { on: { ...yields, announced: { target: 'turning', actions: update({ seen: 1 }) } } },
+      asleep: {
+        on: {
+          ...yields,
+          announced: { target: 'turning', actions: update({ seen: 1 }) },
+          call: { ...told, actions: update({ due: 1 }) },
+        },
+      },
     },
   });
 }
@@ -139,12 +154,16 @@ function eventLoop(order: Order): MachineDefinition {
 /** @param broken - how it is put together wrongly; not at all by default */
 export function sleeping(
   name: string,
-  { order = 'arm, look', forgetsToDisarm = false }: { readonly order?: Order; readonly forgetsToDisarm?: boolean } = {},
+  {
+    order = 'arm, look',
+    forgetsToDisarm = false,
+    tellsOfCalls = true,
+  }: { readonly order?: Order; readonly forgetsToDisarm?: boolean; readonly tellsOfCalls?: boolean } = {},
 ): WorldDefinition {
   const queue = (event: string) => [{ send: `completionQueue/${event}`, to: 0 } as const];
   return {
     name,
-    environment: { completionQueue: completionQueue({ forgetsToDisarm }), eventLoop: eventLoop(order) },
+    environment: { completionQueue: completionQueue({ forgetsToDisarm }), eventLoop: eventLoop(order, tellsOfCalls) },
     rows: { completionQueue: 1, eventLoop: 1 },
     performs: {
       'eventLoop/arm': queue('arm'),
@@ -157,6 +176,7 @@ export function sleeping(
     drops: [],
     rules: [
       { name: 'a completion comes', send: 'completionQueue/complete', row: 0, class: 'adapter' },
+      { name: 'a call comes', send: 'eventLoop/call', row: 0, class: 'switch' },
       { name: 'turn', send: 'eventLoop/turn', row: 0, class: 'driver', fair: 'turn' },
       { name: 'give up lingering', send: 'eventLoop/giveUp', row: 0, class: 'driver', fair: 'give up' },
       { name: 'Node.js runs', send: 'eventLoop/nodeTurn', row: 0, class: 'driver', fair: 'Node.js' },
@@ -172,6 +192,7 @@ export const sleepingProperties: readonly Property[] = [
     'no completion is slept over',
     not(all(loop.in('asleep'), queue.field('queued'), not(queue.field('readable')))),
   ),
+  always('nothing that a call leaves is slept over', not(all(loop.in('asleep'), loop.field('due')))),
   leadsTo('every completion is found', less(0, queue.field('queued')), not(queue.field('queued')), [
     'turn',
     'give up',
@@ -184,7 +205,7 @@ const definition = sleeping('wake-up');
 export const wakeUp: readonly CatalogWorld[] = [
   {
     name: definition.name,
-    question: 'Is every completion found, whenever it comes while the event loop goes to sleep?',
+    question: 'Is every completion found, whenever it or a call comes while the event loop goes to sleep?',
     bounds: `one completion queue and ${COMPLETIONS} completions`,
     effort: 'quick',
     definition,
@@ -198,10 +219,11 @@ export const wakeUp: readonly CatalogWorld[] = [
         'one is notified of while the loop lingers',
         all(loop.in('lingering'), queue.field('queued'), queue.field('readable')),
       ),
+      sometimes('a call comes late', all(loop.in('arming'), loop.field('due'))),
       sometimes('one wakes the loop', all(loop.in('asleep'), queue.field('readable'))),
       sometimes('the loop sleeps', all(loop.in('asleep'), not(queue.field('queued')))),
     ],
     assumes: [],
-    size: { states: 104, transitions: 236, depth: 11 },
+    size: { states: 198, transitions: 599, depth: 12 },
   },
 ];

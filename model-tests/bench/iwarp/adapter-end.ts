@@ -56,6 +56,8 @@ export class AdapterEnd implements End {
     this.#loop = new EventLoop({
       poll: () => this.#poll(),
       hasMore: () => false,
+      // There is none.
+      provider: { whenDue: () => {}, pause: () => {} },
       wakeUp: adapter.wakeUp,
       clock: new SystemClock(),
     });
