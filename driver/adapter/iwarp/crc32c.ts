@@ -3,8 +3,9 @@
  *
  * Theory of operation: of the libraries that install without a compiler (`npm run bench -- crc`) aws-crt is the fastest on
  * what is in the processor's cache, by far; but it takes 0.2 s to load, and isn't made for every platform. So it is an
- * optional dependency, loaded when the first large piece comes; small pieces, and all of them where it is missing, are
- * `@node-rs/crc32`'s. To call either takes longer than all of a tiny piece does here, four bytes at a time.
+ * optional dependency, loaded when the first large piece comes, or many smaller ones have come; all until then, and where
+ * it is missing, are `@node-rs/crc32`'s. To call either takes longer than all of a tiny piece does here, four bytes at a
+ * time.
  */
 
 import { createRequire } from 'node:module';
@@ -19,9 +20,13 @@ type Checksum = (bytes: Uint8Array, before: number) => number;
 const TINY_BYTES = 192;
 /** From so many bytes on a piece is large. */
 const LARGE_BYTES = 16_384;
+/** Bytes of smaller pieces, all together, that are as good as a large one. */
+const MANY_BYTES = 16 * 1024 * 1024;
 
-const ofSmall = checksum as Checksum;
-let ofLarge: Checksum | null = null;
+const atFirst = checksum as Checksum;
+/** Null as long as it isn't worth while. */
+let fastest: Checksum | null = null;
+let bytesAtFirst = 0;
 
 function load(): Checksum {
   try {
@@ -29,7 +34,7 @@ function load(): Checksum {
     const { crc32c } = createRequire(import.meta.url)('aws-crt/dist/native/checksums.js') as { crc32c: Checksum };
     return crc32c;
   } catch {
-    return ofSmall;
+    return atFirst;
   }
 }
 
@@ -72,7 +77,9 @@ export function crc32c(bytes: Uint8Array, before = 0, from = 0, end: number = by
   const length = end - from;
   if (length <= TINY_BYTES) return ofTiny(bytes, before, from, end);
   const piece = length === bytes.byteLength ? bytes : pieces.of(bytes, from, end);
-  if (length < LARGE_BYTES) return ofSmall(piece, before);
-  ofLarge ??= load();
-  return ofLarge(piece, before);
+  if (fastest !== null) return fastest(piece, before);
+  bytesAtFirst += length;
+  if (length < LARGE_BYTES && bytesAtFirst < MANY_BYTES) return atFirst(piece, before);
+  fastest = load();
+  return fastest(piece, before);
 }
