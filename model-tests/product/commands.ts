@@ -6,7 +6,8 @@
  */
 
 import { WSA } from '../../machines/index.ts';
-import { Letter, Request, Stage, Who } from '../worlds/handing-over.ts';
+import { Request, Who } from '../worlds/handing-over.ts';
+import { Letter, Stage } from '../worlds/handing-over-surroundings.ts';
 import type { Rule } from '../explorer/index.ts';
 import { socketName } from './script.ts';
 
@@ -232,9 +233,15 @@ const commands: Readonly<Record<string, (happening: Happening) => readonly [comm
   'oldConnection/noticeP1': () => ['disconnected A'],
   'oldConnection/noticePeer': () => ['disconnected B'],
   'newConnection/arrive': () => ['reattach B'],
-  'newConnection/answer': ({ field }) => [
-    field('newConnection', 0, 'stage') === Stage.accepted ? 'established C' : `refused C ${WSA.WSAECONNREFUSED}`,
+  'newConnection/turnAway': () => ['network: nobody takes C back'],
+  'newConnection/answer': ({ field, state }) => [
+    field('newConnection', 0, 'stage') === Stage.accepted
+      ? 'established C'
+      : state('stranger', 0) === ''
+        ? `refused C ${WSA.WSAECONNREFUSED}`
+        : 'unanswered C',
   ],
+  'stranger/meet': () => ['established A stranger'],
   'newConnection/fail': () => ['network: the connection of C and B fails'],
   'newConnection/noticeP2': () => ['disconnected C'],
   'newConnection/noticePeer': () => ['disconnected B'],

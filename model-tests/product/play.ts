@@ -408,8 +408,11 @@ class Player {
           provider.WSPConnect(socket(), name, name.length, null, null, null, null, this.#errno),
         );
       }
-      case 'established':
-        return this.#event({ type: 'established', connector: this.#connectorOf(a), privateData: handshake(1) });
+      case 'established': {
+        // A peer that is no provider says nothing of itself.
+        const privateData = b === 'stranger' ? new Uint8Array(0) : handshake(1);
+        return this.#event({ type: 'established', connector: this.#connectorOf(a), privateData });
+      }
       case 'listen':
         if (c !== '') this.#adapter.refuseListen();
         return result('WSPListen', () => provider.WSPListen(socket(), Number(b), this.#errno));

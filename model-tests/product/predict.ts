@@ -324,7 +324,9 @@ export class Scribe {
       case 'socket/rejectReattach':
         return void see(`adapter reject ${s} reason 0`);
       case 'socket/writeMailbox':
-        return void this.#posts.push(`post notice ${s}`);
+        // A peer that is no provider has no place for it.
+        if (this.#state('stranger', 0) === '') this.#posts.push(`post notice ${s}`);
+        return;
       case 'dialling/connected':
       case 'accepting/connected':
         return this.#nested(() => {

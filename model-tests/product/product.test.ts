@@ -74,6 +74,7 @@ describe('paths through product graphs', () => {
     'hand-over with a receive that waits',
     'a first message that is too long',
     'hand-over before the first message',
+    'hand-over from a peer that is no provider',
     'hand-over, and whatever can happen',
   ])('%s: the first edges', (name) => {
     const tests = productTests(name, EDGES);

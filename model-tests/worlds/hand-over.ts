@@ -207,6 +207,58 @@ function handOverProperties(definition: WorldDefinition, { closing = false, care
   ];
 }
 
+/** What holds when the peer is no provider: nothing is lost that was not said to be, and everybody is told. */
+function strangeProperties(definition: WorldDefinition): Property[] {
+  const kept = /^(S-03|S-05|S-07|S-08|S-10|S-16: a receive|S-20|L-11, L-01: P1|L-11: P2)/;
+  const ofP2 = [Request.p2Send, Request.p2Receive] as const;
+  const upcalls = ['notify 0', 'return 0', 'notify 2', 'return 2'];
+  return [
+    ...handOverProperties(definition).filter(({ name, kind }) => kind !== 'sometimes' && kept.test(name)),
+    always(
+      'S-02, S-31: the adapter has a connector for P1 and P2 exactly as long as they say so',
+      all(
+        iff(p1.field('attached'), less(0, oldOne.field('p1'))),
+        iff(p2.field('attached'), less(0, newOne.field('p2'))),
+      ),
+    ),
+    always('S-31: P2 never has the connection', not(p2.in('connected.active'))),
+    always(
+      'S-12: nothing of P2 succeeds',
+      each(ofP2, (number) => not(succeeded(number))),
+    ),
+    implies(
+      'L-11, 10.3: with nobody to tell, P1 is parted from its connection at once',
+      handed,
+      p1.in('dormant.parted', 'closing', 'unopened'),
+    ),
+    leadsTo(
+      'L-11: P2 is told that nobody takes it back, if only its timer expires',
+      p2.in('connected.attaching'),
+      p2.in('broken', 'closing', 'unopened'),
+      ['expire 2'],
+    ),
+    ...ofP2.map((number) =>
+      leadsTo(
+        `L-11, L-01: P2's ${number === Request.p2Send ? 'send' : 'receive'} ends`,
+        isPending(number),
+        isTold(number),
+        [...upcalls, 'expire 2'],
+      ),
+    ),
+    ...lifecycle(definition),
+    ...agreement(definition),
+    sometimes(
+      'what a stranger is at the other end of is handed over, and parted from',
+      all(handed, p1.in('dormant.parted')),
+    ),
+    sometimes(
+      'P2 has called a send and a receive, and both have failed',
+      all(p2.in('broken'), ...ofP2.map((number) => all(isTold(number), error(number)))),
+    ),
+    sometimes('P2 takes it over when P1 is closed', all(row('giver', 0).in('closed'), p2.in('connected.attaching'))),
+  ];
+}
+
 const plain = handingOver({ name: 'hand-over' });
 const failing = handingOver({ name: 'hand-over, and every step can fail', failing: true });
 const closing = handingOver({ name: 'hand-over, and everybody closes', closing: true });
@@ -219,6 +271,12 @@ const holding = handingOver({
   held: true,
 });
 const early = handingOver({ name: 'hand-over before the first message', accepting: true });
+const strange = handingOver({
+  name: 'hand-over from a peer that is no provider',
+  strange: true,
+  failing: true,
+  closing: true,
+});
 const everything = handingOver({
   name: 'hand-over, and whatever can happen',
   failing: true,
@@ -353,6 +411,16 @@ export const handOver: readonly CatalogWorld[] = [
     ],
     assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
     size: { states: 4167, transitions: 15_158, depth: 21 },
+  },
+  {
+    name: strange.name,
+    question: 'Does a hand-over end, with everybody told, when the peer is no provider and can be told of nothing?',
+    bounds: 'a receive of P1, a send and a receive of P2; whatever can fail, and closing',
+    effort: 'quick',
+    definition: strange,
+    properties: strangeProperties(strange),
+    assumes: ['E-01', 'E-02', 'E-03', 'E-04', 'E-06'],
+    size: { states: 720, transitions: 2294, depth: 13 },
   },
   {
     name: everything.name,
