@@ -238,7 +238,9 @@ describe('a journal that is as it was written', () => {
     assert.deepEqual(about('socket').toSorted(), [listener, accepted]);
     assert.deepEqual(about('networkEvents'), [listener]);
     assert.deepEqual(about('connectionRequest'), [listener]);
-    assert.deepEqual(about('overlappedRequest'), [accepted]);
+    for (const machine of ['overlappedRequest', 'registeredBuffer']) {
+      assert.deepEqual(about(machine), [accepted], machine);
+    }
   });
 
   // The rows that were in use before the snapshot are known from its lists.
@@ -264,6 +266,28 @@ describe('a journal that is as it was written', () => {
     assert.ok(compared > 20);
   });
 
+  test('until is a number of the journal, in a ring too', () => {
+    const expected = new Map(recordsOf(fileRun()).map((record) => [record.sequence, record]));
+    let stopped = 0;
+    run(50_000, { mode: 'ring', ringRecords: 16 }, false, ({ provider }) => {
+      const sink = memorySink();
+      provider.dumpJournal(sink);
+      const contents = readJournal(sink.bytes());
+      const { firstSequence, count } = contents.records;
+      if (firstSequence === 0 || count < 2) return;
+      const until = firstSequence + count - 1;
+      const { verdict, records, system } = replayJournal(contents, { until });
+      assert.deepEqual([verdict, records], [{ type: 'stopped', before: until }, count - 1]);
+      const next = expected.get(until);
+      if (next !== undefined) {
+        const rows = system.rows[machineNames.indexOf(next.machine)]!;
+        assert.equal(next.row < rows.used ? rows.stateName(next.row) : next.before, next.before);
+      }
+      stopped++;
+    });
+    assert.ok(stopped > 0, `${stopped}`);
+  });
+
   test('until: the state before that record', () => {
     const contents = fileRun();
     const connected = recordsOf(contents).find(({ after }) => after === 'connected.active')!;
@@ -282,14 +306,24 @@ describe('a journal that is as it was written', () => {
   });
 });
 
+/** What `make` gives, made when it is first asked for: by a test, which is then what fails. */
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+const journal = lazily(fileRun);
+
 describe('a journal that was changed', () => {
-  const contents = fileRun();
-  const original = recordsOf(contents);
-  const at = (event: string) => original.find((record) => record.event === event)!;
+  const original = lazily(() => recordsOf(journal()));
+  const at = (event: string) => original().find((record) => record.event === event)!;
 
   /** What the replay says of `change`, or null when it found nothing. */
   const divergence = (change: (records: number[][]) => void) => {
-    const { verdict } = replayJournal(withRecords(contents, change));
+    const { verdict } = replayJournal(withRecords(journal(), change));
     return verdict.type === 'divergent' ? verdict : null;
   };
 
@@ -328,7 +362,9 @@ describe('a journal that was changed', () => {
     })!;
     assert.equal(found.sequence, send.sequence);
     assert.match(found.found, /no such request/);
-    const completed = original.find(({ event, parameters }) => event === 'adapter.completed' && 'bytes' in parameters)!;
+    const completed = original().find(
+      ({ event, parameters }) => event === 'adapter.completed' && 'bytes' in parameters,
+    )!;
     const word = 2 + Object.keys(completed.parameters).indexOf('bytes');
     const other = divergence((records) => {
       records[completed.sequence]![word] = 0xffff_ffff;
@@ -390,8 +426,8 @@ describe('a journal that was changed', () => {
   });
 
   test('every dropped event is found, even one that left no trace in the state', () => {
-    const missed = original.filter(({ sequence }) => {
-      const { verdict } = replayJournal(withRecords(contents, (records) => records.splice(sequence, 1)));
+    const missed = original().filter(({ sequence }) => {
+      const { verdict } = replayJournal(withRecords(journal(), (records) => records.splice(sequence, 1)));
       return verdict.type === 'equal';
     });
     assert.deepEqual(
@@ -415,17 +451,17 @@ describe('a journal that was changed', () => {
 
   test('another final digest', () => {
     const sink = memorySink();
-    const changed = { ...contents, digest: contents.digest!.map((byte) => byte ^ 1) };
+    const changed = { ...journal(), digest: journal().digest!.map((byte) => byte ^ 1) };
     sink.close();
     const { verdict } = replayJournal(changed);
     assert.equal(verdict.type, 'otherDigest');
   });
 
   test('no trailer: not closed', () => {
-    const { digest: _, ...open } = contents;
+    const { digest: _, ...open } = journal();
     const { verdict, records } = replayJournal({ ...open, closed: false });
     assert.equal(verdict.type, 'notClosed');
-    assert.equal(records, contents.records.count);
+    assert.equal(records, journal().records.count);
   });
 
   test('damage is told after all before it was replayed', () => {
@@ -441,10 +477,8 @@ describe('a journal that was changed', () => {
 });
 
 describe('a journal that these machines did not make', () => {
-  const contents = fileRun();
-
   test('another digest of machines', () => {
-    const foreign = { ...contents, metadata: { ...contents.metadata, machinesDigest: 'c0ffee' } };
+    const foreign = { ...journal(), metadata: { ...journal().metadata, machinesDigest: 'c0ffee' } };
     assert.throws(
       () => replayJournal(foreign),
       (error) =>
@@ -457,7 +491,7 @@ describe('a journal that these machines did not make', () => {
   test('limits that are no limits', () => {
     for (const queueDepth of [0, -1, 1.5, 2 ** 53]) {
       const limits = { ...productionLimits, queueDepth };
-      assert.throws(() => replayJournal({ ...contents, metadata: { ...contents.metadata, limits } }), {
+      assert.throws(() => replayJournal({ ...journal(), metadata: { ...journal().metadata, limits } }), {
         name: 'ReplayError',
         message: `the journal's limit queueDepth is ${queueDepth}: no machines can be made for it`,
       });
@@ -465,15 +499,15 @@ describe('a journal that these machines did not make', () => {
   });
 
   test('limits that the machines were not made for', () => {
-    const other = { ...contents, metadata: { ...contents.metadata, limits: { ...explorationLimits } } };
+    const other = { ...journal(), metadata: { ...journal().metadata, limits: { ...explorationLimits } } };
     assert.throws(() => replayJournal(other), /another version of the machines/);
     const { queueDepth: _, ...fewer } = productionLimits;
-    const missing = { ...contents, metadata: { ...contents.metadata, limits: fewer } };
+    const missing = { ...journal(), metadata: { ...journal().metadata, limits: fewer } };
     assert.throws(() => replayJournal(missing), { name: 'ReplayError', message: /limit queueDepth is missing/ });
   });
 
   test('a snapshot that is none', () => {
-    const broken = { ...contents, snapshot: { sequence: 0, bytes: new Uint8Array(8) } };
+    const broken = { ...journal(), snapshot: { sequence: 0, bytes: new Uint8Array(8) } };
     assert.throws(() => replayJournal(broken), { name: 'ReplayError', message: /snapshot can't be restored/ });
   });
 });
@@ -523,11 +557,9 @@ describe('in words', () => {
 });
 
 describe('the diagram', () => {
-  const contents = fileRun();
-
   test('draws calls with results, effects, adapter events and up-calls', () => {
-    const text = toSequenceDiagram(contents, { steps: 80 });
-    assert.equal(text, toSequenceDiagram(contents, { steps: 80 }));
+    const text = toSequenceDiagram(journal(), { steps: 80 });
+    assert.equal(text, toSequenceDiagram(journal(), { steps: 80 }));
     for (const line of [
       'switch->>provider: WSPConnect socket 0',
       'provider->>adapter: startConnect socket 0',
@@ -546,7 +578,7 @@ describe('the diagram', () => {
   });
 
   test('is as long as it may be', () => {
-    const [short, long] = [5, 10_000].map((steps) => toSequenceDiagram(contents, { steps }));
+    const [short, long] = [5, 10_000].map((steps) => toSequenceDiagram(journal(), { steps }));
     assert.ok(short!.split('\n').length < 40);
     assert.doesNotMatch(long!, /more steps/);
     // Every call has its result.

@@ -44,21 +44,37 @@ function wordsOf({ records }: JournalContents): number[] {
 
 /** The journals that are damaged below: one from the empty system, one from a snapshot; 5 records in 3 segments. */
 const journals = {
-  empty: concatenate(header, segment(0, 0, 2), segment(1, 2, 1), segment(2, 3, 2), trailer),
-  snapshot: concatenate(
-    encodeFileHeader({ ...metadata, base: 'snapshot' }),
-    encodeSnapshot(2 ** 32 + 7, Uint8Array.of(1, 2, 3)),
-    segment(0, 2 ** 32 + 7, 2),
-    segment(1, 2 ** 32 + 9, 1),
-    segment(2, 2 ** 32 + 10, 2),
-    trailer,
-  ),
+  empty: {
+    first: 0,
+    bytes: concatenate(header, segment(0, 0, 2), segment(1, 2, 1), segment(2, 3, 2), trailer),
+  },
+  snapshot: {
+    first: 2 ** 32 + 7,
+    bytes: concatenate(
+      encodeFileHeader({ ...metadata, base: 'snapshot' }),
+      encodeSnapshot(2 ** 32 + 7, Uint8Array.of(1, 2, 3)),
+      segment(0, 2 ** 32 + 7, 2),
+      segment(1, 2 ** 32 + 9, 1),
+      segment(2, 2 ** 32 + 10, 2),
+      trailer,
+    ),
+  },
 };
 
-describe.each(Object.entries(journals))('a damaged journal, base %s', (_, journal) => {
-  const intact = readJournal(journal);
-  const expected = wordsOf(intact);
-  const first = intact.records.firstSequence;
+/** The words of such a journal's records, of which `first` is the first. */
+function expectedWords(first: number): number[] {
+  const segments = [
+    [first, 2],
+    [first + 2, 1],
+    [first + 3, 2],
+  ] as const;
+  return segments.flatMap(([sequence, count]) =>
+    Array.from({ length: count * RECORD_WORDS }, (_, i) => (256 * sequence + i) % 2 ** 32),
+  );
+}
+
+describe.each(Object.entries(journals))('a damaged journal, base %s', (_, { first, bytes: journal }) => {
+  const expected = expectedWords(first);
 
   /** Reads what is left; checks that its records are the original's, and that `damage` names the next one. */
   function readRest(bytes: Uint8Array): JournalContents | undefined {
@@ -74,7 +90,23 @@ describe.each(Object.entries(journals))('a damaged journal, base %s', (_, journa
   }
 
   test('is whole to begin with', () => {
-    assert.deepEqual([intact.damage, intact.closed, intact.records.count], [null, true, 5]);
+    const { metadata: read, snapshot, records, closed, digest: end, damage } = readJournal(journal);
+    assert.deepEqual([damage, closed, end], [null, true, digest]);
+    assert.deepEqual([records.firstSequence, records.count], [first, 5]);
+    assert.deepEqual(
+      records.segments.map(({ sequence, count }) => [sequence - first, count]),
+      [
+        [0, 2],
+        [2, 1],
+        [3, 2],
+      ],
+    );
+    assert.deepEqual(
+      records.segments.flatMap(({ words }) => [...words]),
+      expected,
+    );
+    assert.deepEqual({ ...read, base: 'empty' }, metadata);
+    assert.deepEqual(snapshot, first === 0 ? undefined : { sequence: first, bytes: Uint8Array.of(1, 2, 3) });
   });
 
   test('no changed byte goes unnoticed', () => {
@@ -110,10 +142,18 @@ describe.each(Object.entries(journals))('a damaged journal, base %s', (_, journa
 });
 
 describe('damage', () => {
+  const damaged = segment(1, 2, 1);
+  damaged[HeadBytes.segment] = 1;
   const cases: [string, Uint8Array[], sequence: number, message: RegExp][] = [
-    ['a missing segment', [segment(1, 2, 1)], 0, /segment 0, from record 0, should be here, and not segment 1/],
+    [
+      'a missing segment',
+      [segment(1, 2, 1)],
+      0,
+      /segment 0, from record 0, should be here, and not segment 1 with 1 records from 2$/,
+    ],
     ['a repeated segment', [segment(0, 0, 2), segment(0, 0, 2)], 2, /segment 1, from record 2/],
     ['a gap in the sequence', [segment(0, 0, 2), segment(1, 3, 2)], 2, /with 2 records from 3/],
+    ['a segment whose CRC is wrong', [segment(0, 0, 2), damaged], 2, /^segment 1 is damaged: its CRC doesn't match$/],
     ['a segment without records', [segment(0, 0, 0)], 0, /with 0 records/],
     [
       'a trailer that counts other records',
@@ -142,7 +182,7 @@ describe('no journal', () => {
   const announced = encodeFileHeader({ ...metadata, base: 'snapshot' });
   const cases: [string, Uint8Array, RegExp][] = [
     ['nothing', new Uint8Array(0), /not a journal: it should begin with 'WSDJ', and not with the end of the file/],
-    ['another kind of file', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2), /not with bytes 7f 45 4c 46/],
+    ['another kind of file', Uint8Array.of(0x7f, 0x05, 0x4c, 0x46, 2), /not with bytes 7f 05 4c 46/],
     ['a foreign version', foreign, /format version 9, and this program reads version 1; read it with the program/],
     ['half a header', header.subarray(0, 40), /journal header is cut short: 40 of \d+ bytes are there; .*another copy/],
     [
@@ -160,35 +200,41 @@ describe('no journal', () => {
 });
 
 describe('access by index', () => {
-  const { records } = readJournal(journals.snapshot);
-  const expected = wordsOf(readJournal(journals.snapshot));
+  const { bytes, first } = journals.snapshot;
+  const expected = expectedWords(first);
 
   test('finds a record in any order', () => {
+    const { records } = readJournal(bytes);
     for (const from of [0, 1, 2, 3, 4]) {
       for (const to of [0, 1, 2, 3, 4]) {
-        assert.equal(records.word(from, 3), expected[8 * from + 3]);
+        assert.equal(records.word(from, 0), expected[8 * from]);
         assert.equal(records.word(to, 7), expected[8 * to + 7]);
       }
     }
   });
 
   test('refuses what is not there', () => {
+    const { records } = readJournal(bytes);
     for (const [i, w] of [
       [-1, 0],
       [5, 0],
       [0, 8],
       [0, -1],
       [0.5, 0],
+      [0, 0.5],
       [NaN, 0],
     ] as const) {
-      assert.throws(() => records.word(i, w), RangeError);
+      assert.throws(() => records.word(i, w), {
+        name: 'RangeError',
+        message: `journal: no word ${w} of record ${i}; there are 5 records`,
+      });
     }
   });
 
   test('works from any alignment', () => {
     for (const shift of [1, 2, 3]) {
-      const shifted = concatenate(new Uint8Array(shift), journals.empty).subarray(shift);
-      assert.deepEqual(wordsOf(readJournal(shifted)), wordsOf(readJournal(journals.empty)));
+      const shifted = concatenate(new Uint8Array(shift), bytes).subarray(shift);
+      assert.deepEqual(wordsOf(readJournal(shifted)), expected);
     }
   });
 });

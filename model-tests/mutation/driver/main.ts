@@ -1,12 +1,15 @@
 /**
  * Judges mutants of the driver's own code by Stryker, and keeps the score of each file in results.json.
  *
- *     node model-tests/mutation/driver/main.ts [--every K] [--minutes M] [--beside] [FILE...]
+ *     node model-tests/mutation/driver/main.ts [--every K] [--minutes M] [--seconds S] [--beside] [FILE...]
  *
  * By default it takes all files of .config/stryker.json.
  *
  * `--every 5` looks at one line of five: always the same ones, chosen by a hash of file and line. What is mutated then are
  * the mutants that lie on one of these lines. After `--minutes` it ends; the same again goes on where it was.
+ *
+ * `--seconds 10` takes a mutant for one that never ends when its tests take 10 s longer than four times what they took
+ * without it. By default it is as long as .config/stryker.json says. Those that it ended are named.
  *
  * `--beside` asks only the tests that lie beside the files, which is quick. Without it, what they did not notice is then put
  * to all tests that come to it.
@@ -43,11 +46,14 @@ const { values, positionals } = parseArgs({
   options: {
     every: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '0' },
+    seconds: { type: 'string' },
     beside: { type: 'boolean', default: false },
   },
 });
 const every = Number(values.every);
 if (!Number.isInteger(every) || every < 1) throw new RangeError('--every takes a whole number from 1 on');
+if (values.seconds !== undefined && !(Number(values.seconds) > 0))
+  throw new RangeError('--seconds takes a number above 0');
 const config = JSON.parse(readFileSync(`${top}.config/stryker.json`, 'utf8')) as { readonly mutate: readonly string[] };
 const files = positionals.length > 0 ? positionals : config.mutate;
 
@@ -81,6 +87,7 @@ const { status } = spawnSync(
     `${top}node_modules/@stryker-mutator/core/bin/stryker.js`,
     ...['run', '.config/stryker.json', '--mutate', ranges.join()],
     ...(tests.length > 0 ? ['--testFiles', tests.join()] : []),
+    ...(values.seconds === undefined ? [] : ['--timeoutMS', String(1000 * Number(values.seconds))]),
   ],
   { cwd: top, stdio: 'inherit', timeout: Number(values.minutes) * 60_000, killSignal: 'SIGTERM' },
 );
@@ -97,7 +104,12 @@ const records: DriverRecord[] = Object.entries(report.files).flatMap(([file, { m
     ({ location: { start, end } }) => every === 1 || (start.line === end.line && isChosen(file, start.line)),
   );
   const of = (...statuses: readonly string[]) => chosen.filter((mutant) => statuses.includes(mutant.status));
-  for (const { mutatorName, replacement = '', location, status: outcome } of of('Survived', 'NoCoverage')) {
+  for (const { mutatorName, replacement = '', location, status: outcome } of of(
+    'Survived',
+    'NoCoverage',
+    'Timeout',
+    'RuntimeError',
+  )) {
     console.log(`${file}:${location.start.line} ${outcome}: ${mutatorName} ${replacement.split('\n')[0]}`);
   }
   return {
@@ -108,6 +120,7 @@ const records: DriverRecord[] = Object.entries(report.files).flatMap(([file, { m
     uncovered: of('NoCoverage').length,
     // What is made once, when a file is loaded, can't be switched by a test.
     ignored: of('Ignored').length,
+    unjudged: of('RuntimeError').length,
   };
 });
 const others = readDriver().filter(({ file }) => !records.some((record) => record.file === file));

@@ -14,6 +14,8 @@ export interface DriverRecord {
   readonly uncovered: number;
   /** Mutants of what happens once, when a file is loaded: no test can tell. */
   readonly ignored: number;
+  /** Mutants with which the file of tests could not be loaded, so that no test was asked. */
+  readonly unjudged: number;
 }
 
 const file = new URL('results.json', import.meta.url);
@@ -26,16 +28,16 @@ export function writeDriver(records: readonly DriverRecord[]): void {
   writeFileSync(file, `${JSON.stringify(records, null, 2)}\n`);
 }
 
-/** Rows of a table: file, mutants, detected, score in percent, lines looked at. */
+/** Rows of a table: file, mutants, detected, score in percent, lines looked at, and how many mutants there were not judged. */
 export function driverRows(): string[][] {
-  return readDriver().map(({ file: name, every, detected, survived, uncovered }) => {
+  return readDriver().map(({ file: name, every, detected, survived, uncovered, unjudged }) => {
     const all = detected + survived + uncovered;
     return [
       name,
       String(all),
       String(detected),
       all === 0 ? '-' : `${((100 * detected) / all).toFixed(0)} %`,
-      every === 1 ? 'all' : `1 of ${every}`,
+      (every === 1 ? 'all' : `1 of ${every}`) + (unjudged === 0 ? '' : `; ${unjudged} mutants not judged`),
     ];
   });
 }
