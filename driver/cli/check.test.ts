@@ -30,7 +30,7 @@ describe('journals', () => {
     assert.match(out, /\nS-03 +holds +at \d+ places\n/);
     assert.match(out, /\nS-17 +not judged +what peers do to memory is not in a journal\n/);
     assert.match(out, /both ends: 1 connection in common\n/);
-    assert.match(out, /\nS-12 +holds +\d+ messages over 1 connections/);
+    assert.match(out, /\nS-12 +holds +\d+ messages over one connection, /);
     assert.match(out, /\ncheck: the journals hold\n$/);
   });
 
@@ -47,9 +47,27 @@ describe('journals', () => {
     writeFileSync(path.join(folder, 'damaged.wsdj'), bytes);
     const { code, out } = wsdirect('check', '--journal', 'damaged.wsdj');
     assert.equal(code, 1);
-    assert.match(out, /damaged from record/);
-    assert.match(out, /\ncheck: rejected\n$/);
+    assert.match(out, /\ncheck: rejected; damaged\.wsdj: damaged from record \d+ .*\n$/);
   });
+
+  test('of different runs: refused, since nothing follows from them together', () => {
+    assert.equal(wsdirect('demo', '--out', 'other').code, 0);
+    for (const other of ['other/server.wsdj', 'demo/client.wsdj']) {
+      const { code, err } = wsdirect('check', '--journal', 'demo/client.wsdj', other);
+      assert.equal(code, 2);
+      assert.match(err, /^wsdirect: .* have no connection in common, .*: they are not both ends of one run\n$/);
+    }
+  });
+
+  test.each([['--property', 'S-03'], ['--mutate'], ['--out', 'folder'], ['--workers', '2']])(
+    'are not searched: %s is refused',
+    (...option) => {
+      const { code, err } = wsdirect('check', '--journal', 'demo/client.wsdj', ...option);
+      assert.equal(code, 2);
+      assert.match(err, /^wsdirect: option '--journal <files\.\.\.>' cannot be used with option '--/);
+      assert.match(err, /\(see 'wsdirect help check'\)\n$/);
+    },
+  );
 
   test('that are none are refused in one line', () => {
     writeFileSync(path.join(folder, 'plain'), 'text');

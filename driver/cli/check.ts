@@ -5,7 +5,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import Table from 'cli-table3';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 import { checkPair, checkTrace, type PairTrace, type Trace } from '../check/trace.ts';
 import { Magic } from '../journal/format.ts';
@@ -48,6 +48,8 @@ export interface WorldChecker {
 }
 
 const GIB = 2 ** 30;
+/** Options of a search. */
+const ofWorlds = ['property', 'quick', 'all', 'spin', 'maxMemory', 'reduce', 'hashed', 'replay', 'out'];
 /** A search that ended before it knew. */
 export const OUT_OF_LIMITS = 3;
 
@@ -58,23 +60,33 @@ export function checkCommand(terminal: Terminal, finish: (exitCode: number) => v
     )
     .argument('[worlds...]', 'worlds by name or by a part of it; by default the quick ones; with --mutate, machines')
     .option('--property <id>', 'only what is asked under this id or name, as S-03')
-    .option('--quick', 'the quick worlds')
+    .addOption(new Option('--quick', 'the quick worlds').conflicts('all'))
     .option('--all', 'all worlds, the long ones too')
-    .option('--mutate', 'make mutants of the machines that are named (default: of all), and see which are noticed')
+    .addOption(
+      new Option(
+        '--mutate',
+        'make mutants of the machines that are named (default: of all), and see which are noticed',
+      ).conflicts(ofWorlds),
+    )
     .option('--spin', 'have Spin search the same worlds, and compare')
     .option('--workers <number>', 'threads that search', wholeNumber(1, 64), 1)
-    .option(
-      '--max-memory <bytes>',
-      'memory for states and transitions, as 512M or 4G',
-      byteCount(1 << 20, 1024 * GIB),
-      4 * GIB,
+    .addOption(
+      new Option('--max-memory <bytes>', 'memory for states and transitions, as 512M or 4G')
+        .argParser(byteCount(1 << 20, 1024 * GIB))
+        .default(4 * GIB, '4G'),
     )
     .option('--reduce', 'take states for one that behave alike: dead variables, exchangeable rows')
     .option('--hashed', 'where memory ends, go on with fingerprints; finds violations, and proves nothing')
     .option('--replay <file>', 'go the path in this file again, in the world that is named')
     .option('--out <folder>', 'where the files of violations go (default: the current one)')
     .option('--json', 'print the result as JSON')
-    .option('--journal <files...>', "judge a journal instead; or both ends' journals")
+    .addOption(
+      new Option('--journal <files...>', "judge a journal instead; or both ends' journals").conflicts([
+        ...ofWorlds,
+        'mutate',
+        'workers',
+      ]),
+    )
     .addHelpText(
       'after',
       '\nA violation is printed as its shortest path, with the states before and after each step; FOLDER gets the path' +
@@ -111,6 +123,11 @@ function checkJournals(write: (text: string) => void, files: readonly string[], 
     traces.length === 2 && traces.every(({ trace }) => trace.isBehaviour)
       ? checkPair(traces[0]!.trace, traces[1]!.trace)
       : null;
+  if (pair !== null && !pair.isOneRun) {
+    throw new UserError(
+      `${files.join(' and ')} have no connection in common, though messages came: they are not both ends of one run`,
+    );
+  }
   const good =
     traces.every(({ trace }) => trace.isBehaviour && trace.broken.length === 0) && (pair?.broken ?? []).length === 0;
   if (json) {
@@ -138,7 +155,9 @@ function checkJournals(write: (text: string) => void, files: readonly string[], 
     write(`both ends: ${counted(pair.connections, 'connection')} in common${others}\n\n${judgementTable(pair)}\n`);
     for (const { statement, what } of pair.broken) write(`broken: ${statement}: ${what}\n`);
   }
-  write(`check: ${good ? (traces.length === 1 ? 'the journal holds' : 'the journals hold') : 'rejected'}\n`);
+  const why = traces.flatMap(({ file, trace }) => (trace.isBehaviour ? [] : `${file}: ${verdictText(trace.verdict)}`));
+  const rejected = ['rejected', ...why].join('; ');
+  write(`check: ${good ? (traces.length === 1 ? 'the journal holds' : 'the journals hold') : rejected}\n`);
   return good ? Exit.ok : Exit.failed;
 }
 
