@@ -109,6 +109,17 @@ describe('demo', () => {
     assertRefused(['demo', '.'], /^wsdirect: cannot read \.: it is a folder\n$/);
     assertRefused(['demo', '/dev/zero'], /no regular file/);
     assertRefused(['demo', 'plain', '--out', 'plain/below'], /^wsdirect: cannot make folder plain\/below: /);
+    // Node.js's own way to make folders never comes back from there.
+    if (existsSync('/proc/self'))
+      assertRefused(['demo', 'plain', '--out', '/proc/new'], /cannot make folder \/proc\/new/);
+    for (const [address, why] of [
+      ['192.0.2.1', 'it is no address of this computer'],
+      ['absent.invalid', 'no address is known for absent.invalid'],
+    ] as const) {
+      const { code, err } = wsdirect('demo', 'plain', '--out', 'same', '--address', address);
+      assert.notEqual(code, 0);
+      assert.match(err, new RegExp(`^wsdirect: .*${why}\n$`));
+    }
     assertRefused(['demo', 'plain', '--receive-file', 'absent/file'], /^wsdirect: cannot write absent\/file: no such/);
     assertRefused(['demo', 'plain', '--receive-file', 'plain'], /would replace the file that is sent/);
     assertRefused(['demo', 'same/client.wsdj', '--out', 'same'], /would replace the file that is sent/);
@@ -183,6 +194,21 @@ describe('replay', () => {
     assert.ok(history.length > 5);
     assert.ok(history.every(({ socket }: { socket: number }) => socket === 0));
     assert.ok(history.some(({ event }: { event: string }) => event === 'spi.listen'));
+  });
+
+  test('a socket that is not in it is refused', () => {
+    assertRefused(
+      ['replay', 'replayed/client.wsdj', '--socket', '17'],
+      /^wsdirect: there is no step of socket 17 among /,
+    );
+  });
+
+  test('Ctrl-C ends it at once', async () => {
+    assert.equal(wsdirect('demo', '--out', 'long', '--chunk', '16', '--adapter', 'simulated').code, 0);
+    const child = spawn(process.execPath, [program, 'replay', 'long/client.wsdj'], { cwd: folder });
+    const ended = new Promise((resolve) => child.on('close', (_, signal) => resolve(signal)));
+    child.kill('SIGINT');
+    assert.equal(await ended, 'SIGINT');
   });
 
   test('--diagram', () => {
@@ -282,6 +308,11 @@ describe('the command itself', () => {
     }
   });
 
+  test('help shows defaults as they would be typed', () => {
+    assert.match(wsdirect('serve', '--help').out, /\(default:\s+127\.0\.0\.1:7471\)/);
+    assert.match(wsdirect('check', '--help').out, /\(default: 4G\)/);
+  });
+
   test('version', () => {
     const { code, out } = wsdirect('--version');
     assert.equal(code, 0);
@@ -289,7 +320,11 @@ describe('the command itself', () => {
   });
 
   test('wrong usage', () => {
-    assertRefused(['frobnicate'], /unknown command 'frobnicate'/);
+    assertRefused(['frobnicate'], /^wsdirect: unknown command 'frobnicate'\n\(see 'wsdirect help'\)\n$/);
+    assertRefused(
+      ['machines', '--no-such'],
+      /^wsdirect: unknown option '--no-such'\n\(see 'wsdirect help machines'\)\n$/,
+    );
     assert.equal(wsdirect().code, 2);
   });
 });

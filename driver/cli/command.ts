@@ -1,6 +1,6 @@
 /** What the commands share: errors for users, exit codes, the package's own files, texts. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
 import { InvalidArgumentError } from 'commander';
@@ -36,7 +36,10 @@ export interface Terminal {
   write(text: string): void;
   /** Standard error: how it goes. */
   report(text: string): void;
-  /** Aborted by Ctrl-C or SIGTERM, with an {@link Interrupted}. */
+  /**
+   * Aborted by Ctrl-C or SIGTERM, with an {@link Interrupted}. From when it is asked for they do nothing else, so the command
+   * has to look at it.
+   */
   readonly interrupted: AbortSignal;
 }
 
@@ -80,6 +83,22 @@ export function withFile<T>(what: string, action: () => T): T {
   } catch (error) {
     throw fileError(what, error);
   }
+}
+
+/**
+ * Makes `folder` and what it lies in, as far as they are not there.
+ *
+ * @param given - the folder as the user has said it
+ * @throws {@link UserError}
+ */
+export function makeFolder(folder: string, given: string): void {
+  // One by one: Node.js's own `recursive` never returns where a folder can't be made in one that is there, as in /proc.
+  const missing: string[] = [];
+  for (let at = path.resolve(folder); !existsSync(at); at = path.dirname(at)) missing.push(at);
+  withFile(`cannot make folder ${given}`, () => {
+    for (const each of missing.reverse()) mkdirSync(each);
+    if (!statSync(folder).isDirectory()) throw new UserError(`cannot make folder ${given}: a file is there`);
+  });
 }
 
 /** Parser of an option: a whole number from `low` to `high`. */

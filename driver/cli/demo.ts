@@ -1,7 +1,7 @@
 /** `wsdirect demo`: two hosts move a file, and their journals are replayed. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -9,7 +9,7 @@ import Table from 'cli-table3';
 import { Command } from 'commander';
 
 import { machineNames } from '../../machines/index.ts';
-import type { AdapterEntry } from '../adapter/registry.ts';
+import type { AdapterEntry, NetworkAdapterEntry } from '../adapter/registry.ts';
 import { EndpointError, type EndpointCounts } from '../client/endpoint.ts';
 import { CHUNK_BYTES_MAX } from '../client/file-transfer.ts';
 import { SpiError } from '../client/host.ts';
@@ -22,6 +22,7 @@ import {
   counted,
   durationText,
   Exit,
+  makeFolder,
   packageFolder,
   rateText,
   tableStyle,
@@ -34,6 +35,7 @@ import {
 import { moveBetweenProcesses } from './demo-processes.ts';
 import { moveOnSimulatedNetwork } from './demo-simulated.ts';
 import { InputFile, OutputFile } from './files.ts';
+import { resolve } from './remote.ts';
 import type { TransferResult } from './transfer-result.ts';
 
 interface Options {
@@ -123,6 +125,7 @@ async function demo(terminal: Terminal, file: string, options: Options): Promise
   }
   const input = new InputFile(file);
   try {
+    if (entry.reach !== 'process' && options.address !== undefined) await refuseForeign(entry, options.address);
     const folder = outputFolder(options.out);
     const receivedFile = options.receiveFile ?? path.join(folder, `received-${path.basename(file)}`);
     refuseToReplace(file, receivedFile, folder);
@@ -243,8 +246,14 @@ function outputFolder(given: string | undefined): string {
     return withFile(`cannot make a folder in ${tmpdir()}`, () => mkdtempSync(prefix));
   }
   const folder = path.resolve(given);
-  withFile(`cannot make folder ${given}`, () => mkdirSync(folder, { recursive: true }));
+  makeFolder(folder, given);
   return folder;
+}
+
+/** @throws UserError for an address at which nobody can listen here: before anything is replaced */
+async function refuseForeign(entry: NetworkAdapterEntry, address: string): Promise<void> {
+  const problem = entry.probe(await resolve({ host: address, port: 0 }));
+  if (typeof problem === 'string') throw new UserError(`cannot listen at ${address}: ${problem}`);
 }
 
 /** The demo's own files may not be the one that it sends, nor each other. */

@@ -13,9 +13,18 @@ import { putCommand } from './put.ts';
 import { replayCommand } from './replay.ts';
 import { serveCommand } from './serve.ts';
 
-const abort = new AbortController();
-// Once: a second Ctrl-C ends the process as it would any other.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(new Interrupted(signal)));
+let abort: AbortController | null = null;
+
+/** A command that has nothing to put away doesn't ask, and is ended by a signal as any other program. */
+function interrupted(): AbortSignal {
+  if (abort !== null) return abort.signal;
+  const made = new AbortController();
+  // Once: a second Ctrl-C ends the process as it would any other.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => made.abort(new Interrupted(signal)));
+  abort = made;
+  return made.signal;
+}
+
 // A reader that has seen enough, as `head` does, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
@@ -25,7 +34,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const terminal: Terminal = {
   write: (text) => void process.stdout.write(text),
   report: (text) => void process.stderr.write(text),
-  interrupted: abort.signal,
+  get interrupted() {
+    return interrupted();
+  },
 };
 
 async function main(): Promise<number> {
@@ -36,7 +47,8 @@ async function main(): Promise<number> {
   const program = new Command('wsdirect')
     .description('A Windows Sockets Direct provider over RDMA whose program is statecharts.')
     .version(packageVersion())
-    .showHelpAfterError("(try 'wsdirect help' or 'wsdirect help COMMAND')")
+    .showHelpAfterError("(see 'wsdirect help')")
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'wsdirect: ')) })
     .addHelpText(
       'after',
       '\nExit codes: 0 success, 1 something is unequal or failed, 2 wrong usage or unusable input,' +
@@ -54,7 +66,8 @@ async function main(): Promise<number> {
     adaptersCommand,
   ];
   for (const command of commands) {
-    program.addCommand(command(terminal, finish).copyInheritedSettings(program));
+    const made = command(terminal, finish).copyInheritedSettings(program);
+    program.addCommand(made.showHelpAfterError(`(see 'wsdirect help ${made.name()}')`));
   }
   for (const command of [program, ...program.commands]) command.exitOverride();
   try {

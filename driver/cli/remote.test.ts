@@ -112,6 +112,7 @@ describe('what a server does not give or take', () => {
     await assertRefused(['put', 'secret', `${url}..%2Fnew`], /refuses: a path here has no empty, \. or \.\. part/);
     await assertRefused(['get', `${url}link`, 'never'], /refuses: symbolic links are not followed/);
     await assertRefused(['get', `${url}absent`, 'never'], /refuses: no such file/);
+    await assertRefused(['put', 'secret', `${url}absent/new`], /refuses: no such folder/);
     for (const name of ['never', 'new']) assert.ok(!existsSync(inFolder(name)));
     assert.deepEqual(
       readdirSync(folder).filter((name) => name.endsWith('.part')),

@@ -92,6 +92,11 @@ function run(write: (text: string) => void, contents: JournalContents, options: 
     write(toSequenceDiagram(contents, { steps, ...(socket === undefined ? {} : { socket }) }));
     return exitCode;
   }
+  if (socket !== undefined && shown === 0) {
+    throw new UserError(
+      `there is no step of socket ${socket} among the ${counted(replayed.records, 'record')} replayed`,
+    );
+  }
   const states = statesOf(replayed, socket);
   if (json === true) {
     const { metadata, records, closed } = contents;
@@ -115,7 +120,7 @@ function run(write: (text: string) => void, contents: JournalContents, options: 
       const texts = Object.entries(memory).map(([name, value]) => `${name}=${value}`);
       stateTable.push([machine, row, state, texts.join(' ')]);
     }
-    write(states.length === 0 ? 'no machine has left its first state\n\n' : `${tableText(stateTable)}\n`);
+    write(states.length === 0 ? 'every machine is in its first state\n\n' : `${tableText(stateTable)}\n`);
     const table = new Table({ head: ['record', 'us', 'machine', 'event', 'state', 'effects'], ...tableStyle });
     for (const record of history) table.push(historyRow(record));
     if (shown > history.length) write(`${counted(shown - history.length, 'earlier record')} not shown (--last)\n`);

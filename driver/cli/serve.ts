@@ -2,7 +2,7 @@
 
 import net from 'node:net';
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 import type { SocketAddress } from '../adapter/adapter.ts';
 import { Endpoint, EndpointError } from '../client/endpoint.ts';
@@ -38,6 +38,9 @@ type Outcome = { readonly client: string } & (
   | { readonly type: 'lost'; readonly message: string }
 );
 
+/** Only this computer's own programs. */
+const DEFAULT_LISTEN = '127.0.0.1:7471';
+
 /** How long a client may take to end what is over. */
 const LINGER_MS = 2000;
 
@@ -45,13 +48,18 @@ export function serveCommand(terminal: Terminal, finish: (exitCode: number) => v
   return withRemoteOptions(new Command('serve'))
     .description('Let others get and put the files of a folder, until Ctrl-C.')
     .argument('<folder>', 'whose files are served; those of its subfolders, too')
-    .option('--listen <host:port>', 'where to listen; port 0 is any free one', parseListen, {
-      host: '127.0.0.1',
-      port: 7471,
-    })
+    .addOption(
+      new Option('--listen <host:port>', 'where to listen; port 0 is any free one')
+        .argParser(parseListen)
+        .default(parseListen(DEFAULT_LISTEN), DEFAULT_LISTEN),
+    )
     .option('--read-only', 'refuse every put')
     .option('--max-clients <number>', 'clients at once; more are refused', wholeNumber(1, 10_000), 64)
-    .option('--max-bytes <bytes>', 'largest file that may be put', byteCount(0, Number.MAX_SAFE_INTEGER), 2 ** 40)
+    .addOption(
+      new Option('--max-bytes <bytes>', 'largest file that may be put, as 100M or 4G')
+        .argParser(byteCount(0, Number.MAX_SAFE_INTEGER))
+        .default(2 ** 40, '1024G'),
+    )
     .option('--idle <seconds>', 'a client that does nothing for so long is sent away', wholeNumber(1, 86_400), 30)
     .option('--once', 'end after one client')
     .addHelpText(

@@ -46,7 +46,7 @@ export class ServedFolder {
     const { readOnly, bytesMax } = this.#options;
     if (readOnly) throw new Refusal('readOnly', 'nothing may be put here');
     if (size > bytesMax) throw new Refusal('tooLarge', `files of more than ${bytesMax} bytes are not taken`);
-    return refusing(() => new OutputFile(this.#locate(name)));
+    return refusing(() => new OutputFile(this.#locate(name)), 'no such folder');
   }
 
   #locate(name: string): string {
@@ -87,10 +87,13 @@ export function refusalOf(error: unknown): Refusal | null {
   return new Refusal(reason, text);
 }
 
-function refusing<T>(action: () => T): T {
+/** @param missing - what a client is told when the file system has no such file or folder */
+function refusing<T>(action: () => T, missing = 'no such file'): T {
   try {
     return action();
   } catch (error) {
-    throw refusalOf(error) ?? error;
+    const refusal = refusalOf(error);
+    if (refusal === null || refusal === error) throw error;
+    throw refusal.reason === 'notFound' ? new Refusal('notFound', missing) : refusal;
   }
 }

@@ -1,13 +1,13 @@
 /** `wsdirect check WORLD…`: searches worlds of the catalogue, and says what came of it. */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { SingleBar } from 'cli-progress';
 
 import { type CheckOptions, OUT_OF_LIMITS } from '../../driver/cli/check.ts';
-import { counted, Exit, type Terminal, UserError, withFile } from '../../driver/cli/command.ts';
+import { counted, Exit, makeFolder, type Terminal, UserError, withFile } from '../../driver/cli/command.ts';
 import { machineNames } from '../../machines/index.ts';
 import {
   EVERY_EVENT,
@@ -203,8 +203,10 @@ function report(
     .replace(/-$/, '');
   const file = (extension: string): string => path.join(out, `${name}.${extension}`);
   const files = [file('json')];
+  // Said before it is written: what a long search has found isn't lost where nothing can be written.
+  if (json !== true) write(`\n${found.report(verdict)}\n`);
+  makeFolder(path.resolve(out), out);
   withFile(`cannot write to ${out}`, () => {
-    mkdirSync(out, { recursive: true });
     writeFileSync(file('json'), `${JSON.stringify(pathFile(definition, verdict), null, 2)}\n`);
     const recording = record(definition, [...verdict.path, ...verdict.cycle]);
     if (recording === null) return;
@@ -215,7 +217,7 @@ function report(
     files.push(file('mmd'));
   });
   if (json === true) return;
-  write(`\n${found.report(verdict)}\n\n  written: ${files.join(', ')}\n`);
+  write(`\n  written: ${files.join(', ')}\n`);
   write(`  again: npx wsdirect check '${definition.name}' --replay '${files[0]}'\n\n`);
 }
 
