@@ -157,6 +157,8 @@ describe('a completion', () => {
     a.connector = -1;
     queue.push(
       { connector: 7, context: row },
+      // Of a row that no request has had.
+      { connector: 7, context: 99 },
       { connector: 7, context: FIRST_MESSAGE_CONTEXT },
       { connector: 8, context: MAILBOX_CONTEXT },
     );

@@ -27,6 +27,8 @@ export class CompletionPoller {
   readonly #event: Readonly<Record<string, number>>;
   /** A turn is running; a call from inside an up-call or an effect must not begin another. */
   #polling = false;
+  /** Of no use but that what was read has one. */
+  #fetched = 0;
 
   constructor(context: Context) {
     this.#context = context;
@@ -95,6 +97,7 @@ export class CompletionPoller {
       const count = adapter.poll();
       if (count === 0) break;
       const { completions } = adapter;
+      if (count > 1) this.#fetch(count);
       for (let index = 0; index < count; index++) {
         const at = index * COMPLETION_WORDS;
         this.#completion(
@@ -112,6 +115,24 @@ export class CompletionPoller {
       if (count < adapter.pollBatchMax) break;
     }
     return handled;
+  }
+
+  /**
+   * Reads a little of what the `count` completions at hand are about, before any is handled. What isn't in the processor's
+   * cache is waited for together so: none of these reads needs another's outcome, where handling is one long chain of such.
+   */
+  #fetch(count: number): void {
+    const { adapter, requests, sockets } = this.#context;
+    const { completions } = adapter;
+    let sum = 0;
+    for (let index = 0; index < count; index++) {
+      const work = completions[index * COMPLETION_WORDS + C.context]!;
+      if (work >= FIRST_MESSAGE_CONTEXT) continue;
+      // Late ones' are gone.
+      sum += requests.overlapped[work]?.fetch() ?? 0;
+      sum += sockets[requests.socket(work)]?.connector ?? 0;
+    }
+    this.#fetched = (this.#fetched + sum) | 0;
   }
 
   #completion(connector: number, work: number, status: number, bytes: number, opcode: number): void {

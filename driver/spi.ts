@@ -79,6 +79,11 @@ export class WsaOverlapped {
     return this.#store!;
   }
 
+  /** For the provider: reads what it needs when the request is done, so that it is in the cache. @returns what has no meaning */
+  fetch(): number {
+    return this.words[0]! + (this.#view === null ? 0 : this.#view.byteOffset);
+  }
+
   /** State of the request: 0x103 while pending. 64 bits unsigned. */
   get internal(): bigint {
     return long(this.words, 0);
