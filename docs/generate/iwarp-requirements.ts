@@ -123,7 +123,7 @@ export const sections: readonly Section[] = [
     id: 'RFC 5041 7.1',
     statement:
       "Before a byte is placed its key must be one, of the connection's protection domain, with room and right; queue, message number and place must be those that are due.",
-    code: [`${iwarp}/memory.ts#refusalOf`, `${iwarp}/stream.ts#placeUntagged`, `${iwarp}/stream.ts#placeTagged`],
+    code: [`${iwarp}/memory.ts#remote`, `${iwarp}/stream.ts#placeUntagged`, `${iwarp}/stream.ts#placeTagged`],
   },
   {
     id: 'RFC 5041 7.2',
