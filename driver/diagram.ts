@@ -85,6 +85,7 @@ const answersAtOnce: ReadonlySet<string> = new Set([
   'connectNotStarted',
   'accepted',
   'acceptFailed',
+  'refusalEnded',
   'registered',
   'registerFailed',
   'postRefused',

@@ -61,6 +61,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     connectNotStarted: dispatcher.event('socket', 'adapter.connectNotStarted'),
     accepted: dispatcher.event('socket', 'adapter.accepted'),
     acceptFailed: dispatcher.event('socket', 'adapter.acceptFailed'),
+    refusalEnded: dispatcher.event('socket', 'dispatcher.refusalEnded'),
     reattached: dispatcher.event('socket', 'adapter.reattached'),
     reattachFailed: dispatcher.event('socket', 'adapter.reattachFailed'),
     mailboxFailed: dispatcher.event('socket', 'adapter.mailboxFailed'),
@@ -351,6 +352,7 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
       arrival.connector = -1;
       dispatcher.apply(event.accepted, row);
     },
+    'socket/endRefusal': (row, error) => dispatcher.apply(event.refusalEnded, row, error),
     'socket/acceptReattach': (row) => {
       const record = context.socket(row);
       const connector = record.reattaching;

@@ -41,6 +41,8 @@ export const TimerKind = {
 } as const;
 
 const reason = oneOf(0, WSA.WSAECONNRESET, WSA.WSAECONNABORTED, WSA.WSAENETDOWN);
+/** What an adapter refuses an accept with. */
+const refusal = oneOf(WSA.WSAENOBUFS, WSA.WSAECONNRESET, WSA.WSAENETDOWN);
 const answerError = oneOf(
   0,
   WSA.WSAEFAULT,
@@ -118,7 +120,9 @@ const contract = (limits: Limits) => {
       'adapter.established': {},
       'adapter.connectEnded': { error: connectResult },
       'adapter.accepted': {},
-      'adapter.acceptFailed': { error: oneOf(WSA.WSAENOBUFS, WSA.WSAECONNRESET, WSA.WSAENETDOWN) },
+      'adapter.acceptFailed': { error: refusal },
+      /** Whoever had to be told that the request is refused has been. */
+      'dispatcher.refusalEnded': { error: refusal },
       /** `migrating`: the peer has announced in the mailbox that its end moves to another process. */
       'adapter.disconnected': { migrating: flag },
       'adapter.flushNoticed': { migrating: flag },
@@ -164,6 +168,7 @@ const contract = (limits: Limits) => {
       /** Verdict on the connection request that the socket is made of. */
       tookRequest: { request: rowNumber },
       droppedRequest: { request: rowNumber },
+      endRefusal: { error: refusal },
       // Network events.
       requestQueued: {},
       acceptEnded: { accepted: flag, ready: flag },
@@ -427,14 +432,23 @@ export const createSocketMachine = (limits: Limits) => {
                 ],
               },
               'adapter.acceptFailed': {
-                target: '#socket.closed',
+                target: 'refusing',
                 actions: [
-                  act('stopEvents'),
                   effect('droppedRequest', { request: c.request }),
-                  ...free,
-                  answerWith('error'),
+                  effect('endRefusal', { error: event('error') }),
                 ],
               },
+            },
+          },
+          // The listener may have more to announce: inside that up-call the provider can be cleaned up, and waits for this.
+          refusing: {
+            on: {
+              'dispatcher.refusalEnded': {
+                target: '#socket.closed',
+                actions: [act('stopEvents'), ...free, answerWith('error')],
+              },
+              'provider.cleanup': ignored,
+              'adapter.removed': ignored,
             },
           },
         },

@@ -932,10 +932,17 @@ describe('listening', () => {
     assert.deepEqual(story.socket(1, 'adapter.acceptFailed', { error: 10050 }), [
       'connectionRequest 40: rejectConnection reason=1',
       'connectionRequest 40: forget',
+      'socket 1: endRefusal WSAENETDOWN',
+    ]);
+    // Inside what that leads to.
+    assert.deepEqual(story.socket(1, 'adapter.removed'), []);
+    assert.deepEqual(story.provider('spi.cleanup'), ['provider 0: answer WSAENETDOWN']);
+    assert.deepEqual(story.socket(1, 'dispatcher.refusalEnded', { error: 10050 }), [
       'socket 1: freeBuffers',
       'socket 1: closeSwitchHandle',
       'socket 1: answer WSAENETDOWN',
       'socket 1: socketClosed',
+      'provider 0: closeAdapter',
     ]);
     story.assertNothingLeft();
   });
@@ -1047,6 +1054,9 @@ describe('listening', () => {
     assert.deepEqual(story.socket(1, 'adapter.acceptFailed', { error: 10054 }), [
       'connectionRequest 41: rejectConnection reason=1',
       'connectionRequest 41: forget',
+      'socket 1: endRefusal WSAECONNRESET',
+    ]);
+    assert.deepEqual(story.socket(1, 'dispatcher.refusalEnded', { error: 10054 }), [
       'socket 1: freeBuffers',
       'socket 1: closeSwitchHandle',
       'socket 1: answer WSAECONNRESET',

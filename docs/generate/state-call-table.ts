@@ -328,7 +328,10 @@ export const calls: readonly Call[] = [
       })),
       ...([WSA.WSAENOBUFS, WSA.WSAECONNRESET, WSA.WSAENETDOWN] as const).map((error) => ({
         when: 'the adapter cannot accept',
-        replies: { 'socket/acceptConnection': [event('socket', 'adapter.acceptFailed', { error })] },
+        replies: {
+          'socket/acceptConnection': [event('socket', 'adapter.acceptFailed', { error })],
+          'socket/endRefusal': [event('socket', 'dispatcher.refusalEnded', { error })],
+        },
       })),
     ],
   },

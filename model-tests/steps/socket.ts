@@ -102,7 +102,7 @@ const answers: readonly Answer[] = [
   },
   { on: ['upcall.handleRefused'], in: opening, is: given },
   { on: ['adapter.accepted'], in: ['accepting'], is: 0 },
-  { on: ['adapter.acceptFailed'], in: ['accepting'], is: given },
+  { on: ['dispatcher.refusalEnded'], in: ['accepting'], is: given },
   { on: ['adapter.connectStarted'], in: ['connecting'], is: WSA.WSAEWOULDBLOCK },
   { on: ['adapter.connectNotStarted'], in: ['connecting'], is: given },
   { on: ['adapter.connectStarted', 'adapter.listening'], in: ['resuming'], is: 0 },
@@ -146,9 +146,10 @@ const calls: readonly StepProperty[] = [
     { on: ['upcall.handleCreated'], in: ['orphaned', 'accepting.orphaned'], to: ['closed'] },
     { on: ['upcall.handleRefused'], in: opening, to: ['closed'] },
     { on: ['provider.cleanup'], in: ['opening', 'resuming'], to: ['orphaned'] },
-    { on: ['provider.cleanup'], in: ['accepting'], to: ['accepting.orphaned'] },
+    { on: ['provider.cleanup'], in: ['accepting.opening'], to: ['accepting.orphaned'] },
     { on: ['adapter.accepted'], in: ['accepting'], to: ['connected.active'] },
-    { on: ['adapter.acceptFailed'], in: ['accepting'], to: ['closed'] },
+    { on: ['adapter.acceptFailed'], in: ['accepting'], to: ['accepting.refusing'] },
+    { on: ['dispatcher.refusalEnded'], in: ['accepting'], to: ['closed'] },
     { on: ['adapter.connectStarted'], in: ['resuming'], to: ['connected.attaching'] },
     { on: ['adapter.listening'], in: ['resuming', 'bound'], to: ['listening.open'] },
     { on: ['adapter.removed'], in: ['listening.open'], to: ['listening.lost'] },
@@ -782,7 +783,20 @@ const listeners: readonly StepProperty[] = [
   p.exactly(
     'S-23, 4.3: and refused if it fails',
     'droppedRequest',
-    (step) => from(step, 'accepting') && to(step, 'closed'),
+    (step) =>
+      enters(step, 'accepting.refusing') ||
+      (from(step, 'accepting.opening', 'accepting.orphaned') && to(step, 'closed')),
+  ),
+  p.exactly('L-10: and is over when all is told of that, a clean-up inside it included', 'endRefusal', (step) =>
+    enters(step, 'accepting.refusing'),
+  ),
+  p.argument('4.3: with why', 'endRefusal', 'error', given),
+  p.order('L-10: it tells before it ends', ['droppedRequest'], ['endRefusal']),
+  p.order('L-10, S-08: a handle is closed before anybody else is told', ['closeSwitchHandle'], ['droppedRequest']),
+  p.expects(
+    'L-10: the provider can be cleaned up meanwhile, and the adapter removed',
+    ['accepting.refusing'],
+    ['dispatcher.refusalEnded', 'provider.cleanup', 'adapter.removed'],
   ),
   ...(['acceptConnection', 'tookRequest', 'droppedRequest'] as const).map((name) =>
     p.argument('4.3: its own request', name, 'request', ({ before }) => value(before, 'request')),

@@ -40,7 +40,7 @@ import {
   privateFlush,
   removal,
 } from './listening.ts';
-import { handOverEffects, requestEffects, rowsOfSockets } from './performances.ts';
+import { handOverEffects, requestEffects, rowsOfSockets, toRefusals } from './performances.ts';
 import { errorNumber, handleError, smallest } from './surroundings.ts';
 
 /** The switch's one thread; `listener` and `accepted` are the descriptors that it has. */
@@ -277,6 +277,7 @@ function accepting(name: string): WorldDefinition {
       'socket/startListening': [{ send: 'obstacle/listen', to: 0 }],
       'socket/stopListening': [{ send: 'port/close', to: 0 }],
       'socket/acceptConnection': [{ send: 'host/connect', to: 0, with: ['request'] }],
+      ...toRefusals,
       'networkEvents/resetEvent': [{ send: 'networkEvents/upcall.eventReset', to: 'self' }],
       'connectionRequest/callConditionFunction': [{ send: 'host/asked', to: 0, with: ['self'] }],
       'connectionRequest/rejectConnection': [{ send: 'peer/refused', to: 'self' }],

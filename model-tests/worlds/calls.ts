@@ -342,6 +342,7 @@ function stateByCall(name: string): WorldDefinition {
       'networkEvents/resetEvent',
       'socket/startReattach',
       'socket/acceptConnection',
+      'socket/endRefusal',
       'socket/acceptReattach',
       'socket/rejectReattach',
       ...requestEffects,

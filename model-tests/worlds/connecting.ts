@@ -373,6 +373,7 @@ export function connecting(name: string, removal: boolean): WorldDefinition {
       'provider/closeAdapter',
       'socket/stopListening',
       'socket/acceptConnection',
+      'socket/endRefusal',
       ...handOverEffects,
       ...requestEffects,
     ],

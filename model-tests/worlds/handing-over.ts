@@ -46,6 +46,7 @@ const ofListening: readonly string[] = [
   'socket/startListening',
   'socket/stopListening',
   'socket/acceptConnection',
+  'socket/endRefusal',
   'networkEvents/answer',
   'networkEvents/resetEvent',
 ];
@@ -504,6 +505,7 @@ export function handingOver(options: HandOverOptions): WorldDefinition {
       'socket/startListening',
       'socket/stopListening',
       'socket/acceptConnection',
+      'socket/endRefusal',
       'networkEvents/answer',
       'networkEvents/setEvent',
       'networkEvents/resetEvent',

@@ -27,7 +27,7 @@ import {
 } from '../../machines/index.ts';
 import type { Rule, WorldDefinition } from '../explorer/index.ts';
 import { machineOver } from '../support/machine.ts';
-import { handOverEffects, requestEffects, rowsOfSockets } from './performances.ts';
+import { handOverEffects, requestEffects, rowsOfSockets, toRefusals } from './performances.ts';
 import { errorNumber, handle, smallest } from './surroundings.ts';
 
 /** Who asks for a connection. */
@@ -420,6 +420,7 @@ export function listening(options: ListeningOptions): WorldDefinition {
       'socket/startListening': [{ send: 'port/open', to: 0 }],
       'socket/stopListening': [{ send: 'port/close', to: 0 }],
       'socket/acceptConnection': [{ send: 'peer/take', to: 'request' }],
+      ...toRefusals,
       'networkEvents/setEvent': [{ send: 'eventObject/set', to: { of: 'self', map: [0, -1] } }],
       'networkEvents/resetEvent': [
         { send: 'eventObject/reset', to: { of: 'self', map: [0, -1] } },

@@ -52,9 +52,15 @@ export const fromChannels = {
   'channel/acknowledged': [{ send: 'work/landed', to: 'request', with: [0] }],
 } as const satisfies Performs;
 
+/** An accept that fails ends when the peer was refused. */
+export const toRefusals = {
+  'socket/endRefusal': [{ send: 'socket/dispatcher.refusalEnded', to: 'self', with: ['error'] }],
+} as const satisfies Performs;
+
 /** A listener that accepts whoever asks; the private first receive of who is accepted is row `privateWork` of the works. */
 export const toListeners = (privateWork: number) =>
   ({
+    ...toRefusals,
     'socket/startListening': [{ send: 'socket/adapter.listening', to: 'self' }],
     'socket/acceptConnection': [
       { send: 'work/post', to: privateWork },

@@ -36,6 +36,7 @@ import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
 import { closingProperties, isTold, requestProperties } from './requirements.ts';
+import { toRefusals } from './performances.ts';
 import { caller, errorNumber, link } from './surroundings.ts';
 
 const [A, B, LISTENER] = [0, 1, 2] as const;
@@ -278,6 +279,7 @@ export function session(name: string, pairs: 1 | 2, patient = false): WorldDefin
       'socket/stopListening': [{ send: 'line/unlisten', to: 0 }],
       'socket/startConnect': [{ send: 'line/start', to: 0 }],
       'socket/acceptConnection': [{ send: 'line/take', to: 0 }],
+      ...toRefusals,
       'socket/disconnect': [
         { send: 'line/leave', to: onlyA },
         { send: 'link/disconnect', to: 'self' },

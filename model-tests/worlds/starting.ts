@@ -358,6 +358,7 @@ export function starting(name: string, socketCount: 1 | 2, removal: boolean): Wo
       'socket/startConnect',
       ...handOverEffects,
       'socket/acceptConnection',
+      'socket/endRefusal',
       'socket/disconnect',
       'socket/destroyConnector',
       'socket/startTimer',
