@@ -101,7 +101,7 @@ export const sections: readonly Section[] = [
   {
     id: 'RFC 5041 4.1',
     statement: 'The control byte has the flags T and L and version 1; another version ends the stream.',
-    code: [`${iwarp}/wire.ts#decodeHeader`],
+    code: [`${iwarp}/wire.ts#Control`],
   },
   {
     id: 'RFC 5041 4.2',
