@@ -39,25 +39,29 @@ import {
   vendorStatusOf,
 } from './terminate.ts';
 import {
-  decodeHeader,
+  Control,
   decodeReadRequest,
   encodeReadRequest,
   FpduReader,
   type FpduUse,
   fpduBytes,
   fpduIsIntact,
+  halfAt,
+  headerBytes,
   putTagged,
   putUntagged,
   QueueNumber,
   RdmapOpcode,
   READ_REQUEST_BYTES,
   type ReadRequest,
-  type SegmentHeader,
   sealFpdu,
   sealFpduAround,
   TAGGED_BYTES,
+  TaggedAt,
   UNTAGGED_BYTES,
+  UntaggedAt,
   wholeFpdu,
+  wordAt,
 } from './wire.ts';
 import { Flag, RowField, StreamTable } from './stream-table.ts';
 import { QueueField } from './work-requests.ts';
@@ -301,17 +305,17 @@ export class Stream {
     this.#set(RowField.endStatus, vendorStatusOf(code));
     const { segment, segmentAt, segmentBytes } = this.#table;
     const ulpdu = segment.subarray(segmentAt, segmentAt + segmentBytes);
-    const header = decodeHeader(ulpdu);
     const headers = reasonOf(code)?.headers ?? 'none';
-    const headerBytes = header === null || headers === 'none' ? 0 : header.tagged ? TAGGED_BYTES : UNTAGGED_BYTES;
+    const ddpBytes = headers === 'none' ? 0 : headerBytes(ulpdu, 0, ulpdu.byteLength);
     const isReadRequest =
       headers === 'rdmap' &&
-      header?.opcode === RdmapOpcode.readRequest &&
+      ddpBytes > 0 &&
+      Control.opcode(halfAt(ulpdu, 0)) === RdmapOpcode.readRequest &&
       ulpdu.byteLength >= UNTAGGED_BYTES + READ_REQUEST_BYTES;
     this.#mark(Flag.terminate);
     this.#rare.terminate = encodeTerminate({
       ...code,
-      ddpHeader: ulpdu.subarray(0, headerBytes),
+      ddpHeader: ulpdu.subarray(0, ddpBytes),
       segmentLength: ulpdu.byteLength,
       readRequest: isReadRequest ? ulpdu.subarray(UNTAGGED_BYTES, UNTAGGED_BYTES + READ_REQUEST_BYTES) : EMPTY,
     });
@@ -619,7 +623,7 @@ export class Stream {
       this.#owner.faulted(Terminate.crc);
       return;
     }
-    const ulpduBytes = bytes.readUInt16BE(at);
+    const ulpduBytes = halfAt(bytes, at);
     table.segment = bytes;
     table.segmentAt = at + 2;
     table.segmentBytes = ulpduBytes;
@@ -635,50 +639,53 @@ export class Stream {
   #place(bytes: Buffer, at: number, length: number): TerminateCode | null {
     // One of the ways of being ready to receive.
     if (length === 0) return null;
-    const header = decodeHeader(bytes, at, length);
-    if (header === null) return Terminate.ddpCatastrophic;
-    if (header.ddpVersion !== 1) return header.tagged ? Terminate.taggedVersion : Terminate.untaggedVersion;
-    if (header.rdmapVersion !== 1) return Terminate.rdmapVersion;
-    return header.tagged
-      ? this.#placeTagged(header, bytes, at + TAGGED_BYTES, length - TAGGED_BYTES)
-      : this.#placeUntagged(header, bytes, at + UNTAGGED_BYTES, length - UNTAGGED_BYTES);
+    if (headerBytes(bytes, at, length) === 0) return Terminate.ddpCatastrophic;
+    const control = halfAt(bytes, at);
+    const isTagged = Control.isTagged(control);
+    if (Control.ddpVersion(control) !== 1) return isTagged ? Terminate.taggedVersion : Terminate.untaggedVersion;
+    if (Control.rdmapVersion(control) !== 1) return Terminate.rdmapVersion;
+    return isTagged
+      ? this.#placeTagged(control, bytes, at, length - TAGGED_BYTES)
+      : this.#placeUntagged(control, bytes, at, length - UNTAGGED_BYTES);
   }
 
-  // A payload is `length` bytes of `bytes` from `at` on.
+  // Of a segment at `at` whose payload is `length` bytes. Its header is read where it lies: one object less for a message.
 
-  #placeTagged(
-    header: SegmentHeader & { tagged: true },
-    bytes: Buffer,
-    at: number,
-    length: number,
-  ): TerminateCode | null {
-    const offset = offsetOf(header.offsetHigh, header.offsetLow);
-    if (header.opcode === RdmapOpcode.readResponse) return this.#placeAnswer(header, offset, bytes, at, length);
-    if (header.opcode !== RdmapOpcode.rdmaWrite) return Terminate.unexpectedOpcode;
+  #placeTagged(control: number, bytes: Buffer, at: number, length: number): TerminateCode | null {
+    const [stag, high] = [wordAt(bytes, at + TaggedAt.stag), wordAt(bytes, at + TaggedAt.offsetHigh)];
+    const low = wordAt(bytes, at + TaggedAt.offsetLow);
+    const opcode = Control.opcode(control);
+    if (opcode === RdmapOpcode.readResponse)
+      return this.#placeAnswer(control, stag, offsetOf(high, low), bytes, at, length);
+    if (opcode !== RdmapOpcode.rdmaWrite) return Terminate.unexpectedOpcode;
     // A write of nothing needs no permission: it is how a peer says that it is there.
     if (length === 0) return null;
-    if (wraps(header.offsetHigh, header.offsetLow, length)) return Terminate.taggedOffsetWrap;
+    if (wraps(high, low, length)) return Terminate.taggedOffsetWrap;
+    const offset = offsetOf(high, low);
     const access = MemoryAccess.remoteWrite;
-    const target = this.#memory.remote(this.#field(RowField.domain), header.stag, offset, length, access);
+    const target = this.#memory.remote(this.#field(RowField.domain), stag, offset, length, access);
     if (target < 0) return refusalOf.write[refusalIn(target)];
-    copy(bytes, at, length, this.#memory.memoryOf(target), offset - this.#memory.addressOf(target));
+    copy(bytes, at + TAGGED_BYTES, length, this.#memory.memoryOf(target), offset - this.#memory.addressOf(target));
     return null;
   }
 
   #placeAnswer(
-    header: SegmentHeader & { tagged: true },
+    control: number,
+    stag: number,
     offset: number,
     bytes: Buffer,
     at: number,
     length: number,
   ): TerminateCode | null {
     const read = this.#oldestRead();
-    if (read === null || read.stag !== header.stag) return Terminate.taggedInvalidStag;
+    if (read === null || read.stag !== stag) return Terminate.taggedInvalidStag;
     const end = read.done + length;
     if (offset !== read.done || end > read.length) return Terminate.taggedBounds;
-    if (header.last !== (end === read.length)) return Terminate.unspecified;
+    const last = Control.isLast(control);
+    if (last !== (end === read.length)) return Terminate.unspecified;
     const access = MemoryAccess.localWrite;
-    if (!this.#eachElement(this.#row + SENDS, read.request, offset, length, access, copyIn, bytes, at)) {
+    const payload = at + TAGGED_BYTES;
+    if (!this.#eachElement(this.#row + SENDS, read.request, offset, length, access, copyIn, bytes, payload)) {
       // What was sent before it has arrived; only its completion waited.
       if (this.#oldestReadIsNext()) {
         this.#complete(
@@ -691,7 +698,7 @@ export class Stream {
       return Terminate.taggedInvalidStag;
     }
     read.done = end;
-    if (header.last) {
+    if (last) {
       const { reads } = this.#rare;
       reads.shift();
       this.#mark(Flag.reads, reads.length > 0);
@@ -700,27 +707,22 @@ export class Stream {
     return null;
   }
 
-  #placeUntagged(
-    header: SegmentHeader & { tagged: false },
-    bytes: Buffer,
-    at: number,
-    length: number,
-  ): TerminateCode | null {
-    const { opcode, queue } = header;
+  #placeUntagged(control: number, bytes: Buffer, at: number, length: number): TerminateCode | null {
+    const queue = wordAt(bytes, at + UntaggedAt.queue);
     if (queue > QueueNumber.terminate) return Terminate.untaggedQueue;
-    switch (opcode) {
+    switch (Control.opcode(control)) {
       case RdmapOpcode.send:
       case RdmapOpcode.sendSolicited:
       case RdmapOpcode.sendInvalidate:
       case RdmapOpcode.sendSolicitedInvalidate:
-        return queue === QueueNumber.send ? this.#placeSend(header, bytes, at, length) : Terminate.unexpectedOpcode;
+        return queue === QueueNumber.send ? this.#placeSend(control, bytes, at, length) : Terminate.unexpectedOpcode;
       case RdmapOpcode.readRequest:
         return queue === QueueNumber.readRequest
-          ? this.#takeRead(header, bytes, at, length)
+          ? this.#takeRead(control, bytes, at, length)
           : Terminate.unexpectedOpcode;
       case RdmapOpcode.terminate: {
         if (queue !== QueueNumber.terminate) return Terminate.unexpectedOpcode;
-        const message = decodeTerminate(bytes.subarray(at, at + length));
+        const message = decodeTerminate(bytes.subarray(at + UNTAGGED_BYTES, at + UNTAGGED_BYTES + length));
         if (message === null) return Terminate.unspecified;
         this.#owner.terminated(message);
         return null;
@@ -730,34 +732,32 @@ export class Stream {
     }
   }
 
-  #placeSend(
-    header: SegmentHeader & { tagged: false },
-    bytes: Buffer,
-    at: number,
-    length: number,
-  ): TerminateCode | null {
+  #placeSend(control: number, bytes: Buffer, at: number, length: number): TerminateCode | null {
     const { words, requests } = this.#table;
     const row = this.#row;
     const receives = row + RECEIVES;
     const request = words[receives + QueueField.completed]!;
-    if (header.message !== words[row + RowField.receiveMessage]! >>> 0) return Terminate.untaggedMessageNumber;
+    const message = wordAt(bytes, at + UntaggedAt.message);
+    const offset = wordAt(bytes, at + UntaggedAt.offset);
+    if (message !== words[row + RowField.receiveMessage]! >>> 0) return Terminate.untaggedMessageNumber;
     if (request === words[receives + QueueField.posted]) return Terminate.untaggedNoBuffer;
-    if (header.offset !== words[row + RowField.receivePosition]! >>> 0) return Terminate.untaggedOffset;
-    const end = header.offset + length;
+    if (offset !== words[row + RowField.receivePosition]! >>> 0) return Terminate.untaggedOffset;
+    const end = offset + length;
     if (end > requests.byteCount(receives, request)) {
       this.#complete(receives, CompletionStatus.localLength, 0, vendorStatusOf(Terminate.untaggedTooLong));
       return Terminate.untaggedTooLong;
     }
     const access = MemoryAccess.localWrite;
-    if (!this.#eachElement(receives, request, header.offset, length, access, copyIn, bytes, at)) {
+    if (!this.#eachElement(receives, request, offset, length, access, copyIn, bytes, at + UNTAGGED_BYTES)) {
       this.#complete(receives, CompletionStatus.localProtection, 0, vendorStatusOf(Terminate.streamCatastrophic));
       return Terminate.streamCatastrophic;
     }
     words[row + RowField.receivePosition] = end;
-    if (!header.last) return null;
-    const invalidated = invalidates(header.opcode) ? header.invalidates : 0;
+    if (!Control.isLast(control)) return null;
+    let invalidated = 0;
     // The key is ended before the receive is complete, so that its owner may count on it.
-    if (invalidates(header.opcode)) {
+    if (invalidates(Control.opcode(control))) {
+      invalidated = wordAt(bytes, at + UntaggedAt.invalidates);
       const refusal = this.#memory.invalidate(words[row + RowField.domain]!, invalidated);
       if (refusal !== null) return refusalOf.invalidate[refusal];
     }
@@ -767,20 +767,15 @@ export class Stream {
     return null;
   }
 
-  #takeRead(
-    header: SegmentHeader & { tagged: false },
-    bytes: Buffer,
-    at: number,
-    payloadBytes: number,
-  ): TerminateCode | null {
+  #takeRead(control: number, bytes: Buffer, at: number, payloadBytes: number): TerminateCode | null {
     const message = this.#field(RowField.readRequestMessage) >>> 0;
-    if (header.message !== message) return Terminate.untaggedMessageNumber;
-    if (header.offset !== 0) return Terminate.untaggedOffset;
+    if (wordAt(bytes, at + UntaggedAt.message) !== message) return Terminate.untaggedMessageNumber;
+    if (wordAt(bytes, at + UntaggedAt.offset) !== 0) return Terminate.untaggedOffset;
     if (payloadBytes > READ_REQUEST_BYTES) return Terminate.untaggedTooLong;
-    if (payloadBytes < READ_REQUEST_BYTES || !header.last) return Terminate.unspecified;
+    if (payloadBytes < READ_REQUEST_BYTES || !Control.isLast(control)) return Terminate.unspecified;
     const { answers } = this.#rare;
     if (answers.length >= this.#field(RowField.incomingReadsMax)) return Terminate.untaggedNoBuffer;
-    const read = decodeReadRequest(bytes, at);
+    const read = decodeReadRequest(bytes, at + UNTAGGED_BYTES);
     const { length, sinkOffsetHigh, sinkOffsetLow, sourceStag, sourceOffsetHigh, sourceOffsetLow } = read;
     if (wraps(sourceOffsetHigh, sourceOffsetLow, length) || wraps(sinkOffsetHigh, sinkOffsetLow, length)) {
       return Terminate.readOffsetWrap;

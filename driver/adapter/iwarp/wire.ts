@@ -167,6 +167,41 @@ export class StartupReader {
   }
 }
 
+// ---------------------------------------------------------------- numbers
+
+// As Buffer's own methods, which check what is known here and are calls of their own in compiled code.
+
+/** The 16 bits at `at`, 0 to 65535. */
+export const halfAt = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
+/** The 32 bits at `at`, 0 to 2^32 - 1. */
+export const wordAt = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+
+function putHalf(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 8;
+  into[at + 1] = value;
+}
+
+function putWord(into: Uint8Array, at: number, value: number): void {
+  into[at] = value >>> 24;
+  into[at + 1] = value >>> 16;
+  into[at + 2] = value >>> 8;
+  into[at + 3] = value;
+}
+
+// Little-endian: the checksum's bits go out in the order in which the polynomial takes them.
+
+function checksumAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+function putChecksum(into: Uint8Array, at: number, value: number): void {
+  into[at] = value;
+  into[at + 1] = value >>> 8;
+  into[at + 2] = value >>> 16;
+  into[at + 3] = value >>> 24;
+}
+
 // ---------------------------------------------------------------- FPDUs
 
 /** Length of the ULPDU that an FPDU can say. */
@@ -180,10 +215,9 @@ export const fpduBytes = (ulpduBytes: number): number => ((2 + ulpduBytes + 3) &
 export function sealFpdu(into: Buffer, at: number, ulpduBytes: number, withCrc: boolean): number {
   const length = fpduBytes(ulpduBytes);
   const end = at + length - 4;
-  into.writeUInt16BE(ulpduBytes, at);
+  putHalf(into, at, ulpduBytes);
   for (let pad = at + 2 + ulpduBytes; pad < end; pad++) into[pad] = 0;
-  // Little-endian: the checksum's bits go out in the order in which the polynomial takes them.
-  into.writeUInt32LE(withCrc ? crc32c(into, 0, at, end) : 0, end);
+  putChecksum(into, end, withCrc ? crc32c(into, 0, at, end) : 0);
   return length;
 }
 
@@ -203,7 +237,7 @@ export function sealFpduAround(
 ): { readonly before: number; readonly after: number } {
   const before = 2 + ulpduBytes - payloadBytes;
   const after = fpduBytes(ulpduBytes) - 2 - ulpduBytes;
-  into.writeUInt16BE(ulpduBytes, at);
+  putHalf(into, at, ulpduBytes);
   const end = at + before + after - 4;
   into.fill(0, at + before, end);
   let checksum = 0;
@@ -212,20 +246,20 @@ export function sealFpduAround(
     for (const part of payload) checksum = crc32c(part, checksum);
     if (end > at + before) checksum = crc32c(into, checksum, at + before, end);
   }
-  into.writeUInt32LE(checksum, end);
+  putChecksum(into, end, checksum);
   return { before, after };
 }
 
 /** Whether the checksum of the whole FPDU in `bytes` is right that begins at `at`. */
 export function fpduIsIntact(bytes: Buffer, at = 0, length = bytes.byteLength - at): boolean {
   const end = at + length - 4;
-  return crc32c(bytes, 0, at, end) === bytes.readUInt32LE(end);
+  return crc32c(bytes, 0, at, end) === checksumAt(bytes, end);
 }
 
 /** Length of the FPDU that begins at `at` if it is whole before `end`, else 0. */
 export function wholeFpdu(bytes: Buffer, at: number, end: number): number {
   if (end - at < 2) return 0;
-  const length = fpduBytes((bytes[at]! << 8) | bytes[at + 1]!);
+  const length = fpduBytes(halfAt(bytes, at));
   return length <= end - at ? length : 0;
 }
 
@@ -263,7 +297,7 @@ export class FpduReader {
       }
       at += this.#hold(chunk, at, end);
       if (this.#count < 2) return;
-      const length = fpduBytes(this.#held.readUInt16BE(0));
+      const length = fpduBytes(halfAt(this.#held, 0));
       if (this.#count < length) continue;
       this.#count = 0;
       if (!use(this.#held, 0, length)) return;
@@ -272,7 +306,7 @@ export class FpduReader {
 
   /** Copies towards a whole FPDU. @returns bytes copied */
   #hold(chunk: Buffer, at: number, end: number): number {
-    const wanted = this.#count < 2 ? 2 : fpduBytes(this.#held.readUInt16BE(0));
+    const wanted = this.#count < 2 ? 2 : fpduBytes(halfAt(this.#held, 0));
     if (this.#held.byteLength < wanted) {
       // Enough for any FPDU of this size class, so that a stream of equal ones allocates once.
       const grown = Buffer.alloc(Math.min(FPDU_MAX, Math.max(2048, 2 ** Math.ceil(Math.log2(wanted)))));
@@ -346,17 +380,17 @@ const controls = (tagged: boolean, last: boolean, ddp: number, rdmap: number, op
 /** Writes a segment header at `at`. @returns its length */
 export function encodeHeader(header: SegmentHeader, into: Buffer, at: number): number {
   const { tagged, last, ddpVersion, rdmapVersion, opcode } = header;
-  into.writeUInt16BE(controls(tagged, last, ddpVersion, rdmapVersion, opcode), at);
+  putHalf(into, at, controls(tagged, last, ddpVersion, rdmapVersion, opcode));
   if (tagged) {
-    into.writeUInt32BE(header.stag, at + 2);
-    into.writeUInt32BE(header.offsetHigh, at + 6);
-    into.writeUInt32BE(header.offsetLow, at + 10);
+    putWord(into, at + 2, header.stag);
+    putWord(into, at + 6, header.offsetHigh);
+    putWord(into, at + 10, header.offsetLow);
     return TAGGED_BYTES;
   }
-  into.writeUInt32BE(header.invalidates, at + 2);
-  into.writeUInt32BE(header.queue, at + 6);
-  into.writeUInt32BE(header.message, at + 10);
-  into.writeUInt32BE(header.offset, at + 14);
+  putWord(into, at + 2, header.invalidates);
+  putWord(into, at + 6, header.queue);
+  putWord(into, at + 10, header.message);
+  putWord(into, at + 14, header.offset);
   return UNTAGGED_BYTES;
 }
 
@@ -377,12 +411,12 @@ export function putTagged(
   low: number,
   position: number,
 ): void {
-  into.writeUInt16BE(controls(true, last, DDP_VERSION, RDMAP_VERSION, opcode), at);
-  into.writeUInt32BE(stag, at + 2);
+  putHalf(into, at, controls(true, last, DDP_VERSION, RDMAP_VERSION, opcode));
+  putWord(into, at + 2, stag);
   // 64 bits don't fit into a number, and offsets are a peer's addresses: all of them are used.
   const sum = low + position;
-  into.writeUInt32BE((high + (sum > 0xffff_ffff ? 1 : 0)) >>> 0, at + 6);
-  into.writeUInt32BE(sum >>> 0, at + 10);
+  putWord(into, at + 6, (high + (sum > 0xffff_ffff ? 1 : 0)) >>> 0);
+  putWord(into, at + 10, sum >>> 0);
 }
 
 /** Writes the header of an untagged segment. */
@@ -396,44 +430,59 @@ export function putUntagged(
   offset: number,
   invalidates = 0,
 ): void {
-  into.writeUInt16BE(controls(false, last, DDP_VERSION, RDMAP_VERSION, opcode), at);
-  into.writeUInt32BE(invalidates, at + 2);
-  into.writeUInt32BE(queue, at + 6);
-  into.writeUInt32BE(message, at + 10);
-  into.writeUInt32BE(offset, at + 14);
+  putHalf(into, at, controls(false, last, DDP_VERSION, RDMAP_VERSION, opcode));
+  putWord(into, at + 2, invalidates);
+  putWord(into, at + 6, queue);
+  putWord(into, at + 10, message);
+  putWord(into, at + 14, offset);
+}
+
+/** Where a segment header's fields are, in bytes from its beginning. */
+export const TaggedAt = { stag: 2, offsetHigh: 6, offsetLow: 10 } as const;
+export const UntaggedAt = { invalidates: 2, queue: 6, message: 10, offset: 14 } as const;
+
+/** What the control bytes of a header say. */
+export const Control = {
+  isTagged: (control: number): boolean => (control & 0x8000) !== 0,
+  isLast: (control: number): boolean => (control & 0x4000) !== 0,
+  ddpVersion: (control: number): number => (control >> 8) & 3,
+  rdmapVersion: (control: number): number => (control >> 6) & 3,
+  opcode: (control: number): number => control & 15,
+} as const;
+
+/** Length of the header of the ULPDU of `length` bytes at `at`; 0 when that is too short for it. */
+export function headerBytes(bytes: Uint8Array, at: number, length: number): number {
+  if (length < TAGGED_BYTES) return 0;
+  if (Control.isTagged(halfAt(bytes, at))) return TAGGED_BYTES;
+  return length < UNTAGGED_BYTES ? 0 : UNTAGGED_BYTES;
 }
 
 /** @returns the header at the beginning of the ULPDU of `length` bytes at `at`, or null when that is too short for it */
 export function decodeHeader(bytes: Buffer, at = 0, length = bytes.byteLength - at): SegmentHeader | null {
-  if (length < TAGGED_BYTES) return null;
-  const control = bytes.readUInt16BE(at);
-  const last = (control & 0x4000) !== 0;
-  const ddpVersion = (control >> 8) & 3;
-  const rdmapVersion = (control >> 6) & 3;
-  const opcode = control & 15;
-  if ((control & 0x8000) !== 0) {
+  if (headerBytes(bytes, at, length) === 0) return null;
+  const control = halfAt(bytes, at);
+  const common = {
+    last: Control.isLast(control),
+    ddpVersion: Control.ddpVersion(control),
+    rdmapVersion: Control.rdmapVersion(control),
+    opcode: Control.opcode(control),
+  };
+  if (Control.isTagged(control)) {
     return {
       tagged: true,
-      last,
-      ddpVersion,
-      rdmapVersion,
-      opcode,
-      stag: bytes.readUInt32BE(at + 2),
-      offsetHigh: bytes.readUInt32BE(at + 6),
-      offsetLow: bytes.readUInt32BE(at + 10),
+      ...common,
+      stag: wordAt(bytes, at + TaggedAt.stag),
+      offsetHigh: wordAt(bytes, at + TaggedAt.offsetHigh),
+      offsetLow: wordAt(bytes, at + TaggedAt.offsetLow),
     };
   }
-  if (length < UNTAGGED_BYTES) return null;
   return {
     tagged: false,
-    last,
-    ddpVersion,
-    rdmapVersion,
-    opcode,
-    invalidates: bytes.readUInt32BE(at + 2),
-    queue: bytes.readUInt32BE(at + 6),
-    message: bytes.readUInt32BE(at + 10),
-    offset: bytes.readUInt32BE(at + 14),
+    ...common,
+    invalidates: wordAt(bytes, at + UntaggedAt.invalidates),
+    queue: wordAt(bytes, at + UntaggedAt.queue),
+    message: wordAt(bytes, at + UntaggedAt.message),
+    offset: wordAt(bytes, at + UntaggedAt.offset),
   };
 }
 
@@ -452,24 +501,24 @@ export interface ReadRequest {
 
 /** Writes the 28 bytes of a read request at `at`. */
 export function encodeReadRequest(request: ReadRequest, into: Buffer, at: number): void {
-  into.writeUInt32BE(request.sinkStag, at);
-  into.writeUInt32BE(request.sinkOffsetHigh, at + 4);
-  into.writeUInt32BE(request.sinkOffsetLow, at + 8);
-  into.writeUInt32BE(request.length, at + 12);
-  into.writeUInt32BE(request.sourceStag, at + 16);
-  into.writeUInt32BE(request.sourceOffsetHigh, at + 20);
-  into.writeUInt32BE(request.sourceOffsetLow, at + 24);
+  putWord(into, at, request.sinkStag);
+  putWord(into, at + 4, request.sinkOffsetHigh);
+  putWord(into, at + 8, request.sinkOffsetLow);
+  putWord(into, at + 12, request.length);
+  putWord(into, at + 16, request.sourceStag);
+  putWord(into, at + 20, request.sourceOffsetHigh);
+  putWord(into, at + 24, request.sourceOffsetLow);
 }
 
 /** Reads the 28 bytes of a read request at `at`. */
 export function decodeReadRequest(bytes: Buffer, at = 0): ReadRequest {
   return {
-    sinkStag: bytes.readUInt32BE(at),
-    sinkOffsetHigh: bytes.readUInt32BE(at + 4),
-    sinkOffsetLow: bytes.readUInt32BE(at + 8),
-    length: bytes.readUInt32BE(at + 12),
-    sourceStag: bytes.readUInt32BE(at + 16),
-    sourceOffsetHigh: bytes.readUInt32BE(at + 20),
-    sourceOffsetLow: bytes.readUInt32BE(at + 24),
+    sinkStag: wordAt(bytes, at),
+    sinkOffsetHigh: wordAt(bytes, at + 4),
+    sinkOffsetLow: wordAt(bytes, at + 8),
+    length: wordAt(bytes, at + 12),
+    sourceStag: wordAt(bytes, at + 16),
+    sourceOffsetHigh: wordAt(bytes, at + 20),
+    sourceOffsetLow: wordAt(bytes, at + 24),
   };
 }
