@@ -24,6 +24,7 @@ import {
 import {
   caller,
   channel,
+  DUE_MAX,
   handle,
   link,
   notifier,
@@ -88,6 +89,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
   const count = (socket: number, kind: string) =>
     requests.filter((request) => request.socket === socket && request.kind === kind).length;
   const most = (kind: string) => Math.max(...sockets.map((socket) => count(socket, kind)));
+  const requestsOf = (socket: number): number => requests.filter((request) => request.socket === socket).length;
   const socketOf = works.map(({ socket }) => socket);
   const toSocket = { of: 'self', map: socketOf } as const;
   /** The event for each work of the asking socket. */
@@ -214,9 +216,9 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       caller: caller(most('send'), most('receive')),
       overlapped: overlapped(),
       handle: handle(),
-      notifier: notifier(),
+      notifier: notifier(Math.max(DUE_MAX, ...sockets.map((socket) => requestsOf(socket)))),
       work: work(tooLong),
-      channel: channel(),
+      channel: channel(Math.max(2, most('send'), most('receive'))),
       link: link({ removable: devices }),
       timer: timer(),
       ...(tooLong ? { text: text() } : {}),
@@ -237,7 +239,7 @@ export function connectedPair(options: PairOptions): WorldDefinition {
       ...(tooLong ? { text: 1 } : {}),
     },
     carried: {
-      'overlappedRequest/bytes': 2,
+      'overlappedRequest/bytes': Math.max(2, most('send')),
       'firstMessage/request': REQUESTS_MAX,
       'connectionRequest/socket': 1,
     },

@@ -28,11 +28,17 @@ import {
 import { explorationLimits } from '../../machines/index.ts';
 import { recordFlags } from '../steps/events.ts';
 import { connectorAsSaid, timed } from './lifecycle.ts';
-import { DUE_MAX } from './surroundings.ts';
 
 /** Socket states before a connection, with one, and after it; others are within one call. */
 const unconnected = ['unopened', 'opening', 'orphaned', 'created', 'bound', 'listening', 'connecting'] as const;
 const parting = ['broken', 'dormant.handing', 'dormant.parted', 'closing'] as const;
+
+/** Completions of one socket that can be due at once. */
+function turnsOf({ environment }: WorldDefinition): number {
+  const notifier = environment?.['notifier'];
+  if (notifier === undefined || !('contract' in notifier)) throw new Error('the world has no notifier by its chart');
+  return Object.keys(notifier.contract.context).filter((name) => /^d\d+$/.test(name)).length;
+}
 
 /** What holds of the rows of `definition`. */
 export function frameConditions(definition: WorldDefinition): Property[] {
@@ -253,7 +259,9 @@ export function frameConditions(definition: WorldDefinition): Property[] {
         any(equal(request(member).owner, 2 * number), equal(request(member).owner, 2 * number + 1));
       const inState = (name: string) => count(requests, (member) => all(mine(member), request(member).in(name)));
       const turns = (member: number) =>
-        count(upTo(DUE_MAX), (at) => all(less(at, notifier.field('count')), equal(notifier.field(`d${at}`), member)));
+        count(upTo(turnsOf(definition)), (at) =>
+          all(less(at, notifier.field('count')), equal(notifier.field(`d${at}`), member)),
+        );
       return all(
         equal(notifier.field('count'), inState('due')),
         equal(sum(notifier.in('running')), inState('notifying')),

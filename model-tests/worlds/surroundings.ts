@@ -51,7 +51,7 @@ export const isNeverReturned = (error: Expression): Expression =>
   any(equal(error, WSA.WSAEINPROGRESS), equal(error, WSA.WSAEINTR));
 
 /** Requests of a world, and messages of one direction, at most. */
-export const REQUESTS_MAX = 8;
+export const REQUESTS_MAX = 16;
 export const request = range(0, REQUESTS_MAX);
 export const message = range(0, REQUESTS_MAX);
 /** Counts up to 2, which is one too many of what may happen once. */
@@ -181,7 +181,7 @@ export function caller(
   begins: 'absent' | 'open' = 'open',
   patient = false,
 ): MachineDefinition {
-  const call = { place: range(0, 2), request, polled: flag } as const;
+  const call = { place: request, request, polled: flag } as const;
   const contract = {
     context: {
       sends: field(range(0, Math.max(1, sendsMax))),
@@ -267,12 +267,16 @@ export function handle(): MachineDefinition {
   });
 }
 
-/** Completion up-calls of one socket that can be due at once. */
+/** Completion up-calls of one socket that can be due at once in most worlds. */
 export const DUE_MAX = 4;
 
-/** The dispatcher's turn for completion up-calls of one socket: in order, one at a time. */
-export function notifier(): MachineDefinition {
-  const dues = listIn('d', 'count', DUE_MAX);
+/**
+ * The dispatcher's turn for completion up-calls of one socket: in order, one at a time.
+ *
+ * @param places - for those that are due
+ */
+export function notifier(places = DUE_MAX): MachineDefinition {
+  const dues = listIn('d', 'count', places);
   const contract = {
     context: { ...dues.fields(request), current: field(request) } as Readonly<Record<string, Field>>,
     events: { due: { request }, notify: {}, return: { failed: flag } },
