@@ -15,6 +15,7 @@ import {
   sockaddrBytes,
   tcpProtocolInfo,
   toSockaddr,
+  type WsaBuf,
   WsaNetworkEvents,
   WsaOverlapped,
 } from '../../../driver/spi.ts';
@@ -43,23 +44,47 @@ import {
 
 /** A request that can be started again and again. */
 class Request extends WsaOverlapped {
-  readonly buffers: { readonly len: number; readonly buf: Uint8Array }[];
+  readonly memory: Uint8Array;
   readonly #done: () => void;
 
   constructor(memory: Uint8Array, done: () => void) {
     super();
     // An event object's handle: completions come by up-call.
     this.hEvent = 0x20n;
-    this.buffers = [{ len: memory.length, buf: memory }];
+    this.memory = memory;
     this.#done = done;
   }
 
   done(failure: number): void {
-    if (failure === 0) this.#done();
+    if (failure === 0) this.succeeded();
     // What the end of a connection aborts is expected.
     else if (failure !== WSA.WSA_OPERATION_ABORTED && failure !== WSA.WSAECONNRESET) {
       throw new Error(`a request ended with ${failure}`);
     }
+  }
+
+  protected succeeded(): void {
+    this.#done();
+  }
+}
+
+const nothing = (): void => {};
+
+/** A receive of one of many connections: it has what its message is answered with, and all call one function. */
+class EchoReceive extends Request {
+  readonly socket: Socket;
+  readonly answer: Request;
+  readonly #arrived: (receive: EchoReceive) => void;
+
+  constructor(memory: Uint8Array, socket: Socket, answer: Request, arrived: (receive: EchoReceive) => void) {
+    super(memory, nothing);
+    this.socket = socket;
+    this.answer = answer;
+    this.#arrived = arrived;
+  }
+
+  protected override succeeded(): void {
+    this.#arrived(this);
   }
 }
 
@@ -72,6 +97,8 @@ const freePort = (): number => {
 export class IwarpEnd implements End {
   readonly #provider: Provider;
   readonly #errno = out(0);
+  /** Of the call at hand: as in C, the array and its element are nobody's own. */
+  readonly #buffers: [WsaBuf] = [{ len: 0, buf: null }];
   readonly #signaled = new Map<bigint, () => void>();
   readonly #loop: EventLoop;
   #nextHandle = 1n;
@@ -170,27 +197,20 @@ export class IwarpEnd implements End {
     const bytes = messageBytes[scenario];
     // The first message of a connection may be no longer than 256 bytes: a greeting of one goes before the others.
     const [greeting] = this.#memory(socket, 1, 1, MEM_WRITE);
-    this.#recv(socket, new Request(greeting!, () => {}));
+    this.#recv(socket, new Request(greeting!, nothing));
     switch (scenario) {
       case 'roundTrip':
       case 'echoes': {
         const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
         const [reply] = this.#memory(socket, 1, bytes, MEM_READ);
-        const send = new Request(reply!, () => {});
-        for (const part of memory) {
-          // The answer first; another receive is posted already.
-          const receive = new Request(part, () => {
-            this.#send(socket, send);
-            this.#recv(socket, receive);
-          });
-          this.#recv(socket, receive);
-        }
+        const send = new Request(reply!, nothing);
+        for (const part of memory) this.#recv(socket, new EchoReceive(part, socket, send, this.#echo));
         return;
       }
       case 'messages': {
         const [acknowledgement] = this.#memory(socket, 1, 1, MEM_READ);
         for (const part of this.#memory(socket, WINDOW, bytes, MEM_WRITE)) {
-          const send = new Request(acknowledgement!, () => {});
+          const send = new Request(acknowledgement!, nothing);
           const receive = new Request(part, () => {
             this.#recv(socket, receive);
             this.#send(socket, send);
@@ -211,7 +231,7 @@ export class IwarpEnd implements End {
           registered.call(this.#provider, socket, target, target.length, MEM_WRITE, answer!, length, errno),
         );
         for (const part of this.#memory(socket, WINDOW + 1, 1, MEM_WRITE)) {
-          const send = new Request(answer!, () => {});
+          const send = new Request(answer!, nothing);
           const receive = new Request(part, () => {
             this.#recv(socket, receive);
             this.#send(socket, send);
@@ -222,6 +242,12 @@ export class IwarpEnd implements End {
       }
     }
   }
+
+  /** The answer first; another receive is posted already. */
+  readonly #echo = (receive: EchoReceive): void => {
+    this.#send(receive.socket, receive.answer);
+    this.#recv(receive.socket, receive);
+  };
 
   // ---------------------------------------------------------------- the connecting end
 
@@ -242,7 +268,7 @@ export class IwarpEnd implements End {
     const bytes = messageBytes.roundTrip;
     const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
     const [message] = this.#memory(socket, 1, bytes, MEM_READ);
-    const send = new Request(message!, () => {});
+    const send = new Request(message!, nothing);
     let rounds: RoundTrips;
     let over: (measured: Measured) => void;
     for (const part of memory) {
@@ -267,17 +293,15 @@ export class IwarpEnd implements End {
     let echoes: Echoes;
     // All send the same one, as with `node:net`.
     const message = new Uint8Array(bytes).fill(1);
+    const arrived = (receive: EchoReceive): void => {
+      if (echoes.next()) this.#send(receive.socket, receive.answer);
+      this.#recv(receive.socket, receive);
+    };
     const starts = sockets.map((socket) => {
       const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
       this.#register(socket, message, MEM_READ);
-      const send = new Request(message, () => {});
-      for (const part of memory) {
-        const receive = new Request(part, () => {
-          if (echoes.next()) this.#send(socket, send);
-          this.#recv(socket, receive);
-        });
-        this.#recv(socket, receive);
-      }
+      const send = new Request(message, nothing);
+      for (const part of memory) this.#recv(socket, new EchoReceive(part, socket, send, arrived));
       return () => this.#send(socket, send);
     });
     return (ms) =>
@@ -301,13 +325,13 @@ export class IwarpEnd implements End {
     const [descriptor] = this.#memory(socket, 1, REMOTE_DESCRIPTOR_BYTES, MEM_WRITE);
     const [ask] = this.#memory(socket, 1, 1, MEM_READ);
     const asked = new Promise<void>((resolve) => this.#recv(socket, new Request(descriptor!, () => resolve())));
-    this.#send(socket, new Request(ask!, () => {}));
+    this.#send(socket, new Request(ask!, nothing));
     this.#loop.nudge();
     await asked;
     return this.#stream(socket, REMOTE_DESCRIPTOR_BYTES, (index, done) => {
       const memory = new Uint8Array(bytes).fill(1);
       const buffers = [{ len: bytes, buf: memory, handle: this.#register(socket, memory, MEM_READ) }];
-      const write = new Request(memory, () => {});
+      const write = new Request(memory, nothing);
       // Completes after the write.
       const over = new Request(ask!, done);
       return () => {
@@ -394,7 +418,7 @@ export class IwarpEnd implements End {
       this.#loop.nudge();
     });
     const [greeting] = this.#memory(socket, 1, 1, MEM_READ);
-    this.#send(socket, new Request(greeting!, () => {}));
+    this.#send(socket, new Request(greeting!, nothing));
     return socket;
   }
 
@@ -440,13 +464,20 @@ export class IwarpEnd implements End {
   }
 
   #recv(socket: Socket, request: Request): void {
-    this.#provider.WSPRecv(socket, request.buffers, 1, null, null, request, null, null, this.#errno);
+    this.#provider.WSPRecv(socket, this.#naming(request), 1, null, null, request, null, null, this.#errno);
     this.#expectPending('WSPRecv');
   }
 
   #send(socket: Socket, request: Request): void {
-    this.#provider.WSPSend(socket, request.buffers, 1, null, 0, request, null, null, this.#errno);
+    this.#provider.WSPSend(socket, this.#naming(request), 1, null, 0, request, null, null, this.#errno);
     this.#expectPending('WSPSend');
+  }
+
+  #naming({ memory }: Request): readonly WsaBuf[] {
+    const [buffer] = this.#buffers;
+    buffer.len = memory.length;
+    buffer.buf = memory;
+    return this.#buffers;
   }
 
   #expectPending(call: string): void {
