@@ -11,7 +11,7 @@ import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
 import { Endpoint } from '../../driver/client/endpoint.ts';
 import { SpiError } from '../../driver/client/host.ts';
 import type { Socket } from '../../driver/spi.ts';
-import { WSA } from '../../machines/index.ts';
+import { INVALID_SOCKET, WSA } from '../../machines/index.ts';
 import type { GuestCase } from './guest.ts';
 import { Application, type Connection } from './peers/application.ts';
 import { verbsPeer } from './peers/c-peer.ts';
@@ -388,6 +388,12 @@ async function removed({ device }: Network, busy: Connection, idle: Connection):
   assert.equal(await errorOf(idle.receive(memory)), WSA.WSAENETDOWN);
 }
 
+/** What WSPAccept says. */
+function acceptError({ host: { provider, errno } }: Application, listener: Socket): number {
+  assert.equal(provider.WSPAccept(listener, null, null, null, null, errno), INVALID_SOCKET);
+  return errno.value;
+}
+
 /** Makes our device again. */
 async function restored({ device, link }: Network): Promise<void> {
   // siw opens every process's listeners for it in our namespace, where those of the other host are in the way of ours.
@@ -420,7 +426,15 @@ const removedCases = (network: Network, other: Network): readonly GuestCase[] =>
       const accepting = [listener, second].map((each) => errorOf(application.accept(each)));
       await removed(network, busy, idle);
       for (const error of await Promise.all(accepting)) assert.equal(error, WSA.WSAENETDOWN);
+      for (const lost of [listener, second]) {
+        // That was said once, by FD_ACCEPT; WSPAccept says it always.
+        assert.equal(application.host.accept(lost), null);
+        assert.equal(acceptError(application, lost), WSA.WSAENETDOWN);
+        assert.equal(application.host.accept(lost), null);
+        application.host.close(lost);
+      }
       assert.equal(application.host.accept(third), null);
+      assert.equal(acceptError(application, third), WSA.WSAEWOULDBLOCK);
       await echoed(elsewhere, 1000, 5);
       elsewhere.close();
       await restored(network);
