@@ -143,7 +143,7 @@ export async function checkingPage(): Promise<string> {
     'Paths that take every edge of a world that a driver can take, played on the production driver: every call result,' +
       ' up-call with its handle, overlapped structure and adapter call is as the model predicts, and whatever is called with a' +
       ' closed descriptor says so. Of large worlds the first 20,000 edges and what their paths take besides.' +
-      ' `node model-tests/product/main.ts --edges 20000 --record` plays them and keeps these numbers.',
+      ' `npx node model-tests/product/main.ts --edges 20000 --record` plays them and keeps these numbers.',
     table(
       ['World', 'Edges', 'Taken', 'Paths', 'Steps', 'Not taken'],
       readProducts().map(({ world, edges, covered, paths, steps, refused }) => [
@@ -175,13 +175,13 @@ export async function checkingPage(): Promise<string> {
     'The machines with one thing wrong, each: the first column is what the properties alone notice, of steps and of worlds;' +
       ' the second all checks. Not counted are those that are equivalent: no question has another answer. The judgement is of' +
       ' the commit that it names, and of the worlds that it had; what was judged again since stands below it.' +
-      ' `npx wsdirect check --mutate` judges, and `node model-tests/mutation/main.ts` keeps what came of it.',
+      ' `npx wsdirect check --mutate` judges, and `npx node model-tests/mutation/main.ts` keeps what came of it.',
     mutation === null
-      ? 'No results yet: `node model-tests/mutation/main.ts`.'
+      ? 'No results yet: `npx node model-tests/mutation/main.ts`.'
       : `\`\`\`text\n${mutation.replaceAll(/ +$/gm, '')}\n\`\`\``,
     "### Of the driver's own code",
     'Made by Stryker, judged by the tests of the driver and of the requirements' +
-      ' (`node model-tests/mutation/driver/main.ts --every K FILE…`): of large files one line of K, chosen by a hash.',
+      ' (`npx node model-tests/mutation/driver/main.ts --every K FILE…`): of large files one line of K, chosen by a hash.',
     table(['File', 'Mutants', 'Noticed', 'Score', 'Lines'], driverRows()),
     '## What is not proved',
     notProved(results.worlds),

@@ -3,7 +3,7 @@
  * order of the rules. It finds bugs in worlds that are too large for an exhaustive search. It proves nothing, ever: two
  * states with one hash are one to it, so what it has not found may be there all the same.
  *
- * Run as a program it searches a world of the catalogue: `node model-tests/engines/swarm.ts WORLD [PROCESSES [SEED]]`.
+ * Run as a program it searches a world of the catalogue: `npx node model-tests/engines/swarm.ts WORLD [PROCESSES [SEED]]`.
  * On several machines: the same command with another SEED on each; nothing is shared. It prints the rules to what it
  * finds, and its exit code is 1 then, 0 when it has found nothing, which is no proof.
  */

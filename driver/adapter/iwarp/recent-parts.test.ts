@@ -23,6 +23,25 @@ describe('parts of buffers', () => {
     }
   });
 
+  test('differ when buffer, start or end do', () => {
+    for (const [of, from, end] of [
+      [other, 2, 6],
+      [bytes, 1, 6],
+      [bytes, 2, 7],
+    ] as const) {
+      const parts = new RecentParts();
+      const [first, second] = [parts.of(bytes, 2, 6), parts.of(of, from, end)];
+      assert.notEqual(first, second);
+      // Whichever of the two was asked for last.
+      for (const _ of [1, 2]) {
+        assert.equal(parts.of(bytes, 2, 6), first);
+        assert.equal(parts.of(bytes, 2, 6), first);
+        assert.equal(parts.of(of, from, end), second);
+        assert.equal(parts.of(of, from, end), second);
+      }
+    }
+  });
+
   test('are made once for two that ask in turns, and again after a third', () => {
     const parts = new RecentParts();
     const [first, second] = [parts.of(bytes, 0, 4), parts.of(other, 0, 4)];

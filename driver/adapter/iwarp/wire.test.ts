@@ -9,6 +9,7 @@ import {
   encodeHeader,
   encodeReadRequest,
   encodeStartup,
+  FPDU_MAX,
   FpduReader,
   fpduBytes,
   fpduIsIntact,
@@ -19,6 +20,7 @@ import {
   type StartupFrame,
   StartupReader,
   sealFpdu,
+  sealFpduAround,
   TAGGED_BYTES,
   UNTAGGED_BYTES,
 } from './wire.ts';
@@ -113,6 +115,38 @@ describe('a start-up frame [RFC 5044 7.1.1] [RFC 6581 9]', () => {
     assert.equal(Buffer.from(bytes).toString('hex', 16), '5002000580058003' + '77');
   });
 
+  test('has flags that mean something where they do alone: rejection in a reply, enhanced data from revision 2 on', () => {
+    const plain = { markers: false, crc: false, rejected: false, enhanced: null, privateData: new Uint8Array(4) };
+    for (const [kind, flags, revision] of [
+      ['request', 0x20, 1],
+      ['request', 0x10, 1],
+      ['reply', 0x10, 1],
+    ] as const) {
+      const bytes = encodeStartup({ kind, revision, ...plain });
+      bytes[16]! |= flags;
+      const { frame } = new StartupReader(kind).take(bytes);
+      assert.deepEqual(frame, { kind, revision, ...plain });
+    }
+  });
+
+  test('takes 512 bytes of private data, enhanced data among them, and no more', () => {
+    const frame = { kind: 'request', revision: 1, markers: false, crc: true, rejected: false, enhanced: null } as const;
+    assert.equal(encodeStartup({ ...frame, privateData: new Uint8Array(512) }).byteLength, 20 + 512);
+    assert.throws(() => encodeStartup({ ...frame, privateData: new Uint8Array(513) }), {
+      name: 'RangeError',
+      message: 'private data: 513 bytes, at most 512 fit',
+    });
+  });
+
+  test('that has not begun is told from one that has', () => {
+    const reader = new StartupReader('request');
+    assert.ok(reader.isEmpty);
+    assert.deepEqual(reader.take(Buffer.from('..MPA..'), 2, 2), { frame: null, taken: 0 });
+    assert.ok(reader.isEmpty);
+    assert.deepEqual(reader.take(Buffer.from('..MPA..'), 2, 5), { frame: null, taken: 3 });
+    assert.ok(!reader.isEmpty);
+  });
+
   test('leaves what follows it alone', () => {
     const bytes = encodeStartup({
       kind: 'reply',
@@ -200,6 +234,60 @@ describe('an FPDU [RFC 5044 4.1] [RFC 5044 4.4]', () => {
         },
       ),
     );
+  });
+
+  test.each([true, false])(
+    'around a payload that lies elsewhere has the bytes of one that was copied; CRC: %s',
+    (withCrc) => {
+      for (const payloadBytes of [0, 1, 2, 3, 4, 7, 200]) {
+        for (const headerBytes of [14, 18]) {
+          const ulpdu = Buffer.from(
+            Array.from({ length: headerBytes + payloadBytes }, (_, index) => 1 + (index % 255)),
+          );
+          const at = 5;
+          const whole = Buffer.alloc(400, 0xee);
+          ulpdu.copy(whole, at + 2);
+          const length = sealFpdu(whole, at, ulpdu.length, withCrc);
+          const around = Buffer.alloc(400, 0xee);
+          ulpdu.copy(around, at + 2, 0, headerBytes);
+          const payload = ulpdu.subarray(headerBytes);
+          const parts = [payload.subarray(0, 1), payload.subarray(1)];
+          const { before, after } = sealFpduAround(around, at, ulpdu.length, parts, payloadBytes, withCrc);
+          assert.equal(before + payloadBytes + after, length);
+          const end = at + before + after;
+          const sent = [around.subarray(at, at + before), ...parts, around.subarray(at + before, end)];
+          assert.deepEqual(Buffer.concat(sent), whole.subarray(at, at + length));
+          // Nothing else is touched.
+          assert.ok([...around.subarray(0, at), ...around.subarray(end)].every((byte) => byte === 0xee));
+        }
+      }
+    },
+  );
+
+  test('is read from a part of a portion; memory for a piece of it is bounded', () => {
+    const ulpduBytes = 3000;
+    const fpdu = Buffer.alloc(fpduBytes(ulpduBytes), 7);
+    sealFpdu(fpdu, 0, ulpduBytes, true);
+    const portion = Buffer.concat([Buffer.alloc(3, 0xff), fpdu, fpdu.subarray(0, 1), Buffer.alloc(9, 0xff)]);
+    const reader = new FpduReader();
+    const found: number[] = [];
+    const use = (bytes: Buffer, at: number, length: number): boolean => {
+      assert.ok(fpduIsIntact(bytes, at, length));
+      found.push(length);
+      return true;
+    };
+    reader.take(portion, use, 3, 3 + fpdu.length + 1);
+    assert.deepEqual([found, reader.heldBytes], [[fpdu.length], 1]);
+    reader.take(fpdu, use, 1, 2000);
+    assert.deepEqual([found.length, reader.heldBytes, reader.memoryBytes], [1, 2000, 4096]);
+    reader.take(fpdu, use, 2000);
+    assert.deepEqual([found, reader.heldBytes], [[fpdu.length, fpdu.length], 0]);
+    // The largest, in the smallest portions.
+    const largest = Buffer.alloc(fpduBytes(0xffff), 1);
+    sealFpdu(largest, 0, 0xffff, true);
+    for (let at = 0; at < largest.length; at += 1000)
+      reader.take(largest, use, at, Math.min(at + 1000, largest.length));
+    assert.deepEqual([found.at(-1), reader.memoryBytes], [largest.length, FPDU_MAX]);
   });
 
   test('stops the reader when its user says so', () => {

@@ -104,6 +104,52 @@ describe('work requests', () => {
     );
   });
 
+  test.each([1, 2, 5, 8])(
+    'are refused beyond a depth of %i, until one is reported; memory comes as it is needed',
+    (depth) => {
+      const rows = { words: new Int32Array(QUEUE_WORDS) };
+      const requests = new WorkRequests(rows);
+      requests.create(0, depth);
+      assert.equal(requests.memoryBytes(0), 4 * PLACE_WORDS);
+      for (let context = 0; context < depth; context++) {
+        assert.ok(requests.push(0, descriptor(context, 1), 0));
+        assert.equal(requests.memoryBytes(0), 4 * PLACE_WORDS * 2 ** Math.ceil(Math.log2(context + 1)));
+      }
+      assert.ok(!requests.push(0, descriptor(99, 1), 0));
+      rows.words[QueueField.reported]!++;
+      assert.ok(requests.push(0, descriptor(depth, 1), 0));
+      assert.ok(!requests.push(0, descriptor(99, 1), 0));
+      const contexts = Array.from({ length: depth }, (_, at) => requests.field(0, 1 + at, WorkRequestField.context));
+      assert.deepEqual(
+        contexts,
+        Array.from({ length: depth }, (_, at) => 1 + at),
+      );
+    },
+  );
+
+  test('of many queues are kept while the memory for them grows', () => {
+    const [count, depth] = [100, 4];
+    const rows = { words: new Int32Array(count * QUEUE_WORDS) };
+    const requests = new WorkRequests(rows);
+    const { length } = requests.words;
+    for (let queue = 0; queue < count; queue++) {
+      requests.create(queue * QUEUE_WORDS, depth);
+      assert.equal(rows.words[queue * QUEUE_WORDS + QueueField.region], -1);
+    }
+    for (let number = 0; number < depth; number++)
+      for (let queue = 0; queue < count; queue++) {
+        assert.ok(requests.push(queue * QUEUE_WORDS, descriptor(100 * queue + number, 2), 0));
+      }
+    assert.ok(requests.words.length > length);
+    for (let queue = 0; queue < count; queue++)
+      for (let number = 0; number < depth; number++) {
+        const expected = descriptor(100 * queue + number, 2);
+        for (let word = 0; word < WorkRequestField.elements + 8; word++) {
+          assert.equal(requests.field(queue * QUEUE_WORDS, number, word), expected[word]);
+        }
+      }
+  });
+
   test('of queues that come and go take no more memory', () => {
     const requests = queuesOf(100);
     const queues = Array.from({ length: 100 }, (_, index) => index * QUEUE_WORDS);
