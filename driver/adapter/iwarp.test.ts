@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 
-import { afterEach, describe, test } from 'vitest';
+import { afterEach, describe, test, vi } from 'vitest';
 
 import {
   COMPLETION_WORDS,
@@ -506,6 +506,35 @@ test('an address that is taken, foreign or without port is refused at once', asy
   assert.equal(other.adapter.listen(at('127.0.0.1', port)), -2);
   assert.equal(one.adapter.listen(at('192.0.2.1', port)), -2);
   assert.equal(one.adapter.listen(at('127.0.0.1', 0)), -2);
+});
+
+test('of a listener that another process was faster than its owner is told', async () => {
+  const side = new Side();
+  const port = await freePort();
+  // Both are bound to the port; who listens first has it.
+  const bound = new net.BoundSocket({ host: '127.0.0.1', port });
+  const rival = net.createServer();
+  const listening = vi.spyOn(net.Server.prototype, 'listen').mockImplementationOnce(function (this: net.Server, own) {
+    rival.listen(bound);
+    return this.listen(own as object);
+  });
+  const listener = side.adapter.listen(at('127.0.0.1', port));
+  listening.mockRestore();
+  assert.ok(listener >= 0);
+  assert.equal(side.adapter.wakeUp.arm(), false);
+  await new Promise<void>((resolve) => side.adapter.wakeUp.wait(resolve));
+  side.poll();
+  assert.deepEqual(side.events, [{ type: 'listenerRemoved', listener }]);
+  assert.equal(side.adapter.inventory().listeners, 1);
+  side.adapter.stopListening(listener);
+  assert.equal(side.adapter.inventory().listeners, 0);
+  // One that is stopped before it fails says nothing.
+  const again = side.adapter.listen(at('127.0.0.1', await freePort()));
+  side.adapter.stopListening(again);
+  await rest();
+  assert.equal(side.events.length, 1);
+  rival.close();
+  await once(rival, 'close');
 });
 
 test('waiting ends with the next event, and not waiting is advised when there is one', async () => {

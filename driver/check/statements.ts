@@ -127,6 +127,8 @@ interface Socket {
   readonly done: Record<Kind, number>;
   /** WSPConnect that answered would-block, less those reported. */
   connects: number;
+  /** FD_ACCEPT has said that what the socket listens on is gone. */
+  lossReported: boolean;
   terminal: number | null;
 }
 
@@ -252,6 +254,7 @@ export class Statements {
         called: { send: 0, receive: 0 },
         done: { send: 0, receive: 0 },
         connects: 0,
+        lossReported: false,
         terminal: null,
       };
       this.#sockets.set(row, socket);
@@ -405,8 +408,19 @@ export class Statements {
         );
         break;
       case 'reportNetworkEvents': {
-        if (parameters['connect'] !== 1) break;
         const socket = this.#socket(row);
+        if (parameters['accept'] === 1) {
+          const isLost = this.#stateOf(system, row) === 'listening.lost';
+          this.#judge(
+            'S-27',
+            !socket.lossReported && (parameters['acceptError'] !== 0) === isLost,
+            () =>
+              `FD_ACCEPT of socket ${row} says ${wsaName(parameters['acceptError']!)}` +
+              `${socket.lossReported ? ' after its loss was reported' : ''}`,
+          );
+          socket.lossReported = isLost;
+        }
+        if (parameters['connect'] !== 1) break;
         socket.connects--;
         this.#judge('S-25', socket.connects >= 0, () => `FD_CONNECT of socket ${row} is reported once too often`);
         const error = parameters['connectError']!;

@@ -471,6 +471,39 @@ describe('an adapter that is removed', () => {
   });
 });
 
+describe('what a listener listens on', () => {
+  test('can be removed: its owner is told, nobody reaches it, and it is still to be stopped', () => {
+    const { client, server, listener, settle } = twoHosts();
+    const here = server.adapter.listen(endpoint(SERVER_ADDRESS, 6000));
+    server.adapter.removeListeners(({ port }) => port === 6000);
+    server.adapter.removeListeners(({ port }) => port === 6000);
+    settle();
+    assert.deepEqual(server.takeEvents(), [{ type: 'listenerRemoved', listener: here }]);
+    client.connect(SERVER_ADDRESS, '', 6000);
+    settle();
+    assert.deepEqual(client.takeEventTypes(), ['rejected']);
+    assert.deepEqual(server.takeEvents(), []);
+    // The place is free, and who listens everywhere goes on.
+    const again = server.adapter.listen(endpoint(SERVER_ADDRESS, 6000));
+    assert.ok(again >= 0);
+    assert.equal(server.adapter.inventory().listeners, 3);
+    for (const each of [here, again]) server.adapter.stopListening(each);
+    client.connect(SERVER_ADDRESS);
+    settle();
+    assert.deepEqual(server.takeEventTypes(), ['connectRequest']);
+    server.adapter.stopListening(listener);
+    assert.equal(server.adapter.inventory().listeners, 0);
+  });
+
+  test('goes with its device, unless it is everywhere', () => {
+    const { server, settle } = twoHosts();
+    const here = server.adapter.listen(endpoint(SERVER_ADDRESS, 6000));
+    server.adapter.removeDevice();
+    settle();
+    assert.deepEqual(server.takeEvents(), [{ type: 'listenerRemoved', listener: here }]);
+  });
+});
+
 describe('closing the adapter', () => {
   test('frees everything that is held, tells the peers, and allows opening again', () => {
     const { client, server, near, settle } = connectedHosts();
