@@ -4,13 +4,14 @@ import fc from 'fast-check';
 import { describe, test } from 'vitest';
 
 import { Opcode, WORK_REQUEST_FENCE, WORK_REQUEST_SOLICITED } from '../adapter.ts';
+import { StreamTable } from './stream-table.ts';
 import { End } from './test-end.ts';
 import { FPDU_MAX } from './wire.ts';
 
 describe('a legal exchange', () => {
   /** Sends, writes and reads in both directions. @returns everything that can be seen of it */
-  const exchange = (ulpduMax: number, crc: boolean, sizes: readonly number[]) => {
-    const [near, far] = [new End({ ulpduMax, crc }), new End({ ulpduMax, crc })];
+  const exchange = (ulpduMax: number, crc: boolean, sizes: readonly number[], table?: StreamTable) => {
+    const [near, far] = [new End({ ulpduMax, crc }, table), new End({ ulpduMax, crc }, table)];
     const data = (length: number, step: number) => Uint8Array.from({ length }, (_, index) => index * step);
     const target = far.region(new Uint8Array(3000));
     const source = far.region(data(5000, 7));
@@ -27,6 +28,8 @@ describe('a legal exchange', () => {
     for (;;) {
       const [there, back] = [near.output(), far.output()];
       if (there.byteLength + back.byteLength === 0) break;
+      // The table has another array whenever it grows, and rows of those that have ended.
+      if (table !== undefined) for (let count = 0; count < 40; count++) new End({}, table);
       far.input(there, sizes);
       near.input(back, sizes);
     }
@@ -55,6 +58,26 @@ describe('a legal exchange', () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  test('is the same whatever other streams of the same adapter do', () => {
+    const expected = exchange(1024, true, [FPDU_MAX]);
+    const table = new StreamTable();
+    const others = Array.from({ length: 200 }, () => new End({}, table));
+    for (const [index, other] of others.entries()) {
+      other.post(Opcode.receive, index, [other.region(new Uint8Array(8))]);
+      if (index % 2 === 0) other.stream.release();
+    }
+    for (const sizes of [[FPDU_MAX], [700], [3, 900]]) {
+      assert.deepEqual(exchange(1024, true, sizes, table), expected);
+    }
+    for (const [index, other] of others.entries()) {
+      if (index % 2 === 0) continue;
+      const peer = new End({}, table);
+      peer.post(Opcode.send, 0, [peer.region(new Uint8Array(8).fill(index))]);
+      other.input(peer.output());
+      assert.deepEqual([other.done, other.faults], [[`${index} success 8`], []]);
+    }
   });
 });
 

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { CompletionStatus, MemoryAccess, Opcode, WORK_REQUEST_WORDS, WorkRequestField } from '../adapter.ts';
 import { MemoryTable } from './memory.ts';
 import { roomFor, Stream } from './stream.ts';
+import type { StreamTable } from './stream-table.ts';
 import type { TerminateCode, TerminateMessage } from './terminate.ts';
 import {
   encodeHeader,
@@ -30,7 +31,11 @@ export class End {
   terminated: TerminateMessage | null = null;
   readonly stream: Stream;
 
-  constructor(settings: { ulpduMax?: number; crc?: boolean; reads?: number; referredBytesMin?: number } = {}) {
+  /** @param table - that other streams have too; one of its own when absent */
+  constructor(
+    settings: { ulpduMax?: number; crc?: boolean; reads?: number; referredBytesMin?: number } = {},
+    table?: StreamTable,
+  ) {
     this.stream = new Stream(
       {
         fpduArrived: () => {},
@@ -57,6 +62,7 @@ export class End {
         incomingReadsMax: settings.reads ?? 2,
         ...(settings.referredBytesMin === undefined ? {} : { referredBytesMin: settings.referredBytesMin }),
       },
+      table,
     );
     this.stream.open(settings.crc ?? true, settings.reads ?? 2);
     this.stream.permitSending();
