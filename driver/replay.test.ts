@@ -3,22 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
 
 import { compileMachines, digestOf, explorationLimits, machineNames, productionLimits } from '../machines/index.ts';
-import { SimulatedNetwork } from './adapter/simulated.ts';
-import { Endpoint } from './client/endpoint.ts';
-import { FileReceiver, FileSender } from './client/file-transfer.ts';
-import { Host } from './client/host.ts';
+import type { Host } from './client/host.ts';
 import { toSequenceDiagram } from './diagram.ts';
-import {
-  encodeFileHeader,
-  encodeSnapshot,
-  encodeTrailer,
-  HeadBytes,
-  isDetail,
-  RECORD_WORDS,
-  sealSegment,
-} from './journal/format.ts';
+import { isDetail } from './journal/format.ts';
 import { memorySink } from './journal/journal.ts';
 import { type JournalContents, readJournal } from './journal/reader.ts';
+import { fileJournals, moveFile, recordWords, withRecords } from './journal/test-journals.ts';
 import {
   callText,
   effectText,
@@ -29,99 +19,25 @@ import {
   valueText,
   verdictText,
 } from './replay.ts';
-import type { ProviderJournal } from './calls.ts';
-import type { Socket } from './spi.ts';
 
-interface Run {
-  /** Ends both hosts. @returns the connecting host's journal */
-  end(): JournalContents;
+/** The connecting host's journal of a file that is moved. */
+const fileRun = (notify = false): JournalContents => fileJournals(50_000, notify)[0];
+
+/** Moves a file while the connecting host keeps a ring, which is read at every turn. */
+function ringRun(size: number, ringRecords: number, use: (contents: JournalContents) => void, notify = false): void {
+  const watch = ({ provider }: Host): void => {
+    const sink = memorySink();
+    provider.dumpJournal(sink);
+    use(readJournal(sink.bytes()));
+  };
+  moveFile(size, [{ mode: 'ring', ringRecords }, null], { notify, watch });
 }
 
-/**
- * Two hosts that move `size` bytes as a file; the first, or the one that `keeper` says, keeps `journal`; the first is shown to
- * `watch` at every turn.
- */
-function run(
-  size: number,
-  journal: ProviderJournal & { sink?: ReturnType<typeof memorySink> },
-  notify = false,
-  watch: (near: Host) => void = () => {},
-  keeper: 1 | 2 = 1,
-): Run {
-  const network = new SimulatedNetwork({ seed: 1 });
-  const [near, far] = [1, 2].map((number) => {
-    const adapter = network.host({ addresses: [`10.0.0.${number}`] });
-    const made = new Host({
-      adapter,
-      clock: adapter.clock,
-      host: `host ${number}`,
-      ...(number === keeper ? { journal } : {}),
-    });
-    made.start();
-    return made;
-  }) as [Host, Host];
-  const address = (number: number, port: number) => ({ family: 'IPv4', address: `10.0.0.${number}`, port }) as const;
-  const listener = far.listen(address(2, 7000));
-  const socket = near.connect(address(1, 4000), address(2, 7000));
-  const until = (condition: () => boolean, turn: () => number): void => {
-    for (let turns = 0; !condition(); turns++) {
-      assert.ok(turns < 100_000);
-      if (turn() === 0) network.advance();
-    }
-  };
-  let accepted: Socket | null = null;
-  until(
-    () => {
-      accepted ??= far.accept(listener)?.socket ?? null;
-      return near.isConnected(socket) && accepted !== null;
-    },
-    () => near.poll() + far.poll(),
-  );
-  const giver = new Endpoint(near, socket, { role: 'connecting', notify });
-  const taker = new Endpoint(far, accepted!, { role: 'accepting', notify });
-  const source = { name: 'file', size, read: (target: Uint8Array) => void target.fill(7) };
-  const sender = new FileSender(giver, source, 20_000);
-  const receiver = new FileReceiver(taker, { begin: () => {}, write: () => {}, end: () => {} });
-  until(
-    () => sender.isEqual !== null && receiver.isDone,
-    () => {
-      watch(near);
-      return sender.step() + receiver.step();
-    },
-  );
-  return {
-    end: () => {
-      giver.close();
-      taker.close();
-      until(
-        () => near.provider.inventory().sockets === 0,
-        () => near.poll() + far.poll(),
-      );
-      const kept = keeper === 1 ? near : far;
-      kept.stop();
-      kept.provider.closeJournal();
-      return readJournal(journal.sink!.bytes());
-    },
-  };
-}
-
-const fileRun = (): JournalContents => run(50_000, { mode: 'file', sink: memorySink() }).end();
-
-/** `contents` with other records; the blocks' checks are made anew. */
-function withRecords(contents: JournalContents, change: (records: number[][]) => void): JournalContents {
-  const { records, metadata, snapshot, digest } = contents;
-  const all = Array.from({ length: records.count }, (_, index) =>
-    Array.from({ length: RECORD_WORDS }, (_, word) => records.word(index, word)),
-  );
-  change(all);
-  const sink = memorySink();
-  sink.write(encodeFileHeader(metadata));
-  if (snapshot !== undefined) sink.write(encodeSnapshot(snapshot.sequence, snapshot.bytes));
-  const words = new Uint32Array(HeadBytes.segment / 4 + all.length * RECORD_WORDS);
-  words.set(all.flat(), HeadBytes.segment / 4);
-  sink.write(sealSegment(words, 0, records.firstSequence, all.length));
-  if (digest !== undefined) sink.write(encodeTrailer(all.length, digest));
-  return readJournal(sink.bytes());
+/** `contents` with its records changed. */
+function changed(contents: JournalContents, change: (records: number[][]) => void): JournalContents {
+  const records = recordWords(contents);
+  change(records);
+  return withRecords(contents, records);
 }
 
 const recordsOf = (contents: JournalContents): ReplayedRecord[] => {
@@ -132,7 +48,7 @@ const recordsOf = (contents: JournalContents): ReplayedRecord[] => {
 
 describe('a journal that is as it was written', () => {
   test.each([{ notify: false }, { notify: true }])('file mode, notify $notify: equal', ({ notify }) => {
-    const contents = run(50_000, { mode: 'file', sink: memorySink() }, notify).end();
+    const contents = fileRun(notify);
     const details: ReplayedDetail[] = [];
     const records: ReplayedRecord[] = [];
     const replayed = replayJournal(contents, {
@@ -162,14 +78,11 @@ describe('a journal that is as it was written', () => {
   test.each([2, 16, 50, 1024, 65_536])('ring mode with %i records, dumped at every turn: equal', (ringRecords) => {
     for (const notify of [false, true]) {
       const bases = new Set<string>();
-      const replayDump = ({ provider }: Host): void => {
-        const sink = memorySink();
-        provider.dumpJournal(sink);
-        const contents = readJournal(sink.bytes());
+      const use = (contents: JournalContents): void => {
         bases.add(contents.metadata.base);
         assert.equal(verdictText(replayJournal(contents).verdict), 'equal');
       };
-      run(100_000, { mode: 'ring', ringRecords }, notify, replayDump);
+      ringRun(100_000, ringRecords, use, notify);
       assert.equal(bases.has('snapshot'), ringRecords < 1024);
     }
   });
@@ -225,8 +138,7 @@ describe('a journal that is as it was written', () => {
   });
 
   test('a step is about a socket, or about none', () => {
-    const sink = memorySink();
-    const contents = run(50_000, { mode: 'file', sink }, false, () => {}, 2).end();
+    const [, contents] = fileJournals(50_000);
     const found: ReplayedRecord[] = [];
     const { verdict } = replayJournal(contents, { onRecord: (record) => found.push(record) });
     assert.equal(verdict.type, 'equal');
@@ -247,10 +159,7 @@ describe('a journal that is as it was written', () => {
   test('and so it is in a ring that begins with a snapshot', () => {
     const expected = new Map(recordsOf(fileRun()).map((record) => [record.sequence, record]));
     let compared = 0;
-    run(50_000, { mode: 'ring', ringRecords: 16 }, false, ({ provider }) => {
-      const sink = memorySink();
-      provider.dumpJournal(sink);
-      const contents = readJournal(sink.bytes());
+    ringRun(50_000, 16, (contents) => {
       if (contents.snapshot === undefined) return;
       const { steps, machineSteps } = replayJournal(contents, {
         onRecord: (record) => {
@@ -269,10 +178,7 @@ describe('a journal that is as it was written', () => {
   test('until is a number of the journal, in a ring too', () => {
     const expected = new Map(recordsOf(fileRun()).map((record) => [record.sequence, record]));
     let stopped = 0;
-    run(50_000, { mode: 'ring', ringRecords: 16 }, false, ({ provider }) => {
-      const sink = memorySink();
-      provider.dumpJournal(sink);
-      const contents = readJournal(sink.bytes());
+    ringRun(50_000, 16, (contents) => {
       const { firstSequence, count } = contents.records;
       if (firstSequence === 0 || count < 2) return;
       const until = firstSequence + count - 1;
@@ -323,7 +229,7 @@ describe('a journal that was changed', () => {
 
   /** What the replay says of `change`, or null when it found nothing. */
   const divergence = (change: (records: number[][]) => void) => {
-    const { verdict } = replayJournal(withRecords(journal(), change));
+    const { verdict } = replayJournal(changed(journal(), change));
     return verdict.type === 'divergent' ? verdict : null;
   };
 
@@ -427,7 +333,7 @@ describe('a journal that was changed', () => {
 
   test('every dropped event is found, even one that left no trace in the state', () => {
     const missed = original().filter(({ sequence }) => {
-      const { verdict } = replayJournal(withRecords(journal(), (records) => records.splice(sequence, 1)));
+      const { verdict } = replayJournal(changed(journal(), (records) => records.splice(sequence, 1)));
       return verdict.type === 'equal';
     });
     assert.deepEqual(
@@ -450,10 +356,7 @@ describe('a journal that was changed', () => {
   });
 
   test('another final digest', () => {
-    const sink = memorySink();
-    const changed = { ...journal(), digest: journal().digest!.map((byte) => byte ^ 1) };
-    sink.close();
-    const { verdict } = replayJournal(changed);
+    const { verdict } = replayJournal({ ...journal(), digest: journal().digest!.map((byte) => byte ^ 1) });
     assert.equal(verdict.type, 'otherDigest');
   });
 
@@ -466,7 +369,7 @@ describe('a journal that was changed', () => {
 
   test('damage is told after all before it was replayed', () => {
     const sink = memorySink();
-    run(50_000, { mode: 'file', sink }).end();
+    moveFile(50_000, [{ mode: 'file', sink }, null]);
     const bytes = sink.bytes();
     const cut = readJournal(bytes.subarray(0, bytes.length - 60));
     assert.notEqual(cut.damage, null);

@@ -7,78 +7,12 @@ import assert from 'node:assert/strict';
 
 import { beforeAll, describe, test } from 'vitest';
 import { compileMachines, productionLimits } from '../../machines/index.ts';
-import { SimulatedNetwork } from '../adapter/simulated.ts';
-import { Endpoint } from '../client/endpoint.ts';
-import { FileReceiver, FileSender } from '../client/file-transfer.ts';
-import { Host } from '../client/host.ts';
-import { encodeFileHeader, encodeTrailer, HeadBytes, isDetail, RECORD_WORDS, sealSegment } from '../journal/format.ts';
-import { memorySink } from '../journal/journal.ts';
-import { type JournalContents, readJournal } from '../journal/reader.ts';
-import type { Socket } from '../spi.ts';
+import { isDetail } from '../journal/format.ts';
+import type { JournalContents } from '../journal/reader.ts';
+import { fileJournals, recordWords, withRecords } from '../journal/test-journals.ts';
 import { checkPair, checkTrace, type Trace } from './trace.ts';
 
-/** Both journals of two hosts that move `size` bytes. */
-function journals(size: number, notify: boolean): [JournalContents, JournalContents] {
-  const network = new SimulatedNetwork({ seed: 1 });
-  const sinks = [memorySink(), memorySink()];
-  const [near, far] = [0, 1].map((number) => {
-    const adapter = network.host({ addresses: [`10.0.0.${number + 1}`] });
-    const journal = { mode: 'file', sink: sinks[number]! } as const;
-    const made = new Host({ adapter, clock: adapter.clock, host: `host ${number}`, journal });
-    made.start();
-    return made;
-  }) as [Host, Host];
-  const address = (number: number, port: number) => ({ family: 'IPv4', address: `10.0.0.${number}`, port }) as const;
-  const listener = far.listen(address(2, 7000));
-  const socket = near.connect(address(1, 4000), address(2, 7000));
-  const until = (condition: () => boolean, turn: () => number): void => {
-    for (let turns = 0; !condition(); turns++) {
-      assert.ok(turns < 100_000);
-      if (turn() === 0) network.advance();
-    }
-  };
-  const poll = (): number => near.poll() + far.poll();
-  let accepted: Socket | null = null;
-  until(() => {
-    accepted ??= far.accept(listener)?.socket ?? null;
-    return near.isConnected(socket) && accepted !== null;
-  }, poll);
-  const giver = new Endpoint(near, socket, { role: 'connecting', notify });
-  const taker = new Endpoint(far, accepted!, { role: 'accepting', notify });
-  const source = { name: 'file', size, read: (target: Uint8Array) => void target.fill(7) };
-  const sender = new FileSender(giver, source, 20_000);
-  const receiver = new FileReceiver(taker, { begin: () => {}, write: () => {}, end: () => {} });
-  until(
-    () => sender.isEqual !== null && receiver.isDone,
-    () => sender.step() + receiver.step(),
-  );
-  giver.close();
-  taker.close();
-  far.close(listener);
-  until(() => [near, far].every(({ provider }) => provider.inventory().sockets === 0), poll);
-  for (const host of [near, far]) {
-    host.stop();
-    host.provider.closeJournal();
-  }
-  return sinks.map((sink) => readJournal(sink.bytes())) as [JournalContents, JournalContents];
-}
-
 type Records = number[][];
-const recordsOf = ({ records }: JournalContents): Records =>
-  Array.from({ length: records.count }, (_, index) =>
-    Array.from({ length: RECORD_WORDS }, (__, word) => records.word(index, word)),
-  );
-
-/** A journal with other records; checksums and count are right, and the digest is the old one's. */
-function withRecords({ metadata, digest }: JournalContents, records: Records): JournalContents {
-  const sink = memorySink();
-  sink.write(encodeFileHeader(metadata));
-  const words = new Uint32Array(HeadBytes.segment / 4 + records.length * RECORD_WORDS);
-  words.set(records.flat(), HeadBytes.segment / 4);
-  sink.write(sealSegment(words, 0, 0, records.length));
-  sink.write(encodeTrailer(records.length, digest!));
-  return readJournal(sink.bytes());
-}
 
 const isGood = ({ isBehaviour, broken }: Trace): boolean => isBehaviour && broken.length === 0;
 const outcome = ({ judgements }: Pick<Trace, 'judgements'>, statement: string): string | undefined =>
@@ -88,7 +22,7 @@ describe.each([false, true])('notify %s', (notify) => {
   let near: JournalContents;
   let far: JournalContents;
   beforeAll(() => {
-    [near, far] = journals(50_000, notify);
+    [near, far] = fileJournals(50_000, notify);
   });
 
   test('both journals are behaviours, and break nothing', () => {
@@ -114,7 +48,7 @@ describe.each([false, true])('notify %s', (notify) => {
   });
 
   test('tampered records are noticed', () => {
-    const records = recordsOf(near);
+    const records = recordWords(near);
     const peer = checkTrace(far);
     const tried = new Map<string, number>();
     const missed = new Map<string, number>();
