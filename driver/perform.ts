@@ -232,11 +232,10 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
   };
 
   const complete = (overlapped: WsaOverlapped, error: number, bytes: number): void => {
-    const { words } = overlapped;
-    words[2] = bytes;
-    words[3] = 0;
-    words[4] = 0;
-    words[5] = error;
+    overlapped.setWord(2, bytes);
+    overlapped.setWord(3, 0);
+    overlapped.setWord(4, 0);
+    overlapped.setWord(5, error);
   };
 
   return {
@@ -490,22 +489,21 @@ export function performersOf(context: Context): Readonly<Record<string, Performe
     },
 
     'overlappedRequest/markPending': (row) => {
-      const { words } = requests.overlapped[row]!;
-      for (let word = 0; word < before.length; word++) before[word] = words[word]!;
-      words[2] = 0;
-      words[3] = 0;
-      words[4] = 0;
-      words[5] = 0;
-      words[1] = 0;
-      words[0] = WSS_OPERATION_IN_PROGRESS;
+      const overlapped = requests.overlapped[row]!;
+      for (let word = 0; word < before.length; word++) before[word] = overlapped.word(word);
+      for (let word = 1; word < before.length; word++) overlapped.setWord(word, 0);
+      overlapped.setWord(0, WSS_OPERATION_IN_PROGRESS);
     },
-    'overlappedRequest/unmarkPending': (row) => requests.overlapped[row]!.words.set(before),
+    'overlappedRequest/unmarkPending': (row) => {
+      const overlapped = requests.overlapped[row]!;
+      for (let word = 0; word < before.length; word++) overlapped.setWord(word, before[word]!);
+    },
     'overlappedRequest/postWork': (row, fence, pieces) => work.post(row, fence, pieces),
     'overlappedRequest/publish': (row, error, bytes) => {
       const overlapped = requests.overlapped[row]!;
       complete(overlapped, error, bytes);
       // Last: whoever sees it changed sees the rest final.
-      overlapped.words[0] = 0;
+      overlapped.setWord(0, 0);
     },
     'overlappedRequest/requestNotification': (row) => dispatcher.requestNotification(row),
     'overlappedRequest/completeOverlappedRequest': (row, error, bytes) => {

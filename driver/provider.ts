@@ -945,33 +945,33 @@ export class Provider {
       finish(lpErrno, WSA.WSAEINVAL);
       return false;
     }
-    const { words } = lpOverlapped;
-    if (words[0] === WSS_OPERATION_IN_PROGRESS) {
-      if (fWait && ((words[6]! & 1) === 1 || (words[6] === 0 && words[7] === 0))) {
+    if (lpOverlapped.word(0) === WSS_OPERATION_IN_PROGRESS) {
+      const event = lpOverlapped.word(6);
+      if (fWait && ((event & 1) === 1 || (event === 0 && lpOverlapped.word(7) === 0))) {
         finish(lpErrno, WSA.WSA_INVALID_HANDLE);
         return false;
       }
       this.poll();
-      if (fWait) this.#wait(words);
+      if (fWait) this.#wait(lpOverlapped);
       // The up-calls that the poll made can have closed the socket.
       if (this.#calls.enter(s, lpErrno) === null) return false;
-      if (words[0] === WSS_OPERATION_IN_PROGRESS) {
+      if (lpOverlapped.word(0) === WSS_OPERATION_IN_PROGRESS) {
         finish(lpErrno, WSA.WSA_IO_INCOMPLETE);
         return false;
       }
     }
-    lpdwFlags.value = words[4]!;
-    const error = words[5]!;
-    if (error === 0) lpcbTransfer.value = words[2]!;
+    lpdwFlags.value = lpOverlapped.word(4);
+    const error = lpOverlapped.word(5);
+    if (error === 0) lpcbTransfer.value = lpOverlapped.word(2);
     finish(lpErrno, error);
     return error === 0;
   }
 
   /** Polls until the request is done, or for as long as waiting is allowed. */
-  #wait(words: Uint32Array): void {
+  #wait(overlapped: WsaOverlapped): void {
     const { clock, config } = this.#context;
     const end = clock.nowMs() + config.waitMs;
-    while (words[0] === WSS_OPERATION_IN_PROGRESS && clock.nowMs() < end) this.poll();
+    while (overlapped.word(0) === WSS_OPERATION_IN_PROGRESS && clock.nowMs() < end) this.poll();
   }
 
   // ---------------------------------------------------------------- memory

@@ -55,6 +55,27 @@ describe('WSAOVERLAPPED', () => {
     assert.equal(new Uint32Array(memory)[10], 0x103);
   });
 
+  test('has words of its own when it is given none, and words of its memory otherwise', () => {
+    const structures = Array.from({ length: 200 }, () => new WsaOverlapped());
+    for (const [index, overlapped] of structures.entries()) {
+      assert.deepEqual([...overlapped.words], [0, 0, 0, 0, 0, 0, 0, 0]);
+      for (let word = 0; word < 8; word++) overlapped.setWord(word, 0xffff_0000 + 8 * index + word);
+    }
+    for (const [index, overlapped] of structures.entries()) {
+      const expected = Array.from({ length: 8 }, (_, word) => 0xffff_0000 + 8 * index + word);
+      assert.deepEqual([...overlapped.words], expected);
+      assert.deepEqual(
+        expected.map((_, word) => overlapped.word(word)),
+        expected,
+      );
+    }
+    const memory = new Uint32Array(10);
+    const overlapped = new WsaOverlapped(memory.buffer, 8);
+    overlapped.words[7] = 1;
+    overlapped.setWord(0, 2);
+    assert.deepEqual([...memory], [0, 0, 2, 0, 0, 0, 0, 0, 0, 1]);
+  });
+
   test('knows what a view views, of this one and of the next', () => {
     const overlapped = new WsaOverlapped();
     const [one, other] = [new Uint8Array(8), new Uint8Array(new ArrayBuffer(8), 4)];

@@ -46,25 +46,61 @@ export class WsaNetworkEvents {
 
 /** Bytes of a WSAOVERLAPPED. */
 export const OVERLAPPED_BYTES = 32;
+const OVERLAPPED_WORDS = OVERLAPPED_BYTES / 4;
+
+/**
+ * Structures that aren't given memory share some: what is made together is used together, and neither a view nor an
+ * allocation is one structure's own. Their memory lasts as long as one of them.
+ */
+const SHARED_STRUCTURES = 64;
+let shared = new Uint32Array(0);
+let sharedWords = 0;
 
 /**
  * WSAOVERLAPPED: one request's state as the switch sees it. A view; two objects over the same bytes are the same
  * structure. It belongs to the switch, and to the provider while a request that was started with it is pending.
  */
 export class WsaOverlapped {
-  /** The structure as eight 32-bit words: Internal (2), InternalHigh (2), Offset, OffsetHigh, hEvent (2). */
-  readonly words: Uint32Array;
+  /** Its words begin at `#at` of these. */
+  readonly #memory: Uint32Array;
+  readonly #at: number;
   /** What the provider was given with it last, and what that views. */
   #view: Uint8Array | null = null;
   #store: ArrayBufferLike | null = null;
 
   /**
-   * @param buffer - memory of its own when absent, which then lies beside its view
+   * @param buffer - memory of the structure; some that no other has when absent
    * @param offset - in bytes, a multiple of 4
    */
   constructor(buffer?: ArrayBufferLike, offset = 0) {
-    const words = OVERLAPPED_BYTES / 4;
-    this.words = buffer === undefined ? new Uint32Array(words) : new Uint32Array(buffer, offset, words);
+    if (buffer !== undefined) {
+      this.#memory = new Uint32Array(buffer, offset, OVERLAPPED_WORDS);
+      this.#at = 0;
+      return;
+    }
+    if (sharedWords === shared.length) {
+      shared = new Uint32Array(SHARED_STRUCTURES * OVERLAPPED_WORDS);
+      sharedWords = 0;
+    }
+    this.#memory = shared;
+    this.#at = sharedWords;
+    sharedWords += OVERLAPPED_WORDS;
+  }
+
+  /**
+   * The structure as eight 32-bit words: Internal (2), InternalHigh (2), Offset, OffsetHigh, hEvent (2). A new view, for who
+   * needs more than {@link WsaOverlapped.word}.
+   */
+  get words(): Uint32Array {
+    return this.#memory.subarray(this.#at, this.#at + OVERLAPPED_WORDS);
+  }
+  /** One of {@link WsaOverlapped.words}. */
+  word(index: number): number {
+    return this.#memory[this.#at + index]!;
+  }
+  /** Writes one of {@link WsaOverlapped.words}: 32 bits unsigned. All that the provider writes, it writes so. */
+  setWord(index: number, value: number): void {
+    this.#memory[this.#at + index] = value;
   }
 
   /**
@@ -81,51 +117,53 @@ export class WsaOverlapped {
 
   /** For the provider: reads what it needs when the request is done, so that it is in the cache. @returns what has no meaning */
   fetch(): number {
-    return this.words[0]! + (this.#view === null ? 0 : this.#view.byteOffset);
+    return this.word(0) + (this.#view === null ? 0 : this.#view.byteOffset);
   }
 
   /** State of the request: 0x103 while pending. 64 bits unsigned. */
   get internal(): bigint {
-    return long(this.words, 0);
+    return this.#long(0);
   }
   set internal(value: bigint) {
-    setLong(this.words, 0, value);
+    this.#setLong(0, value);
   }
   /** Bytes transferred, when done. 64 bits unsigned. */
   get internalHigh(): bigint {
-    return long(this.words, 2);
+    return this.#long(2);
   }
   set internalHigh(value: bigint) {
-    setLong(this.words, 2, value);
+    this.#setLong(2, value);
   }
   /** Result flags, when done. The provider's while pending. */
   get offset(): number {
-    return this.words[4]!;
+    return this.word(4);
   }
   set offset(value: number) {
-    this.words[4] = value;
+    this.setWord(4, value);
   }
   /** Error number, when done. The provider's while pending. */
   get offsetHigh(): number {
-    return this.words[5]!;
+    return this.word(5);
   }
   set offsetHigh(value: number) {
-    this.words[5] = value;
+    this.setWord(5, value);
   }
   /** Event to be told, whose low bit, read at the start of a request, says instead: do not notify, I will poll. */
   get hEvent(): bigint {
-    return long(this.words, 6);
+    return this.#long(6);
   }
   set hEvent(value: bigint) {
-    setLong(this.words, 6, value);
+    this.#setLong(6, value);
+  }
+
+  #long(index: number): bigint {
+    return BigInt(this.word(index)) | (BigInt(this.word(index + 1)) << 32n);
+  }
+  #setLong(index: number, value: bigint): void {
+    this.setWord(index, Number(value & 0xffff_ffffn));
+    this.setWord(index + 1, Number((value >> 32n) & 0xffff_ffffn));
   }
 }
-
-const long = (words: Uint32Array, at: number): bigint => BigInt(words[at]!) | (BigInt(words[at + 1]!) << 32n);
-const setLong = (words: Uint32Array, at: number, value: bigint): void => {
-  words[at] = Number(value & 0xffff_ffffn);
-  words[at + 1] = Number((value >> 32n) & 0xffff_ffffn);
-};
 
 /** WSPDATA: how the provider describes itself. */
 export interface WspData {

@@ -80,9 +80,10 @@ export class Transfers {
     }
     if (flags !== 0) return finish(lpErrno, flagsError);
     if (total === 0) return finish(lpErrno, WSA.WSAEINVAL);
-    const { words } = lpOverlapped;
     // One structure, one request: this one has a request that is pending.
-    if (words[0] === WSS_OPERATION_IN_PROGRESS && words[1] === 0) return finish(lpErrno, WSA.WSAEINVAL);
+    if (lpOverlapped.word(0) === WSS_OPERATION_IN_PROGRESS && lpOverlapped.word(1) === 0) {
+      return finish(lpErrno, WSA.WSAEINVAL);
+    }
     if (
       total >
       Math.min(target === null ? capabilities.messageSizeMax : capabilities.rdmaSizeMax, limits.transferBytesMax)
@@ -114,7 +115,8 @@ export class Transfers {
       context.initiating = row;
       context.initiatingBuffers = count === lpBuffers.length ? lpBuffers : lpBuffers.slice(0, count);
       work.gathering = false;
-      const answer = dispatcher.call(event.transfer[opcode]!, record.row, row, words[6]! & 1, 0, pieces, refusal);
+      const polled = lpOverlapped.word(6) & 1;
+      const answer = dispatcher.call(event.transfer[opcode]!, record.row, row, polled, 0, pieces, refusal);
       context.initiating = initiating;
       context.initiatingBuffers = initiatingBuffers;
       work.gathering = gathering;

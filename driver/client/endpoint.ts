@@ -569,7 +569,7 @@ export class Endpoint {
       throw this.#lost(what, errno.value);
     }
     // The up-call writes Internal last.
-    if (overlapped.words[0] === WSS_OPERATION_IN_PROGRESS) return false;
+    if (overlapped.word(0) === WSS_OPERATION_IN_PROGRESS) return false;
     if (overlapped.offsetHigh !== 0) throw this.#lost(what, overlapped.offsetHigh);
     return true;
   }

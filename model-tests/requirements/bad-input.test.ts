@@ -141,7 +141,7 @@ const transfer = (rdma: boolean, send: boolean): Call['wrong'] => {
       { at: 2, values: [2], error: 'WSAEFAULT' },
       {
         at: overlappedAt,
-        values: [null, undefined, pending, new WsaOverlapped(pending.words.buffer)],
+        values: [null, undefined, pending, new WsaOverlapped(pending.words.buffer, pending.words.byteOffset)],
         error: 'WSAEINVAL',
       },
       {

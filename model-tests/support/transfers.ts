@@ -110,30 +110,12 @@ export class RecordingOverlapped extends WsaOverlapped {
   /** Runs after each write. */
   onWrite: ((field: string) => void) | null = null;
 
-  constructor() {
-    super();
-    const { words } = this;
-    const note = (word: number, value: number): void => {
-      const changes = words[word] !== value;
-      words[word] = value;
-      if (!changes) return;
-      this.writes.push(FIELDS[word]!);
-      this.onWrite?.(FIELDS[word]!);
-    };
-    const recorder = new Proxy(words, {
-      get: (_, name) => {
-        if (name === 'set')
-          return (values: ArrayLike<number>) => {
-            for (const [at, value] of Array.from(values).entries()) note(at, value);
-          };
-        return Reflect.get(words, name, words);
-      },
-      set: (_, name, value: number) => {
-        note(Number(name), value >>> 0);
-        return true;
-      },
-    });
-    Object.defineProperty(this, 'words', { value: recorder });
+  override setWord(index: number, value: number): void {
+    const changes = this.word(index) !== value >>> 0;
+    super.setWord(index, value);
+    if (!changes) return;
+    this.writes.push(FIELDS[index]!);
+    this.onWrite?.(FIELDS[index]!);
   }
 }
 

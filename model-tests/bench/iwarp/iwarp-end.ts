@@ -121,7 +121,7 @@ export class IwarpEnd implements End {
         WPUCreateSocketHandle: () => this.#nextHandle++,
         WPUCloseSocketHandle: () => 0,
         WPUCompleteOverlappedRequest: (_handle, overlapped, failure) => {
-          overlapped.words[0] = 0;
+          overlapped.setWord(0, 0);
           (overlapped as Request).done(failure);
           return 0;
         },
