@@ -3,7 +3,7 @@
 // Method: worlds of the catalogue, with properties that break on purpose.
 
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, test } from 'vitest';
@@ -50,15 +50,18 @@ async function check(
   options: Partial<CheckOptions> = {},
 ) {
   let out = '';
+  let err = '';
   const terminal = {
     write: (text: string): void => {
       out += text;
     },
-    report: () => {},
+    report: (text: string): void => {
+      err += text;
+    },
     interrupted: new AbortController().signal,
   };
   const code = await checkWorlds(terminal, names, { ...defaults, ...options }, catalogue);
-  return { code, out };
+  return { code, out, err };
 }
 
 describe('a world', () => {
@@ -98,6 +101,17 @@ describe('a world', () => {
       check(worlds, ['data, depth 1'], { property: 'S-77' }),
       /nothing is asked under 'S-77' in these worlds; there is .*S-03, S-04/,
     );
+  });
+
+  test('that is violated says so where its files cannot be written, too', async () => {
+    const file = path.join(folder, 'a-file');
+    writeFileSync(file, '');
+    for (const json of [false, true]) {
+      const { code, out, err } = await check([broken], [], { out: path.join(file, 'below'), json });
+      assert.equal(code, 1);
+      assert.match(out, /S-99: nothing is ever done/);
+      assert.match(err, /^wsdirect: cannot make folder .*a-file\/below: a part of its path is no folder\n/);
+    }
   });
 
   test('as JSON', async () => {

@@ -191,7 +191,7 @@ function resultData({ world, found, engines }: WorldResult) {
 
 /** Prints a violation and writes its files. */
 function report(
-  { write }: Terminal,
+  terminal: Terminal,
   definition: WorldDefinition,
   found: Found,
   verdict: Verdict,
@@ -203,10 +203,8 @@ function report(
     .replace(/-$/, '');
   const file = (extension: string): string => path.join(out, `${name}.${extension}`);
   const files = [file('json')];
-  // Said before it is written: what a long search has found isn't lost where nothing can be written.
-  if (json !== true) write(`\n${found.report(verdict)}\n`);
-  makeFolder(path.resolve(out), out);
-  withFile(`cannot write to ${out}`, () => {
+  if (json !== true) terminal.write(`\n${found.report(verdict)}\n`);
+  const write = (): void => {
     writeFileSync(file('json'), `${JSON.stringify(pathFile(definition, verdict), null, 2)}\n`);
     const recording = record(definition, [...verdict.path, ...verdict.cycle]);
     if (recording === null) return;
@@ -215,10 +213,19 @@ function report(
     if (recording.diagram === '') return;
     writeFileSync(file('mmd'), recording.diagram);
     files.push(file('mmd'));
-  });
+  };
+  try {
+    makeFolder(path.resolve(out), out);
+    withFile(`cannot write to ${out}`, write);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    // What a long search has found isn't lost where nothing can be written.
+    terminal.report(`wsdirect: ${error.message}\n`);
+    return;
+  }
   if (json === true) return;
-  write(`\n  written: ${files.join(', ')}\n`);
-  write(`  again: npx wsdirect check '${definition.name}' --replay '${files[0]}'\n\n`);
+  terminal.write(`\n  written: ${files.join(', ')}\n`);
+  terminal.write(`  again: npx wsdirect check '${definition.name}' --replay '${files[0]}'\n\n`);
 }
 
 /** Goes a path again. */
