@@ -394,6 +394,15 @@ function acceptError({ host: { provider, errno } }: Application, listener: Socke
   return errno.value;
 }
 
+/** A listener that a peer has asked and that accepts nobody. */
+async function askedFor(application: Application, network: Network): Promise<Socket> {
+  const port = nextPort++;
+  const listener = application.listen(endpointAt(network.ours, port));
+  peer('echo', network, port);
+  await application.when(() => application.host.provider.inventory().connectionRequests > 0 || null);
+  return listener;
+}
+
 /** Makes our device again. */
 async function restored({ device, link }: Network): Promise<void> {
   // siw opens every process's listeners for it in our namespace, where those of the other host are in the way of ours.
@@ -424,9 +433,12 @@ const removedCases = (network: Network, other: Network): readonly GuestCase[] =>
       const { listener: second, connection: idle } = await accepted(application, 'echo', network);
       const { listener: third, connection: elsewhere } = await accepted(application, 'echo', other);
       const accepting = [listener, second].map((each) => errorOf(application.accept(each)));
+      const crowded = await askedFor(application, network);
       await removed(network, busy, idle);
+      assert.equal(application.host.provider.inventory().connectionRequests, 0);
       for (const error of await Promise.all(accepting)) assert.equal(error, WSA.WSAENETDOWN);
-      for (const lost of [listener, second]) {
+      assert.equal(await errorOf(application.accept(crowded)), WSA.WSAENETDOWN);
+      for (const lost of [listener, second, crowded]) {
         // That was said once, by FD_ACCEPT; WSPAccept says it always.
         assert.equal(application.host.accept(lost), null);
         assert.equal(acceptError(application, lost), WSA.WSAENETDOWN);
