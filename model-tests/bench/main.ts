@@ -11,6 +11,7 @@
 import { fork } from 'node:child_process';
 import Table from 'cli-table3';
 import { crcBench } from './crc.ts';
+import { echoFigures } from './echoes.ts';
 import { explorerFigures } from './explorer.ts';
 import { hostileBench } from './hostile.ts';
 import { iwarpFigures } from './iwarp.ts';
@@ -27,6 +28,7 @@ const comparisons: Readonly<Record<string, Comparison>> = {
   iwarp: iwarpFigures,
   step: stepFigures,
   round: roundFigures,
+  echoes: echoFigures,
   memory: memoryFigures,
   explorer: explorerFigures,
   spin: spinFigures,
