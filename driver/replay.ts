@@ -283,7 +283,7 @@ function startOf({ metadata, snapshot }: JournalContents): System {
   if (metadata.machinesDigest !== digest) {
     throw new ReplayError(
       `the journal was made by another version of the machines: theirs have digest ${metadata.machinesDigest}, ` +
-        `these have ${digest}; replay it with the version that made it (${metadata.createdBy})`,
+        `these have ${digest}; replay it with the version that made it, of which 'wsdirect machines' prints that digest`,
     );
   }
   if (snapshot === undefined) return new System(machines);
