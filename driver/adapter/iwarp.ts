@@ -163,7 +163,10 @@ class OutputMemory {
 class Link implements Shell {
   // What a message needs, side by side.
   readonly #adapter: IwarpAdapter;
+  readonly id: number;
   readonly connection: Connection;
+  /** Once it is open: from then on a message needs nothing else of the connection. */
+  #stream: Stream | null = null;
   socket: net.Socket | null = null;
   /** The connector was destroyed: nobody hears of it any more. */
   isDetached = false;
@@ -189,6 +192,7 @@ class Link implements Shell {
 
   constructor(adapter: IwarpAdapter, id: number, listener: number) {
     this.#adapter = adapter;
+    this.id = id;
     this.connection = new Connection(id, adapter.lifecycles, this, adapter.memory, adapter.settings);
     this.listener = listener;
     this.isKnown = listener < 0;
@@ -261,12 +265,28 @@ class Link implements Shell {
     this.socket?.write(bytes);
   }
 
+  /** TCP brought `count` bytes. */
+  arrived(count: number): void {
+    const { input } = this.#adapter;
+    if (this.#stream === null) return this.connection.bytesArrived(input, count);
+    this.#stream.receive(input, 0, count);
+    this.pump();
+  }
+
+  get stream(): Stream | null {
+    return this.#stream ?? this.connection.stream;
+  }
+
+  streamOpened(stream: Stream): void {
+    this.#stream = stream;
+  }
+
   pump(): void {
     // Making output can break the stream, which asks for output.
     if (this.#pumping) return;
     this.#pumping = true;
     const { socket } = this;
-    const { stream } = this.connection;
+    const { stream } = this;
     if (socket !== null && stream !== null && !this.#closing) {
       let hasOutput = stream.hasOutput;
       while (hasOutput && this.#held < OUTPUTS_MAX) {
@@ -287,7 +307,7 @@ class Link implements Shell {
       if (socket.writableLength === 0) {
         // As nearly always: nobody has to be told later.
         this.#adapter.output.taken();
-        this.connection.stream!.outputTaken();
+        this.stream!.outputTaken();
         return;
       }
     }
@@ -315,7 +335,7 @@ class Link implements Shell {
     if (this.#held === 0) return;
     this.#held--;
     this.#adapter.outputBytes -= this.#heldBytes.shift()!;
-    this.connection.stream!.outputTaken();
+    this.stream!.outputTaken();
     if (this.socket === null) return;
     if (this.#blocked) this.#setBlocked(false);
     this.pump();
@@ -375,7 +395,7 @@ class Link implements Shell {
     this.#adapter.raise({
       type: 'connectRequest',
       listener: this.listener,
-      connector: this.connection.id,
+      connector: this.id,
       local: endpoint(socket.localAddress!, socket.localPort!),
       remote: endpoint(socket.remoteAddress!, socket.remotePort!),
       privateData,
@@ -383,11 +403,11 @@ class Link implements Shell {
   }
 
   complete(context: number, status: number, bytes: number, opcode: number, vendorStatus: number): void {
-    if (!this.isDetached) this.#adapter.complete(this.connection.id, context, status, bytes, opcode, vendorStatus);
+    if (!this.isDetached) this.#adapter.complete(this.id, context, status, bytes, opcode, vendorStatus);
   }
 
   forget(): void {
-    this.#adapter.destroyConnector(this.connection.id);
+    this.#adapter.destroyConnector(this.id);
   }
 }
 
@@ -407,14 +427,14 @@ class Links {
 
   get(id: number): Link | undefined {
     const link = this.#places[id & (this.#places.length - 1)];
-    return link?.connection.id === id ? link : undefined;
+    return link?.id === id ? link : undefined;
   }
 
   add(make: (id: number) => Link): Link {
     if (2 * this.#size >= this.#places.length) {
       const former = this.all();
       this.#places = new Array<undefined>(2 * this.#places.length).fill(undefined);
-      for (const link of former) this.#places[link.connection.id & (this.#places.length - 1)] = link;
+      for (const link of former) this.#places[link.id & (this.#places.length - 1)] = link;
     }
     while (this.#places[this.#next & (this.#places.length - 1)] !== undefined) this.#next++;
     const link = make(this.#next);
@@ -605,7 +625,7 @@ export class IwarpAdapter implements Adapter {
     if (!this.#isOpen) return AdapterStatus.deviceRemoved;
     const link = this.#add(-1);
     link.connection.createQueues(protectionDomain, depths);
-    return link.connection.id;
+    return link.id;
   }
 
   connect(connector: number, local: SocketAddress, remote: SocketAddress, privateData: Uint8Array): number {
@@ -658,8 +678,8 @@ export class IwarpAdapter implements Adapter {
     for (; taken < count; taken++) {
       const base = taken * WORK_REQUEST_WORDS;
       const link = this.#link(words[base + WorkRequestField.connector]!);
-      const { stream } = link.connection;
-      if (stream === null) throw new Error(`connector ${link.connection.id}: posted to before prepareAccept`);
+      const { stream } = link;
+      if (stream === null) throw new Error(`connector ${link.id}: posted to before prepareAccept`);
       const opcode = words[base + WorkRequestField.opcode]!;
       if (!stream.post(words, base, opcode)) break;
       if (opcode === Opcode.receive || link.isDirty) continue;
@@ -678,7 +698,7 @@ export class IwarpAdapter implements Adapter {
   poll(): number {
     let count = 0;
     while (count < BATCH_MAX && this.#ring.count > 0) {
-      const stream = this.#links.get(this.#ring.peek(CompletionField.connector))?.connection.stream;
+      const stream = this.#links.get(this.#ring.peek(CompletionField.connector))?.stream;
       if (stream === undefined || stream === null) {
         // Its connector was destroyed meanwhile.
         this.#ring.drop();
@@ -727,7 +747,7 @@ export class IwarpAdapter implements Adapter {
   /** TCP brought `count` bytes to `link`. */
   heard(link: Link, count: number): void {
     this.#isHearing = true;
-    link.connection.bytesArrived(this.input, count);
+    link.arrived(count);
     this.#isHearing = false;
     // Node.js reads what a connection has brought once in a turn.
     this.wakeUp.isNewTurn = link === this.#lastHeard;

@@ -7,18 +7,23 @@
  */
 
 import { compileIwarpMachines, EFFECT_STRIDE, InvariantError, MachineRows } from '../../../machines/index.ts';
-import type { CompletionStatus as Status, ConnectionEvent, Opcode as OpcodeValue, QueueDepths } from '../adapter.ts';
+import type { ConnectionEvent, QueueDepths } from '../adapter.ts';
 import type { MemoryTable } from './memory.ts';
-import { Stream, type StreamOwner } from './stream.ts';
+import { type Completions, Stream, type StreamOwner } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
 import { Terminate, type TerminateCode, type TerminateMessage } from './terminate.ts';
 import { DEPTH_UNSPECIFIED, type EnhancedData, encodeStartup, type StartupFrame, StartupReader } from './wire.ts';
 
 /** What a connection asks of whoever has its TCP connection. */
-export interface Shell {
+export interface Shell extends Completions {
   openTcp(): void;
   /** A start-up frame; goes out before anything of the stream. */
   write(bytes: Uint8Array): void;
+  /**
+   * From now on all that comes is the stream's: whoever wants to gives it to {@link Stream.receive}, and then pumps, instead
+   * of to {@link Connection.bytesArrived}.
+   */
+  streamOpened?(stream: Stream): void;
   /** There is something to {@link Stream.produce}. */
   pump(): void;
   /** End this half after all output. */
@@ -29,7 +34,6 @@ export interface Shell {
   stopTimer(): void;
   raise(event: Exclude<ConnectionEvent, { type: 'connectRequest' | 'deviceRemoved' }>): void;
   raiseConnectRequest(privateData: Uint8Array): void;
-  complete(context: number, status: Status, bytes: number, opcode: OpcodeValue, vendorStatus: number): void;
   /** Nobody was told of this connection. */
   forget(): void;
 }
@@ -139,7 +143,7 @@ export class Connection implements StreamOwner, Performer {
   /** Gives the connection its queues. */
   createQueues(protectionDomain: number, depths: QueueDepths): void {
     const settings = { ...this.#settings, depths, incomingReadsMax: this.#settings.readDepth };
-    this.#stream = new Stream(this, this.#memory, protectionDomain, settings, this.#lifecycles.streams);
+    this.#stream = new Stream(this, this.#shell, this.#memory, protectionDomain, settings, this.#lifecycles.streams);
   }
 
   /** The row is free for another connection; nothing may be asked afterwards. */
@@ -161,10 +165,6 @@ export class Connection implements StreamOwner, Performer {
   terminated(message: TerminateMessage): void {
     this.#termination = message;
     this.#streamEvent('peer.terminate');
-  }
-
-  complete(context: number, status: Status, bytes: number, opcode: OpcodeValue, vendorStatus: number): void {
-    this.#shell.complete(context, status, bytes, opcode, vendorStatus);
   }
 
   // What the owner wants.
@@ -339,6 +339,7 @@ export class Connection implements StreamOwner, Performer {
         return shell.raise({ type: 'disconnected', connector: this.id });
       case 'openStream':
         this.#stream!.open(b === 1, Math.min(this.#settings.readDepth, this.#peer?.enhanced?.incomingReads ?? 0x3fff));
+        shell.streamOpened?.(this.#stream!);
         return this.#streamEvent('startup.opened', [a]);
       case 'abandonStream':
         return this.#streamEvent('startup.abandoned');

@@ -74,6 +74,10 @@ export interface StreamOwner {
   faulted(code: TerminateCode): void;
   /** The peer says that the stream is broken. */
   terminated(message: TerminateMessage): void;
+}
+
+/** Gets a stream's completions, in the order of posting for each queue. */
+export interface Completions {
   complete(context: number, status: Status, bytes: number, opcode: OpcodeValue, vendorStatus: number): void;
 }
 
@@ -163,6 +167,7 @@ export class Stream {
   readonly #table: StreamTable;
   /** First word of this stream's row. */
   readonly #row: number;
+  readonly #completions: Completions;
   readonly #owner: StreamOwner;
   readonly #memory: MemoryTable;
   #rareOrNull: Rare | null = null;
@@ -170,6 +175,7 @@ export class Stream {
   /** @param table - of the adapter, for all its streams; one of its own when absent */
   constructor(
     owner: StreamOwner,
+    completions: Completions,
     memory: MemoryTable,
     protectionDomain: number,
     settings: StreamSettings,
@@ -177,6 +183,7 @@ export class Stream {
   ) {
     this.#table = table;
     this.#row = table.create();
+    this.#completions = completions;
     this.#owner = owner;
     this.#memory = memory;
     const row = this.#row;
@@ -814,7 +821,7 @@ export class Stream {
     const base = requests.baseOf(queue, request);
     const context = requests.words[base + WorkRequestField.context]!;
     const opcode = requests.words[base + WorkRequestField.opcode] as OpcodeValue;
-    this.#owner.complete(context, status, bytes, opcode, vendorStatus);
+    this.#completions.complete(context, status, bytes, opcode, vendorStatus);
   }
 
   /** The oldest read of this end that has no whole answer. */

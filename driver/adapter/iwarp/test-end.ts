@@ -48,6 +48,8 @@ export class End {
           this.terminated = message;
           this.stream.flushRefused(message);
         },
+      },
+      {
         complete: (context, status, bytes, opcode, vendorStatus) => {
           const name = Object.entries(CompletionStatus).find(([, number]) => number === status)![0];
           this.done.push(`${context} ${name}${opcode === Opcode.receive ? ` ${bytes}` : ''}`);
