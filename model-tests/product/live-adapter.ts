@@ -150,8 +150,8 @@ export class LiveAdapter extends ScriptedAdapter {
     super.deregisterMemory(id);
   }
 
-  override createConnector(domain = -1, depths: QueueDepths = { send: SMALL, receive: SMALL }): number {
-    const connector = super.createConnector();
+  override createConnector(domain: number, depths: QueueDepths = { send: SMALL, receive: SMALL }): number {
+    const connector = super.createConnector(domain);
     this.#ends.set(connector, new End(this.#domains.get(domain)!, depths));
     return connector;
   }

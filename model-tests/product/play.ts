@@ -116,6 +116,16 @@ interface Request {
   said: string;
 }
 
+/** Nobody looks at what is asked of that adapter. */
+const unheard: AdapterListener = {
+  posted: () => undefined,
+  called: () => undefined,
+  connector: () => undefined,
+  listener: () => undefined,
+  memory: () => undefined,
+  domain: () => undefined,
+};
+
 type MakeAdapter = (listener: AdapterListener, fateOf: (work: Posted) => Fate) => ScriptedAdapter;
 const scripted: MakeAdapter = (listener) => new ScriptedAdapter(listener);
 
@@ -391,7 +401,13 @@ class Player {
         return this.#socket(a, null, b !== '');
       case 'take': {
         const info = b === 'listener' ? this.#listenerElsewhere() : this.#tokens.get(b)!;
-        return this.#socket(a, info, c !== '');
+        // It is for this process alone, and for one time.
+        this.#redeemInVain(info, PROCESS + 1);
+        this.#socket(a, info, c !== '');
+        // A provider that works no more has not looked at it.
+        const refusals: readonly number[] = [WSA.WSANOTINITIALISED, WSA.WSAENETDOWN];
+        if (!refusals.includes(this.#errno.value)) this.#redeemInVain(info, PROCESS);
+        return;
       }
       case 'handle':
         throw new Error('no handle is being asked for');
@@ -598,6 +614,24 @@ class Player {
     const s = this.#provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, info, 0, WSA_FLAG_OVERLAPPED, this.#errno);
     if (this.#errno.value === 0) this.#sockets.set(name, s);
     this.#results.push(`WSPSocket = ${this.#errno.value}`);
+  }
+
+  /** Tries `info` in a provider of a process in which its token is worth nothing. @throws Error when it is worth something */
+  #redeemInVain(info: WsaProtocolInfo, processId: number): void {
+    const provider = new Provider({
+      adapter: new ScriptedAdapter(unheard),
+      clock: { nowMs: () => 0, setTimer: () => undefined, cancelTimer: () => undefined, takeExpired: () => -1 },
+      duplication: this.#duplication,
+      config: { ...config, processId },
+    });
+    const version = { wVersion: 0, wHighVersion: 0, szDescription: '' };
+    const upcalls = { ...this.#upcalls(), WPUCreateSocketHandle: () => 1n };
+    const started = provider.WSPStartupEx(0x0202, version, tcpProtocolInfo(), upcalls, {});
+    const errno = out(0);
+    const s = provider.WSPSocket(AF_INET, SOCK_STREAM, IPPROTO_TCP, info, 0, WSA_FLAG_OVERLAPPED, errno);
+    if (started !== 0 || s !== INVALID_SOCKET || errno.value !== WSA.WSAEINVAL) {
+      throw new Error(`a token that is worth nothing gives ${errno.value} to process ${processId}`);
+    }
   }
 
   /** A call whose buffers are wrong, so that it is refused with `error` where its socket would take it. */

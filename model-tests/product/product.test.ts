@@ -5,8 +5,9 @@
 
 import { strict as assert } from 'node:assert';
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterAll, describe, test } from 'vitest';
+import { afterAll, afterEach, describe, test, vi } from 'vitest';
 import type { Out, Provider } from '../../driver/index.ts';
+import { ProcessDuplicationStore } from '../../driver/duplication.ts';
 import { WSA } from '../../machines/index.ts';
 import { worlds } from '../worlds/index.ts';
 import { callsOfClosed } from './closed.ts';
@@ -21,6 +22,7 @@ import {
   productTests,
   quickWorlds,
 } from './index.ts';
+import { ScriptedAdapter } from './scripted-adapter.ts';
 
 /** Edges of a large graph that are taken here. */
 const EDGES = 1000;
@@ -137,6 +139,61 @@ test('a call with a closed descriptor that says anything but WSAENOTSOCK is seen
     });
   assert.deepEqual(callsOfClosed(answering('none'), 7n), []);
   assert.deepEqual(callsOfClosed(answering('WSPRdmaRead'), 7n), ['closed: WSPRdmaRead = 0']);
+});
+
+describe('what no machine knows of is seen in scripts', () => {
+  const kept = (name: string) => parseScript(readFileSync(new URL(`${name}.txt`, keptScripts), 'utf8'));
+  const handOver = kept('hand-over');
+  afterEach(() => vi.restoreAllMocks());
+
+  test('sockets that share a protection domain (S-18)', () => {
+    const allocate = ScriptedAdapter.prototype.allocateProtectionDomain;
+    let shared: number | null = null;
+    vi.spyOn(ScriptedAdapter.prototype, 'allocateProtectionDomain').mockImplementation(function (
+      this: ScriptedAdapter,
+    ) {
+      shared ??= allocate.call(this);
+      return shared;
+    });
+    assert.throws(() => play(handOver), /has two connectors/);
+  });
+
+  test("memory that is registered in another socket's domain (S-18)", () => {
+    const register = ScriptedAdapter.prototype.registerMemory;
+    vi.spyOn(ScriptedAdapter.prototype, 'registerMemory').mockImplementation(function (
+      this: ScriptedAdapter,
+      _domain,
+      memory,
+    ) {
+      return register.call(this, -1, memory);
+    });
+    assert.throws(() => play(handOver), /of another protection domain/);
+  });
+
+  test('a token that works in another process (S-31)', () => {
+    const { take } = ProcessDuplicationStore.prototype;
+    vi.spyOn(ProcessDuplicationStore.prototype, 'take').mockImplementation(function (
+      this: ProcessDuplicationStore,
+      token,
+    ) {
+      return take.call(this, token, 1);
+    });
+    assert.throws(() => play(handOver), /worth nothing gives 0 to process 2/);
+  });
+
+  test('a token that works twice (S-31)', () => {
+    const { take } = ProcessDuplicationStore.prototype;
+    let first: ReturnType<typeof take> = null;
+    vi.spyOn(ProcessDuplicationStore.prototype, 'take').mockImplementation(function (
+      this: ProcessDuplicationStore,
+      token,
+      processId,
+    ) {
+      first ??= take.call(this, token, processId);
+      return first;
+    });
+    assert.throws(() => play(handOver), /worth nothing gives 0 to process 1/);
+  });
 });
 
 describe('a script', () => {

@@ -63,9 +63,13 @@ export class ScriptedAdapter implements Adapter {
   readonly pollBatchMax = BATCH_MAX;
   readonly wakeUp = { arm: () => false, wait: queueMicrotask };
   readonly #listener: AdapterListener;
-  readonly #regions = new Map<number, { readonly memory: Uint8Array; readonly address: number }>();
+  readonly #regions = new Map<
+    number,
+    { readonly memory: Uint8Array; readonly address: number; readonly domain: number }
+  >();
   readonly #domains = new Set<number>();
-  readonly #connectors = new Set<number>();
+  /** With the protection domain of each; -1 for an arrival that was not taken. */
+  readonly #connectors = new Map<number, number>();
   /** Those of arrivals that were not accepted. */
   readonly #untaken = new Set<number>();
   readonly #listeners = new Map<number, number>();
@@ -131,7 +135,8 @@ export class ScriptedAdapter implements Adapter {
 
   /** A connector that a peer's request brings. */
   arrival(): number {
-    const connector = this.createConnector();
+    const connector = this.#nextId++;
+    this.#connectors.set(connector, -1);
     this.#untaken.add(connector);
     return connector;
   }
@@ -224,7 +229,7 @@ export class ScriptedAdapter implements Adapter {
     if (!this.#domains.delete(domain)) throw new Error(`protection domain ${domain} is freed and not there`);
     this.#listener.domain('free', domain);
   }
-  registerMemory(_domain: number, memory: Uint8Array): MemoryRegion | number {
+  registerMemory(domain: number, memory: Uint8Array): MemoryRegion | number {
     if (this.#unwanted.delete(memory)) {
       this.#listener.memory('register', memory);
       return AdapterStatus.outOfResources;
@@ -232,7 +237,7 @@ export class ScriptedAdapter implements Adapter {
     const id = this.#nextId++;
     const address = this.#nextAddress;
     this.#nextAddress += memory.length;
-    this.#regions.set(id, { memory, address });
+    this.#regions.set(id, { memory, address, domain });
     this.#listener.memory('register', memory);
     return { id, localKey: id, remoteKey: id, address };
   }
@@ -258,10 +263,22 @@ export class ScriptedAdapter implements Adapter {
     this.#listeners.delete(listener);
     this.#listener.listener('stopListening', listener, port);
   }
-  createConnector(): number {
+  createConnector(domain: number): number {
     const connector = this.#nextId++;
-    this.#connectors.add(connector);
+    this.#protect(connector, domain);
     return connector;
+  }
+  /**
+   * What is registered in a domain is within reach of the peer of each connector in it.
+   *
+   * @throws Error when the domain is none, or has a connector already
+   */
+  #protect(connector: number, domain: number): void {
+    if (!this.#domains.has(domain)) throw new Error(`protection domain ${domain} is not there`);
+    if ([...this.#connectors].some(([other, its]) => its === domain && other !== connector)) {
+      throw new Error(`protection domain ${domain} has two connectors`);
+    }
+    this.#connectors.set(connector, domain);
   }
   connect(connector: number, _local: SocketAddress, _remote: SocketAddress, privateData: Uint8Array): number {
     this.#listener.connector('connect', connector, privateData);
@@ -269,7 +286,8 @@ export class ScriptedAdapter implements Adapter {
     this.#connectStatus = 0;
     return status;
   }
-  prepareAccept(connector: number): number {
+  prepareAccept(connector: number, domain: number): number {
+    this.#protect(connector, domain);
     const status = this.#removed
       ? AdapterStatus.deviceRemoved
       : this.#withdrawn.has(connector) || this.#refuses('prepare')
@@ -307,6 +325,11 @@ export class ScriptedAdapter implements Adapter {
       if (!this.#connectors.has(connector))
         throw new Error(`work is posted to connector ${connector}, which is not there`);
       const isFull = this.#full.delete(connector);
+      const domain = this.#connectors.get(connector)!;
+      for (let element = 0; element < words[base + WorkRequestField.elementCount]!; element++) {
+        const key = words[base + WorkRequestField.elements + 4 * element]!;
+        if (this.#regions.get(key)?.domain !== domain) throw new Error(`region ${key} is of another protection domain`);
+      }
       this.#listener.posted({
         connector,
         context: words[base + WorkRequestField.context]!,

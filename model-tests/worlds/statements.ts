@@ -33,19 +33,20 @@ export const beyond: Readonly<Record<string, Beyond>> = {
   },
   'S-12': {
     extent: 'part',
-    reason: "equal contents: a message is a number here; its bytes are the adapter's to move",
+    reason:
+      "equal contents: a message is a number here, and its bytes are the adapter's to move; every script looks for them where the receive wanted them",
     tested: ['WSD-151'],
   },
   'S-17': {
     extent: 'part',
     reason:
-      'whether a registration is for reading or writing: access is a parameter that the driver translates; machines say only that and when there is a registration',
+      'whether a registration is for reading or writing: no machine decides by it, and the driver hands it on to the adapter, which keeps the peer to it; worlds say when there is a registration, and that the peer reaches nothing else',
     tested: ['WSD-185', 'WSD-193'],
   },
   'S-18': {
     extent: 'whole',
     reason:
-      "a protection domain for each socket is made by the driver's performers; no machine knows of domains, so none could confuse them",
+      "a protection domain for each socket is made by the driver's performers, and no machine knows of domains; the adapter of every script takes no two connectors in one domain, and no work with memory of another",
     tested: ['WSD-186'],
   },
   'S-29': {
@@ -57,7 +58,7 @@ export const beyond: Readonly<Record<string, Beyond>> = {
   'S-31': {
     extent: 'part',
     reason:
-      'that a token works once, in the named process: tokens are in a store that processes share, outside of machines',
+      'that a token works once, in the named process: tokens are in a store that processes share, outside of machines; every script tries each in another process first, and once more when it has been redeemed',
     tested: ['WSD-231'],
   },
   'S-34': {
