@@ -37,15 +37,6 @@ import type { CatalogWorld } from './catalog.ts';
 const told = ['', 'addressResolved', 'routeResolved', 'established', 'rejected', 'failed', 'disconnected'] as const;
 type Told = Exclude<(typeof told)[number], ''>;
 const unread = range(0, told.length - 1);
-const raised = [
-  'raiseConnectRequest',
-  'raiseWithdrawn',
-  'raiseEstablished',
-  'raiseRejected',
-  'raiseConnectFailed',
-  'raiseDisconnected',
-  'raiseRemoved',
-] as const;
 
 /** The kernel, the device and the peer. */
 function connectionManager(outcomeFirst: boolean): MachineDefinition {
@@ -201,17 +192,11 @@ const raises: readonly Performance[] = [{ send: 'owner/told', to: 0 }];
  * @param known - whether the connector knows; by default it does
  */
 export function lettingGo(name: string, outcomeFirst: boolean, known = outcomeFirst): WorldDefinition {
-  const calls = [
-    'resolveAddress',
-    'resolveRoute',
-    'startConnection',
-    'acceptConnection',
-    'rejectConnection',
-    'disconnect',
-    'failQueuePair',
-    'destroyQueuePair',
-    'release',
-  ];
+  const verbsConnector = createVerbsConnectorMachine() as MachineDefinition;
+  const cm = connectionManager(outcomeFirst);
+  const effects = Object.keys(verbsConnector.contract.effects);
+  const calls = effects.filter((effect) => effect in cm.contract.events && effect !== 'forget');
+  const news = effects.filter((effect) => effect.startsWith('raise'));
   const does = (send: string, ...more: readonly number[]): Rule => ({
     name: `the owner: ${send}`,
     send: `verbsConnector/connector.${send}`,
@@ -230,15 +215,15 @@ export function lettingGo(name: string, outcomeFirst: boolean, known = outcomeFi
   return {
     name,
     environment: {
-      verbsConnector: createVerbsConnectorMachine() as MachineDefinition,
-      connectionManager: connectionManager(outcomeFirst),
+      verbsConnector,
+      connectionManager: cm,
       owner: owner(),
     },
     rows: { verbsConnector: 1, connectionManager: 1, owner: 1 },
     performs: {
       ...Object.fromEntries(calls.map((effect) => [`verbsConnector/${effect}`, [call(effect)]])),
       'verbsConnector/forget': [call('forget'), { send: 'owner/forgotten', to: 0 }],
-      ...Object.fromEntries(raised.map((effect) => [`verbsConnector/${effect}`, raises])),
+      ...Object.fromEntries(news.map((effect) => [`verbsConnector/${effect}`, raises])),
       'connectionManager/connectRequest': [tells('cm.connectRequest', outcome)],
       'connectionManager/addressResolved': [tells('cm.addressResolved')],
       'connectionManager/routeResolved': [tells('cm.routeResolved')],
