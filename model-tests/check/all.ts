@@ -172,7 +172,7 @@ function symbolicParts(): readonly Task[] {
           const others = results.symbolic.filter(({ digest }) => digest !== task.digest && known.includes(digest));
           return { ...results, symbolic: [...others, result] };
         },
-        good: task.unbroken === null ? verdict !== 'broken' : verdict === 'broken',
+        good: task.statesWithout === null ? verdict !== 'broken' : verdict === 'broken',
       };
     },
   }));

@@ -82,7 +82,7 @@ export async function checkingPage(): Promise<string> {
       ' and a search of states that knows nothing of them would have to list all. `npm run check:all -- ABC` asks.',
     table(
       ['World', 'Bounds', 'Verdict', 'Latches', 'And gates', 'CPU s'],
-      results.symbolic.map(({ world, bounds, verdict, clauses, latches, ands, cpuSeconds, seeded }) => [
+      results.symbolic.map(({ world, bounds, verdict, clauses, latches, ands, cpuSeconds, seeded, within }) => [
         world,
         bounds,
         verdict === 'proved'
@@ -91,7 +91,9 @@ export async function checkingPage(): Promise<string> {
             ? seeded === undefined
               ? 'BROKEN'
               : `the seeded bug is found, ${seeded.rules} rules away, among ${number(seeded.states)} states`
-            : 'unknown: out of time',
+            : within === undefined
+              ? 'unknown: out of time'
+              : `nothing is wrong within ${within} rules`,
         number(latches),
         number(ands),
         cpuSeconds.toFixed(1),

@@ -58,6 +58,8 @@ export interface SymbolicRecord {
   readonly cpuSeconds: number;
   /** Of a world that was broken on purpose: rules to what is wrong, and how many states the world has without. */
   readonly seeded?: { readonly rules: number; readonly states: number };
+  /** Rules within which nothing is wrong, where that alone was asked. */
+  readonly within?: number;
 }
 
 export interface CheckResults {

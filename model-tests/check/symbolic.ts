@@ -4,6 +4,7 @@ import { type AbcOptions, abcTools, runAbc } from '../engines/abc.ts';
 import { missingTools } from '../engines/engine.ts';
 import { explore, type Property, type WorldDefinition } from '../explorer/index.ts';
 import { anyOrder } from '../worlds/any-order.ts';
+import { connectedPair, type PairRequest } from '../worlds/connected-pair.ts';
 import { worlds } from '../worlds/index.ts';
 import { digestOf, type SymbolicRecord } from './results.ts';
 
@@ -14,6 +15,9 @@ const LEARNT = 5000;
 /** Requests of each kind in the world with a seeded bug. */
 const REQUESTS = 4;
 
+/** Rules within which nothing is wrong in a world of that size: how far ABC gets in some minutes. */
+const NEAR = 5;
+
 /** One thing to ask. */
 export interface SymbolicTask {
   readonly world: string;
@@ -22,8 +26,8 @@ export interface SymbolicTask {
   readonly definition: WorldDefinition;
   readonly properties: readonly Property[];
   readonly asked: AbcOptions;
-  /** The world that has been broken on purpose: something has to be found. */
-  readonly unbroken: WorldDefinition | null;
+  /** Of a world that has been broken on purpose, in which something has to be found: how many states it has otherwise. */
+  readonly statesWithout: (() => number) | null;
 }
 
 /** Worlds that are proved, without a bound on the steps. */
@@ -53,8 +57,45 @@ function seeded(): SymbolicTask {
     definition,
     properties: [],
     asked,
-    unbroken,
+    // How large it is can be told by exchange of its rows, which ABC knows nothing of.
+    statesWithout: () => explore(unbroken, [], { reductions: { symmetry: true } }).orbitSum,
   };
+}
+
+/**
+ * Two sockets whose switches call their requests in order, each polled or notified as it comes: no two requests can be
+ * exchanged, so none of its states stands for another.
+ *
+ * @param sockets - those that send
+ */
+function inOrder(name: string, sockets: readonly (0 | 1)[]): WorldDefinition {
+  const some = (socket: 0 | 1, kind: PairRequest['kind']): PairRequest[] =>
+    Array.from({ length: REQUESTS }, (_, place) => ({ socket, kind, place }));
+  const requests = sockets.flatMap((socket) => [...some(socket, 'send'), ...some(socket === 0 ? 1 : 0, 'receive')]);
+  return connectedPair({ name, requests, limits: { queueDepth: REQUESTS, overflowMax: 1 } });
+}
+
+/** What is asked of the world {@link inOrder}: a seeded bug, and how far from its beginning nothing is wrong without. */
+function ordered(): readonly SymbolicTask[] {
+  const bounds = `${REQUESTS} sends and ${REQUESTS} receives of each of two sockets, called in order, polled or notified as it comes`;
+  const whole = inOrder('in order, four of each', [0, 1]);
+  const broken = inOrder('in order, four of each, a message too many', [0, 1]);
+  const definition = { ...broken, carried: { ...broken.carried!, 'overlappedRequest/bytes': REQUESTS - 1 } };
+  const reach = { how: { reach: 3 * REQUESTS + 2 }, seconds: SECONDS, learn: 100, wander: 5000 } as const;
+  const near = { how: { bmc: NEAR }, seconds: SECONDS, learn: 2000, wander: 800 } as const;
+  const task = (made: WorldDefinition, asked: AbcOptions): Omit<SymbolicTask, 'statesWithout'> => ({
+    world: made.name,
+    bounds,
+    digest: digestOf(made, [], asked),
+    definition: made,
+    properties: [],
+    asked,
+  });
+  return [
+    // What one side sends has little to do with what the other does: so many states, squared, there are at least about.
+    { ...task(definition, reach), statesWithout: () => explore(inOrder('one way', [0]), []).states ** 2 },
+    { ...task(whole, near), statesWithout: null },
+  ];
 }
 
 /** All that is asked. */
@@ -65,9 +106,9 @@ export function symbolicTasks(): readonly SymbolicTask[] {
     const { bounds, definition, properties } = found;
     const asked = { how: 'pdr', seconds: SECONDS, learn: LEARNT } as const;
     const digest = digestOf(definition, properties, 'proof');
-    return { world: name, bounds, digest, definition, properties, asked, unbroken: null };
+    return { world: name, bounds, digest, definition, properties, asked, statesWithout: null };
   });
-  return [...proofs, seeded()];
+  return [...proofs, seeded(), ...ordered()];
 }
 
 /** Why nothing can be asked here; null when it can. */
@@ -84,12 +125,14 @@ export async function askSymbolic({
   definition,
   properties,
   asked,
-  unbroken,
+  statesWithout,
 }: SymbolicTask): Promise<SymbolicRecord> {
-  const { verdict, path, clauses, latches, ands, cpuSeconds } = await runAbc(definition, properties, asked);
+  const { verdict, path, clauses, latches, ands, frames, cpuSeconds } = await runAbc(definition, properties, asked);
   const record = { world, bounds, digest, verdict, clauses, latches, ands, cpuSeconds };
-  if (unbroken === null) return record;
-  // How large it is can be told by exchange of its rows, which ABC knows nothing of.
-  const { orbitSum } = explore(unbroken, [], { reductions: { symmetry: true } });
-  return { ...record, seeded: { rules: path?.length ?? 0, states: orbitSum } };
+  if (statesWithout !== null) return { ...record, seeded: { rules: path?.length ?? 0, states: statesWithout() } };
+  // Frames are counted from 0, the initial state.
+  if (typeof asked.how === 'object' && 'bmc' in asked.how && verdict === 'unknown' && frames === asked.how.bmc) {
+    return { ...record, within: asked.how.bmc };
+  }
+  return record;
 }
