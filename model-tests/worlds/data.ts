@@ -11,7 +11,7 @@ import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { isPending, isTold, requestProperties } from './requirements.ts';
+import { arrivalProperties, isPending, isTold, requestProperties } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
   { socket: 0, kind: 'send', place: 0 },
@@ -28,6 +28,7 @@ const allCalled = all(equal(row('caller', 0).field('sends'), 2), equal(row('call
 const notified = equal(row('overlapped', 2).field('notifications'), 1);
 const properties: readonly Property[] = [
   ...requestProperties(requests),
+  ...arrivalProperties(requests),
   ...requests.map((_, request) =>
     leadsTo(
       `L-01: request ${request} is done when all are called`,
@@ -113,6 +114,7 @@ export const data: readonly CatalogWorld[] = [
     definition: both,
     properties: [
       ...requestProperties(exchange),
+      ...arrivalProperties(exchange),
       ...exchange.map(({ kind }, request) =>
         leadsTo(
           `L-12: ${kind} ${request} ends well once all are called`,

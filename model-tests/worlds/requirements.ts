@@ -13,11 +13,13 @@ import {
   iff,
   implies,
   kept,
+  less,
   named,
   not,
   type Property,
   row,
   some,
+  sometimes,
   given,
   transition,
   unequal,
@@ -137,6 +139,43 @@ export function requestProperties(requests: readonly PairRequest[]): Property[] 
       'S-35: what is done needs no registration',
       some(numbers, isDone),
       each(numbers, (request) => given(isDone(request), not(machine(request).pins(requests[request]!.socket)))),
+    ),
+  ];
+}
+
+/**
+ * That messages arrive in the order of their sends, each as its own: with the number of a message, which is its receiver's
+ * count, the send that it comes from is told, and so whose bytes they are.
+ *
+ * @param next - field of a wire that names the request of its oldest message
+ */
+export function arrivalProperties(requests: readonly PairRequest[], next = 'm0'): Property[] {
+  const wire = (to: number) => row('channel', to);
+  const sends = requests.flatMap(({ socket, kind, place }, request) =>
+    kind === 'send' ? [{ to: 1 - socket, place, request }] : [],
+  );
+  const sent = sends.map(({ to, place, request }) => ({
+    to,
+    request,
+    earlier: sends.filter((other) => other.to === to && other.place < place).length,
+  }));
+  if (sent.length === 0) return [];
+  return [
+    transition(
+      'S-12: the n-th message that arrives is that of the n-th send',
+      each([...new Set(sent.map(({ to }) => to))], (to) =>
+        given(
+          less(before(wire(to).field('taken')), wire(to).field('taken')),
+          some(
+            sent.filter((send) => send.to === to),
+            ({ earlier, request }) =>
+              all(equal(before(wire(to).field('taken')), earlier), equal(before(wire(to).field(next)), request)),
+          ),
+        ),
+      ),
+    ),
+    ...sent.map(({ to, request, earlier }) =>
+      sometimes(`S-12: the message of request ${request} arrives`, equal(wire(to).field('taken'), earlier + 1)),
     ),
   ];
 }
