@@ -96,21 +96,27 @@ export class RowLists {
     return found;
   }
 
-  /**
-   * Adds all lists to `words` as numbers: owner, length, members; owners ascending, empty lists left out.
-   *
-   * @returns `words`
-   */
-  serialize(words: number[] = []): number[] {
-    const owners = this.#owners.length / OWNER_WORDS;
-    for (let owner = 0; owner < owners; owner++) {
-      let row = this.first(owner);
-      if (row === NONE) continue;
-      const lengthAt = words.push(owner, 0) - 1;
-      for (; row !== NONE; row = this.next(row)) words.push(row);
-      words[lengthAt] = words.length - lengthAt - 1;
+  /** All lists as numbers: owner, length, members; owners ascending, empty lists left out. */
+  serialize(): Uint32Array {
+    const owners = this.#owners;
+    const members = this.#members;
+    let words = 0;
+    for (let of = 0; of < owners.length; of += OWNER_WORDS) {
+      let row = owners[of + HEAD]!;
+      if (row !== NONE) words += 2;
+      for (; row !== NONE; row = members[row * MEMBER_WORDS + NEXT]!) words++;
     }
-    return words;
+    const out = new Uint32Array(words);
+    let at = 0;
+    for (let of = 0; of < owners.length; of += OWNER_WORDS) {
+      let row = owners[of + HEAD]!;
+      if (row === NONE) continue;
+      out[at] = of / OWNER_WORDS;
+      const lengthAt = at + 1;
+      for (at += 2; row !== NONE; row = members[row * MEMBER_WORDS + NEXT]!) out[at++] = row;
+      out[lengthAt] = at - lengthAt - 1;
+    }
+    return out;
   }
 }
 
@@ -160,20 +166,26 @@ export class Pins {
     return found;
   }
 
-  /**
-   * Adds all pins to `words` as numbers: request, count, registrations in the order that {@link Pins.take} gives;
-   * requests ascending.
-   *
-   * @returns `words`
-   */
-  serialize(words: number[] = []): number[] {
-    for (let request = 0; request < this.#heads.length; request++) {
-      let at = this.#heads[request]!;
-      if (at === NONE) continue;
-      const countAt = words.push(request, 0) - 1;
-      for (; at !== NONE; at = this.#pins[at + NEXT_PIN]!) words.push(this.#pins[at + BUFFER]!);
-      words[countAt] = words.length - countAt - 1;
+  /** All pins as numbers: request, count, registrations in the order that {@link Pins.take} gives; requests ascending. */
+  serialize(): Uint32Array {
+    const heads = this.#heads;
+    const pins = this.#pins;
+    let words = 0;
+    for (let request = 0; request < heads.length; request++) {
+      let pin = heads[request]!;
+      if (pin !== NONE) words += 2;
+      for (; pin !== NONE; pin = pins[pin + NEXT_PIN]!) words++;
     }
-    return words;
+    const out = new Uint32Array(words);
+    let at = 0;
+    for (let request = 0; request < heads.length; request++) {
+      let pin = heads[request]!;
+      if (pin === NONE) continue;
+      out[at] = request;
+      const countAt = at + 1;
+      for (at += 2; pin !== NONE; pin = pins[pin + NEXT_PIN]!) out[at++] = pins[pin + BUFFER]!;
+      out[countAt] = at - countAt - 1;
+    }
+    return out;
   }
 }

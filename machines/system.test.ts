@@ -147,10 +147,10 @@ class Story {
         );
       }
     }
-    assert.deepEqual(this.system.requests.serialize(), []);
-    assert.deepEqual(this.system.connectionRequests.serialize(), []);
-    assert.deepEqual(this.system.buffers.serialize(), []);
-    assert.deepEqual(this.system.pins.serialize(), []);
+    assert.deepEqual([...this.system.requests.serialize()], []);
+    assert.deepEqual([...this.system.connectionRequests.serialize()], []);
+    assert.deepEqual([...this.system.buffers.serialize()], []);
+    assert.deepEqual([...this.system.pins.serialize()], []);
   }
 }
 
@@ -891,7 +891,7 @@ describe('listening', () => {
     assert.deepEqual(story.socket(1, 'upcall.handleCreated'), ['socket 1: acceptConnection request=40']);
     assert.deepEqual(story.socket(1, 'adapter.accepted'), ['connectionRequest 40: forget', 'socket 1: answer 0']);
     assert.deepEqual(story.states('socket', 0, 1), ['unopened', 'connected.active']);
-    assert.deepEqual(story.system.connectionRequests.serialize(), []);
+    assert.deepEqual([...story.system.connectionRequests.serialize()], []);
   });
 
   test('adapter removal and then closing, both from inside the condition function', () => {
@@ -1063,7 +1063,7 @@ describe('listening', () => {
       'socket 1: socketClosed',
     ]);
     assert.deepEqual(story.states('socket', 0, 1), ['listening.open', 'unopened']);
-    assert.deepEqual(story.system.connectionRequests.serialize(), []);
+    assert.deepEqual([...story.system.connectionRequests.serialize()], []);
   });
 
   test('an adapter that does not listen leaves the socket bound', () => {
@@ -1090,7 +1090,7 @@ describe('registrations', () => {
       'registeredBuffer 70: answer 0',
     ]);
     assert.deepEqual(story.socket(0, 'spi.deregisterMemory', { buffer: 70 }), ['socket 0: answer WSAEINVAL']);
-    assert.deepEqual(story.system.buffers.serialize(), []);
+    assert.deepEqual([...story.system.buffers.serialize()], []);
   });
 
   test('that the adapter refuses are forgotten', () => {
@@ -1100,7 +1100,7 @@ describe('registrations', () => {
       'registeredBuffer 70: answer WSAENOBUFS',
       'registeredBuffer 70: forget',
     ]);
-    assert.deepEqual(story.system.buffers.serialize(), []);
+    assert.deepEqual([...story.system.buffers.serialize()], []);
   });
 
   test('are pinned by a pending request until its end is known, before that is told', () => {
