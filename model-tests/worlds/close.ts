@@ -26,7 +26,7 @@ import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairOptions, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
+import { arrivalProperties, closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
 
 export const requests: readonly PairRequest[] = [
   { socket: 0, kind: 'send', place: 0 },
@@ -48,6 +48,7 @@ const side = ['A', 'B'] as const;
 
 export const closeProperties: readonly Property[] = [
   ...requestProperties(requests),
+  ...arrivalProperties(requests),
   ...closingProperties(requests),
   ...[0, 1].flatMap((socket) => [
     leadsTo(
@@ -197,6 +198,7 @@ export const close: readonly CatalogWorld[] = [
     definition: cleaning,
     properties: [
       ...requestProperties(requests),
+      ...arrivalProperties(requests),
       ...closingProperties(requests),
       leadsTo(
         'L-10: the last clean-up comes to its end, if up-calls are made and return',
@@ -233,6 +235,7 @@ export const close: readonly CatalogWorld[] = [
     definition: little,
     properties: [
       ...requestProperties(few).filter(({ name }) => !name.startsWith('S-13')),
+      ...arrivalProperties(few),
       ...closingProperties(few),
       leadsTo(
         'L-10: the last clean-up comes to its end, if up-calls are made and return',
@@ -257,6 +260,7 @@ export const close: readonly CatalogWorld[] = [
     definition: removable,
     properties: [
       ...requestProperties(few).filter(({ name }) => !name.startsWith('S-13')),
+      ...arrivalProperties(few),
       ...closingProperties(few, true),
       ...littleEnds,
       ...lifecycle(removable),

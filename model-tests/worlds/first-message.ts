@@ -22,7 +22,7 @@ import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { closingProperties, isPending, isTold, requestProperties, wsa } from './requirements.ts';
+import { arrivalProperties, closingProperties, isPending, isTold, requestProperties, wsa } from './requirements.ts';
 
 const requests: readonly PairRequest[] = [
   { socket: 0, kind: 'send', place: 0 },
@@ -63,6 +63,7 @@ export const firstMessage: readonly CatalogWorld[] = [
     definition: open,
     properties: [
       ...requestProperties(requests),
+      ...arrivalProperties(requests),
       ...[2, 3].map((request) =>
         leadsTo(
           `S-33, L-12: message ${request - 1} is received`,
@@ -98,6 +99,7 @@ export const firstMessage: readonly CatalogWorld[] = [
     definition: closing,
     properties: [
       ...requestProperties(requests),
+      ...arrivalProperties(requests),
       ...closingProperties(requests),
       leadsTo(
         'L-07: once B is closed its handle is, if the adapter flushes',
@@ -122,6 +124,7 @@ export const firstMessage: readonly CatalogWorld[] = [
     definition: tooLong,
     properties: [
       ...requestProperties(requests),
+      ...arrivalProperties(requests),
       transition(
         'S-33: who gets a first message that is longer than its receive is told so, and the connection is broken (7.5)',
         given(

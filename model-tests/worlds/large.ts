@@ -5,7 +5,7 @@ import { anyOrder, type AnyOrderOptions, anyOrderProperties } from './any-order.
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { closingProperties, requestProperties } from './requirements.ts';
+import { arrivalProperties, closingProperties, requestProperties } from './requirements.ts';
 
 const pairOf = (socket: 0 | 1, place: number): PairRequest[] => [
   { socket, kind: 'send', place },
@@ -56,6 +56,7 @@ export const large: readonly CatalogWorld[] = [
     definition: anyTime,
     properties: [
       ...requestProperties(exchange),
+      ...arrivalProperties(exchange),
       ...closingProperties(exchange),
       ...lifecycle(anyTime),
       ...agreement(anyTime),
@@ -71,7 +72,12 @@ export const large: readonly CatalogWorld[] = [
     bounds: 'two sends and two receives of each of two sockets, all at the adapter; a private first receive',
     effort: 'quick',
     definition: accepted,
-    properties: [...requestProperties(twoEachWay), ...lifecycle(accepted), ...agreement(accepted)],
+    properties: [
+      ...requestProperties(twoEachWay),
+      ...arrivalProperties(twoEachWay),
+      ...lifecycle(accepted),
+      ...agreement(accepted),
+    ],
     assumes: ['E-01', 'E-03', 'E-04'],
     lifts: ['E-02', 'E-05'],
     size: { states: 63_993, transitions: 272_164, depth: 36 },

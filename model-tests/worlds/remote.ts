@@ -30,7 +30,7 @@ import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import type { PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
+import { arrivalProperties, closingProperties, isPending, isTold, requestProperties } from './requirements.ts';
 import { transfer } from './transfer.ts';
 
 const sockets = [0, 1] as const;
@@ -114,6 +114,7 @@ export function memoryProperties(requests: readonly PairRequest[]): Property[] {
 
 const common = (definition: WorldDefinition, requests: readonly PairRequest[]): Property[] => [
   ...requestProperties(requests),
+  ...arrivalProperties(requests, 'q0'),
   ...memoryProperties(requests),
   ...lifecycle(definition),
   ...agreement(definition),

@@ -35,7 +35,7 @@ import { agreement } from './agreement.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
 import { lifecycle } from './lifecycle.ts';
-import { closingProperties, isTold, requestProperties } from './requirements.ts';
+import { arrivalProperties, closingProperties, isTold, requestProperties } from './requirements.ts';
 import { toRefusals } from './performances.ts';
 import { caller, errorNumber, link } from './surroundings.ts';
 
@@ -361,6 +361,7 @@ function sessionProperties(definition: WorldDefinition, pairs: 1 | 2): Property[
   const upcalls = ['notify A', 'return A', 'notify B', 'return B'];
   return [
     ...requestProperties(requests),
+    ...arrivalProperties(requests),
     // Of sockets that are connected from the start; here they become it.
     ...closingProperties(requests).filter(({ name }) => !/^(S-08: it is closed only|S-11: whatever)/.test(name)),
     implies(
