@@ -221,6 +221,12 @@ int wsd_id_resolve_route(struct rdma_cm_id *id, int timeout_ms)
 	return as_errno(CALL(rdma_resolve_route, -1, id, timeout_ms));
 }
 
+/* Whether librdmacm can say how long the private data is: in 8 bits. */
+static bool is_sayable(const struct wsd_connection *connection)
+{
+	return connection->private_data_length <= UINT8_MAX;
+}
+
 static struct rdma_conn_param to_conn_param(const struct wsd_connection *from)
 {
 	return (struct rdma_conn_param) {
@@ -238,6 +244,8 @@ int wsd_id_connect(struct wsd_adapter *adapter, struct rdma_cm_id *id)
 	struct rdma_conn_param param =
 		to_conn_param(&adapter->shared->connection);
 
+	if (!is_sayable(&adapter->shared->connection))
+		return -EINVAL;
 	return as_errno(CALL(rdma_connect, -1, id, &param));
 }
 
@@ -246,6 +254,8 @@ int wsd_id_accept(struct wsd_adapter *adapter, struct rdma_cm_id *id)
 	struct rdma_conn_param param =
 		to_conn_param(&adapter->shared->connection);
 
+	if (!is_sayable(&adapter->shared->connection))
+		return -EINVAL;
 	return as_errno(CALL(rdma_accept, -1, id, &param));
 }
 
@@ -253,6 +263,8 @@ int wsd_id_reject(struct wsd_adapter *adapter, struct rdma_cm_id *id)
 {
 	const struct wsd_connection *with = &adapter->shared->connection;
 
+	if (!is_sayable(with))
+		return -EINVAL;
 	return as_errno(CALL(rdma_reject, -1, id, with->private_data,
 			     with->private_data_length));
 }

@@ -241,7 +241,7 @@ int wsd_id_listen(struct rdma_cm_id *id, int backlog);
 int wsd_id_resolve_address(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 			   int timeout_ms);
 int wsd_id_resolve_route(struct rdma_cm_id *id, int timeout_ms);
-/* With shared->connection. */
+/* With shared->connection; -EINVAL: more private data than 255 bytes. */
 int wsd_id_connect(struct wsd_adapter *adapter, struct rdma_cm_id *id);
 int wsd_id_accept(struct wsd_adapter *adapter, struct rdma_cm_id *id);
 int wsd_id_reject(struct wsd_adapter *adapter, struct rdma_cm_id *id);

@@ -200,6 +200,15 @@ static int post(struct run *run, int count)
 	return taken == count ? 0 : has_failed ? -FAULT_ERRNO : -EPROTO;
 }
 
+/* More private data than librdmacm can say, by one byte. */
+#define TOO_LONG(call) do { \
+		run->shared->connection.private_data_length = 256; \
+		if ((call) != -EINVAL) { \
+			ret = -EPROTO; \
+			goto end; \
+		} \
+	} while (0)
+
 #define TRY(call) do { \
 		ret = (call); \
 		if (ret < 0) \
@@ -250,6 +259,7 @@ static int run_refused(struct run *run, const struct wsd_address *to)
 	TRY(wsd_id_connect(run->adapter, asking));
 	TRY(await_event(run, RDMA_CM_EVENT_CONNECT_REQUEST));
 	asked = (void *)(uintptr_t)run->shared->event.id;
+	TOO_LONG(wsd_id_reject(run->adapter, asked));
 	set_connection(run, "no");
 	TRY(wsd_id_reject(run->adapter, asked));
 	TRY(await_event(run, RDMA_CM_EVENT_REJECTED));
@@ -303,6 +313,7 @@ static int run_once(const struct wsd_address *local)
 	TRY(await_event(run, RDMA_CM_EVENT_ADDR_RESOLVED));
 	TRY(wsd_id_resolve_route(run->near, 2000));
 	TRY(await_event(run, RDMA_CM_EVENT_ROUTE_RESOLVED));
+	TOO_LONG(wsd_id_connect(run->adapter, run->near));
 	set_connection(run, "near");
 	TRY(wsd_id_connect(run->adapter, run->near));
 
@@ -313,6 +324,7 @@ static int run_once(const struct wsd_address *local)
 	run->far_qp = true;
 	set_request(run, 0, WSD_RECEIVE, FAR, 1, sizeof(run->memory[1]));
 	TRY(post(run, 1));
+	TOO_LONG(wsd_id_accept(run->adapter, run->far));
 	set_connection(run, "far");
 	TRY(wsd_id_accept(run->adapter, run->far));
 	/* A device may find that there is nothing to be told any more. */
