@@ -211,6 +211,14 @@ static struct posted *posted_of(struct connector *connector, uint64_t wr_id)
 		&connector->sends;
 }
 
+/* Of sends and writes the length isn't defined, nor of what has failed. */
+static bool has_length(const struct ibv_wc *wc)
+{
+	return wc->status == IBV_WC_SUCCESS &&
+	       (wc->wr_id >> 62 == WSD_RECEIVE ||
+		wc->wr_id >> 62 == WSD_RDMA_READ);
+}
+
 /*
  * Translate @wc. Returns false when its connector doesn't exist any more, or
  * has nothing like it.
@@ -231,7 +239,7 @@ static bool to_completion(struct wsd_adapter *adapter, const struct ibv_wc *wc,
 		.connector = number,
 		.context = wc->wr_id,
 		.status = to_status(wc->status),
-		.bytes = wc->status == IBV_WC_SUCCESS ? wc->byte_len : 0,
+		.bytes = has_length(wc) ? wc->byte_len : 0,
 		.opcode = wc->wr_id >> 62,
 		.vendor_status = wc->vendor_err << 8 | (wc->status & 0xff),
 	};

@@ -71,7 +71,7 @@ struct wsd_completion {
 	uint32_t connector;
 	uint32_t context;
 	uint32_t status;	/* enum wsd_status */
-	uint32_t bytes;		/* of a receive or read that succeeded */
+	uint32_t bytes;		/* of a receive or read that succeeded; or 0 */
 	uint32_t opcode;
 	uint32_t vendor_status;	/* ibv_wc_status, vendor_err above it */
 };

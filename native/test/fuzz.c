@@ -163,6 +163,10 @@ static void collect(bool flushed_only)
 			check(completion->connector == written[at].connector);
 			check(completion->opcode == written[at].opcode);
 			check(completion->status <= WSD_FAULT);
+			check(!completion->bytes ||
+			      (completion->status == WSD_SUCCESS &&
+			       (completion->opcode == WSD_RECEIVE ||
+				completion->opcode == WSD_RDMA_READ)));
 			check(!flushed_only ||
 			      completion->status == WSD_FLUSHED);
 			is_out[at] = false;
