@@ -275,7 +275,10 @@ static uint32_t flush_drained(struct wsd_adapter *adapter,
 {
 	uint32_t number, count = 0;
 
-	for (number = 0; adapter->drained_count && count < max; number++) {
+	if (!adapter->drained_count)
+		return 0;
+	for (number = 0; number < adapter->connector_count && count < max;
+	     number++) {
 		struct connector *connector = &adapter->connectors[number];
 
 		if (!connector->drained)

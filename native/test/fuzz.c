@@ -230,6 +230,9 @@ static void end(void)
 	collect(true);
 	check(left == 0);
 	check(adapter.drained_count == 0);
+	/* More than there are: the table's end ends the search. */
+	adapter.drained_count = 1;
+	check(wsd_poll(&adapter) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
