@@ -35,14 +35,21 @@ int wsd_removals_fd(const struct wsd_adapter *adapter)
 int wsd_next_removal(struct wsd_adapter *adapter)
 {
 	static const char action[] = "remove@", kind[] = "/infiniband_verbs/";
+	struct sockaddr_nl sender;
+	socklen_t sender_length;
 	char text[8192];
 	ssize_t length;
 
 	for (;;) {
-		length = recv(adapter->removals_fd, text, sizeof(text) - 1, 0);
+		sender_length = sizeof(sender);
+		length = recvfrom(adapter->removals_fd, text, sizeof(text) - 1,
+				  0, (void *)&sender, &sender_length);
 		/* Some were lost: one of them may have been a removal. */
 		if (length < 0)
 			return errno == ENOBUFS;
+		/* Not the kernel: whoever may can write to the socket. */
+		if (sender_length < sizeof(sender) || sender.nl_pid)
+			continue;
 		/* The action and the device's path end with a zero. */
 		text[length] = '\0';
 		if (!strncmp(text, action, strlen(action)) &&

@@ -13,10 +13,13 @@
 #include "../internal.h"
 
 #include <arpa/inet.h>
+#include <linux/netlink.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define FAULT_ERRNO EDQUOT	/* which nothing here gives by itself */
 #define MESSAGE "a message that isn't sent inline, being longer than that " \
@@ -238,6 +241,36 @@ static int run_drained(struct run *run)
 	return taken ? -EPROTO : 0;
 }
 
+/* A removal that the kernel hasn't announced is none. */
+static int run_forged(struct run *run)
+{
+	static const char text[] =
+		"remove@/devices/virtual/infiniband_verbs/uverbs0";
+	int to = wsd_removals_fd(run->adapter), from, ret = 0;
+	struct sockaddr_nl address;
+	socklen_t length = sizeof(address);
+
+	if (to < 0)
+		return 0;
+	from = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC,
+		      NETLINK_KOBJECT_UEVENT);
+	if (from < 0 || getsockname(to, (void *)&address, &length)) {
+		ret = -errno;
+		goto end;
+	}
+	address.nl_groups = 0;
+	/* Only who administers the network may write to another's socket. */
+	if (sendto(from, text, sizeof(text), 0, (void *)&address,
+		   sizeof(address)) < 0)
+		ret = errno == EPERM ? 0 : -errno;
+	else if (wsd_next_removal(run->adapter))
+		ret = -EPROTO;
+end:
+	if (from >= 0)
+		close(from);
+	return ret;
+}
+
 /* Connect another time, and be rejected. */
 static int run_refused(struct run *run, const struct wsd_address *to)
 {
@@ -286,6 +319,7 @@ static int run_once(const struct wsd_address *local)
 		return -ENOMEM;
 	TRY(wsd_adapter_open(&run->adapter));
 	run->shared = wsd_adapter_shared(run->adapter);
+	TRY(run_forged(run));
 	run->shared->address = *local;
 	TRY(wsd_source(run->adapter));
 	TRY(wsd_id_create(run->adapter, &run->anchor));
