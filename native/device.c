@@ -280,10 +280,11 @@ int wsd_region_deregister(struct ibv_mr *region)
 	return -CALL(ibv_dereg_mr, errno, region);
 }
 
-int wsd_cq_create(struct wsd_device *device, uint32_t depth,
+int wsd_cq_create(struct wsd_device *device, uint32_t depth, uint32_t vector,
 		  struct wsd_cq **out)
 {
 	struct wsd_adapter *adapter = device->adapter;
+	int vectors = device->verbs->num_comp_vectors;
 	struct wsd_cq *cq = calloc(1, sizeof(*cq));
 	int ret;
 
@@ -291,7 +292,7 @@ int wsd_cq_create(struct wsd_device *device, uint32_t depth,
 		return -ENOMEM;
 	cq->device = device;
 	cq->cq = CALL(ibv_create_cq, NULL, device->verbs, depth, cq,
-		      device->channel, 0);
+		      device->channel, vectors > 0 ? vector % vectors : 0);
 	if (!cq->cq) {
 		ret = -errno;
 		free(cq);

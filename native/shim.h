@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 /* Changes with any change of meaning that the sizes below don't show. */
-#define WSD_ABI 3
+#define WSD_ABI 4
 
 /* Work requests of one wsd_post, and completions of one wsd_poll. */
 #define WSD_BATCH 256
@@ -287,7 +287,11 @@ int wsd_region_register(struct ibv_pd *pd, uint64_t address, uint64_t length,
 			struct ibv_mr **out);
 int wsd_region_deregister(struct ibv_mr *region);
 
-int wsd_cq_create(struct wsd_device *device, uint32_t depth,
+/*
+ * @vector says which of the device's completion vectors, its interrupts,
+ * notifies of it; counted round.
+ */
+int wsd_cq_create(struct wsd_device *device, uint32_t depth, uint32_t vector,
 		  struct wsd_cq **out);
 /* No queue pair uses it any more. */
 int wsd_cq_destroy(struct wsd_cq *cq);

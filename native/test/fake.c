@@ -251,6 +251,7 @@ __attribute__((constructor)) static void begin(void)
 	verbs.context.device = &device;
 	verbs.context.abi_compat = __VERBS_ABI_IS_EXTENDED;
 	verbs.context.async_fd = async_signal.fds[0];
+	verbs.context.num_comp_vectors = 2;
 	verbs.context.ops.post_send = post_send;
 	verbs.context.ops.post_recv = post_recv;
 	verbs.context.ops.poll_cq = poll_cq;
@@ -327,7 +328,8 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *context, int depth,
 {
 	struct cq *cq = calloc(1, sizeof(*cq));
 
-	(void)vector;
+	require(vector >= 0 && vector < context->num_comp_vectors,
+		"there is no such completion vector");
 	require(depth <= DEPTH, "a completion queue is too deep");
 	cq->cq.context = context;
 	cq->cq.cq_context = cq_context;

@@ -327,7 +327,7 @@ static int run_once(const struct wsd_address *local)
 	TRY(wsd_id_device(run->adapter, run->anchor));
 	TRY(wsd_device_open(run->adapter, run->anchor, &run->device));
 	TRY(wsd_pd_alloc(run->device, &run->pd));
-	TRY(wsd_cq_create(run->device, 64, &run->cq));
+	TRY(wsd_cq_create(run->device, 64, 3, &run->cq));
 	TRY(wsd_region_register(run->pd, (uintptr_t)run->memory,
 				sizeof(run->memory), 7, run->keys, &run->mr));
 

@@ -21,7 +21,7 @@ function koffi(): Koffi {
   return loaded;
 }
 
-const ABI = 3;
+const ABI = 4;
 /** Descriptors of each of the two rings. */
 export const BATCH = 256;
 /** Bytes of private data in one call or event. */
@@ -93,7 +93,7 @@ const prototypes = {
   wsd_pd_free: ['int', ['uint64']],
   wsd_region_register: ['int', ['uint64', 'uint64', 'uint64', 'uint32', 'uint32 *', 'uint64 *']],
   wsd_region_deregister: ['int', ['uint64']],
-  wsd_cq_create: ['int', ['uint64', 'uint32', 'uint64 *']],
+  wsd_cq_create: ['int', ['uint64', 'uint32', 'uint32', 'uint64 *']],
   wsd_cq_destroy: ['int', ['uint64']],
   wsd_cq_empty_count: ['uint32', ['uint64']],
   wsd_qp_create: ['int', ['uint64', 'uint64', 'uint64', 'uint64', 'uint32']],

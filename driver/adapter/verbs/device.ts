@@ -126,7 +126,9 @@ export class Device {
     const largest = Math.min(LARGEST_QUEUE_ENTRIES, this.info.maxCompletions);
     const wanted = Math.min(largest, Math.max(entries, FIRST_QUEUE_ENTRIES * 2 ** this.#queues.length));
     const out = new BigUint64Array(1);
-    const status = this.#shim.wsd_cq_create(this.handle, wanted, out);
+    // One thread reads them all; it is other queues, and other processes, that are to have other interrupts.
+    const vector = process.pid + this.#queues.length;
+    const status = this.#shim.wsd_cq_create(this.handle, wanted, vector, out);
     if (status < 0) return status;
     const queue = new CompletionQueue(Number(out[0]), wanted);
     this.#queues.push(queue);

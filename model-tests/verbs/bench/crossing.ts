@@ -28,7 +28,7 @@ shared.address = { family: 'IPv4', address: '10.0.0.1', port: 0 };
 must(shim.wsd_id_bind(adapter, id, 0));
 const device = made(shim.wsd_device_open(adapter, id, out));
 const domain = made(shim.wsd_pd_alloc(device, out));
-const queue = made(shim.wsd_cq_create(device, 512, out));
+const queue = made(shim.wsd_cq_create(device, 512, 0, out));
 shared.setQueues(1, 256, 1, 0);
 must(shim.wsd_qp_create(adapter, id, domain, queue, 0));
 must(shim.wsd_qp_fail(id));
