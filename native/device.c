@@ -199,6 +199,9 @@ int wsd_next_async(struct wsd_device *device)
 	case IBV_EVENT_COMM_EST:
 		out->id = (uintptr_t)event.element.qp->qp_context;
 		break;
+	case IBV_EVENT_CQ_ERR:
+		out->id = (uintptr_t)event.element.cq->cq_context;
+		break;
 	default:
 		break;
 	}

@@ -85,7 +85,8 @@ struct wsd_address {
 
 /* What wsd_next_event and wsd_next_async report. */
 struct wsd_event {
-	uint64_t id;		/* the rdma_cm_id that it is about, or 0 */
+	uint64_t id;		/* the rdma_cm_id that it is about, or 0;
+				 * of IBV_EVENT_CQ_ERR the wsd_cq */
 	uint64_t listener;	/* with CONNECT_REQUEST */
 	uint32_t type;		/* rdma_cm_event_type or ibv_event_type */
 	int32_t status;		/* errno, or the reason of a rejection */

@@ -75,7 +75,14 @@ const Cm = { connectRequest: 4, deviceRemoval: 11 } as const;
 const INFINIBAND = 1;
 
 /** ibv_event_type */
-const Async = { queuePairFatal: 1, requestError: 2, accessError: 3, established: 4, deviceFatal: 8 } as const;
+const Async = {
+  queueError: 0,
+  queuePairFatal: 1,
+  requestError: 2,
+  accessError: 3,
+  established: 4,
+  deviceFatal: 8,
+} as const;
 
 interface Region {
   readonly handle: number;
@@ -511,10 +518,24 @@ export class VerbsAdapter implements Adapter {
     this.#lifecycle.apply(connector, 'cm.connectRequest', this.#perform, connector.outcomeFirst);
   }
 
-  /** Takes what a device has told; it can be about another adapter's queue pair. */
+  /** A completion queue is lost: no completion of those that have it comes any more. */
+  #queueFailed(device: Device, handle: number): void {
+    const queue = device.loseQueue(handle);
+    if (queue === null) return;
+    for (const connector of this.#byId.values()) {
+      if (connector.claim?.queue !== queue) continue;
+      // What is being connected fails so.
+      this.#shim!.wsd_qp_fail(connector.id);
+      this.#lifecycle.apply(connector, 'device.queuePairFailed', this.#perform);
+    }
+  }
+
+  /** Takes what a device has told; it can be about another adapter's queue pair or completion queue. */
   #hear(device: Device, { type, id }: ShimEvent): void {
     const connector = this.#byId.get(id);
     switch (type) {
+      case Async.queueError:
+        return this.#queueFailed(device, id);
       case Async.queuePairFatal:
       case Async.requestError:
       case Async.accessError:

@@ -66,7 +66,7 @@ struct cq {
 	struct ibv_cq cq;
 	struct ibv_wc wc[DEPTH];
 	int head, count, users;
-	bool armed;
+	bool armed, lost;
 };
 
 struct channel {
@@ -106,10 +106,20 @@ struct event_channel {
 static struct ibv_device device = {
 	.transport_type = IBV_TRANSPORT_IB,
 	.name = "fake0",
+	.dev_path = "/dev/null",
 };
 static struct verbs_context verbs;
 static struct signal async_signal;
 static struct id *listener;
+static struct cq *newest_cq, *lost_cq;
+
+/* Nothing completes in the newest completion queue any more. */
+void fake_lose_queue(void)
+{
+	lost_cq = newest_cq;
+	lost_cq->lost = true;
+	signal_raise(&async_signal);
+}
 
 static void complete(struct qp *qp, uint64_t wr_id, enum ibv_wc_status status,
 		     uint32_t bytes)
@@ -117,6 +127,8 @@ static void complete(struct qp *qp, uint64_t wr_id, enum ibv_wc_status status,
 	struct cq *cq = (struct cq *)qp->qp.send_cq;
 	struct channel *channel = (struct channel *)cq->cq.channel;
 
+	if (cq->lost)
+		return;
 	require(cq->count < DEPTH, "a completion queue overflows");
 	cq->wc[(cq->head + cq->count++) % DEPTH] = (struct ibv_wc) {
 		.wr_id = wr_id,
@@ -289,9 +301,13 @@ int ibv_get_async_event(struct ibv_context *context,
 			struct ibv_async_event *event)
 {
 	(void)context;
-	(void)event;
-	errno = EAGAIN;
-	return -1;
+	if (!signal_take(&async_signal)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	event->event_type = IBV_EVENT_CQ_ERR;
+	event->element.cq = &lost_cq->cq;
+	return 0;
 }
 
 void ibv_ack_async_event(struct ibv_async_event *event)
@@ -335,6 +351,7 @@ struct ibv_cq *ibv_create_cq(struct ibv_context *context, int depth,
 	cq->cq.cq_context = cq_context;
 	cq->cq.channel = channel;
 	channel->refcnt++;
+	newest_cq = cq;
 	return &cq->cq;
 }
 
@@ -595,6 +612,8 @@ int rdma_connect(struct rdma_cm_id *of, struct rdma_conn_param *param)
 	peer = create_id(listener->id.channel, listener->id.context);
 	peer->id.verbs = of->verbs;
 	peer->id.port_num = of->port_num;
+	peer->id.route.addr.src_sin = of->route.addr.dst_sin;
+	peer->id.route.addr.dst_sin = of->route.addr.src_sin;
 	peer->peer = id;
 	id->peer = peer;
 	raise_event(peer, RDMA_CM_EVENT_CONNECT_REQUEST, param);

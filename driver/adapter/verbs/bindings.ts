@@ -159,6 +159,7 @@ export function watch(fd: number, ready: () => void): { close(): void } {
 
 /** What `wsd_next_event` and `wsd_next_async` have left. */
 export interface ShimEvent {
+  /** What it is about: an rdma_cm_id, of IBV_EVENT_CQ_ERR a completion queue; 0: neither. */
   readonly id: number;
   readonly listener: number;
   readonly type: number;

@@ -26,6 +26,8 @@ class CompletionQueue {
   readonly handle: number;
   readonly #entries: number;
   #claimed = 0;
+  /** Nothing completes in it any more. */
+  hasFailed = false;
 
   constructor(handle: number, entries: number) {
     this.handle = handle;
@@ -33,7 +35,7 @@ class CompletionQueue {
   }
 
   claim(entries: number): Claim | null {
-    if (this.#claimed + entries > this.#entries) return null;
+    if (this.hasFailed || this.#claimed + entries > this.#entries) return null;
     this.#claimed += entries;
     return { queue: this, entries };
   }
@@ -151,6 +153,13 @@ export class Device {
       claim.queue.release(claim.entries);
       free(number);
     }
+  }
+
+  /** Has nobody else claim room in that queue. @returns it; null when it is another adapter's */
+  loseQueue(handle: number): CompletionQueue | null {
+    const queue = this.#queues.find((each) => each.handle === handle) ?? null;
+    if (queue !== null) queue.hasFailed = true;
+    return queue;
   }
 
   /** Gives all numbers back: its completion queues are about to be destroyed. @param free - gets each number */
