@@ -67,8 +67,10 @@ static uint64_t to_elements(const struct wsd_work_request *from,
 /* Longest chain of work requests that one call to the device gets. */
 #define CHAIN 32
 
-static int post_receives(struct connector *connector,
-			 const struct wsd_work_request *from, uint32_t count)
+/* Returns how many were taken; @error is why not all, an errno. */
+static uint32_t post_receives(struct connector *connector,
+			      const struct wsd_work_request *from,
+			      uint32_t count, int *error)
 {
 	struct ibv_sge elements[CHAIN][WSD_ELEMENTS];
 	struct ibv_recv_wr wr[CHAIN], *bad = NULL;
@@ -84,16 +86,19 @@ static int post_receives(struct connector *connector,
 			.num_sge = from[i].element_count,
 		};
 	}
-	if (INLINE_CALL(ibv_post_recv, (bad = wr, errno), connector->qp, wr,
-			&bad))
+	*error = INLINE_CALL(ibv_post_recv, (bad = wr, errno), connector->qp,
+			     wr, &bad);
+	if (*error)
 		count = bad ? bad - wr : 0;
 	for (i = 0; i < count; i++)
 		remember(&connector->receives, wr[i].wr_id);
 	return count;
 }
 
-static int post_sends(struct connector *connector,
-		      const struct wsd_work_request *from, uint32_t count)
+/* Likewise. */
+static uint32_t post_sends(struct connector *connector,
+			   const struct wsd_work_request *from, uint32_t count,
+			   int *error)
 {
 	static const enum ibv_wr_opcode opcodes[] = {
 		[WSD_SEND] = IBV_WR_SEND,
@@ -125,8 +130,9 @@ static int post_sends(struct connector *connector,
 		    length <= connector->inline_bytes)
 			wr[i].send_flags |= IBV_SEND_INLINE;
 	}
-	if (INLINE_CALL(ibv_post_send, (bad = wr, errno), connector->qp, wr,
-			&bad))
+	*error = INLINE_CALL(ibv_post_send, (bad = wr, errno), connector->qp,
+			     wr, &bad);
+	if (*error)
 		count = bad ? bad - wr : 0;
 	for (i = 0; i < count; i++)
 		remember(&connector->sends, wr[i].wr_id);
@@ -147,7 +153,9 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count)
 	const struct wsd_work_request *requests =
 		adapter->shared->work_requests;
 	uint32_t from = 0, to, fits, taken;
+	int error = 0;
 
+	adapter->shared->refusal = 0;
 	if (count > WSD_BATCH)
 		count = WSD_BATCH;
 	while (from < count) {
@@ -155,8 +163,10 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count)
 		struct connector *connector;
 		bool receives = first->opcode == WSD_RECEIVE;
 
-		if (!is_valid(adapter, first))
+		if (!is_valid(adapter, first)) {
+			error = EINVAL;
 			break;
+		}
 		/* What is for one queue goes to the device in one call. */
 		for (to = from + 1; to < count && to - from < CHAIN; to++)
 			if (requests[to].connector != first->connector ||
@@ -168,12 +178,19 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count)
 			    &connector->sends);
 		if (fits > to - from)
 			fits = to - from;
-		taken = receives ? post_receives(connector, first, fits) :
-			post_sends(connector, first, fits);
+		taken = receives ?
+			post_receives(connector, first, fits, &error) :
+			post_sends(connector, first, fits, &error);
 		from += taken;
-		if (from < to)
+		if (from < to) {
+			/* As many as the device holds haven't completed. */
+			if (!error)
+				error = ENOMEM;
 			break;
+		}
 	}
+	if (from < count)
+		adapter->shared->refusal = -error;
 	return from;
 }
 

@@ -153,6 +153,8 @@ struct wsd_shared {
 	struct wsd_queue_limits queues;
 	struct wsd_address address;
 	struct wsd_address source;
+	int32_t refusal;	/* -errno of the last wsd_post; 0: all taken */
+	uint32_t reserved;
 };
 
 _Static_assert(sizeof(struct wsd_work_request) == 96, "24 words");
@@ -333,7 +335,8 @@ void wsd_qp_destroy(struct wsd_adapter *adapter, struct rdma_cm_id *id,
  * Post shared->work_requests[0] to [count - 1], in order.
  *
  * Returns how many were taken: fewer than @count when the next one was
- * refused, or is none.
+ * refused, or is none. Then shared->refusal says why: -ENOMEM when its queue
+ * is full, -EINVAL when it makes no sense, or what else the device says.
  */
 int wsd_post(struct wsd_adapter *adapter, uint32_t count);
 /*

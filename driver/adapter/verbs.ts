@@ -412,6 +412,14 @@ export class VerbsAdapter implements Adapter {
     if (target !== undefined) this.#lifecycle.apply(target, 'connector.destroy', this.#perform);
   }
 
+  /**
+   * Why the last {@link VerbsAdapter.post} did not take all, as the system's -errno: -ENOMEM, a queue is full; -EINVAL, what
+   * is in the ring makes no sense to the device; 0, it took all. For whoever looks for the cause; nothing is decided by it.
+   */
+  get refusal(): number {
+    return this.#shared!.refusal;
+  }
+
   post(count: number): number {
     return this.#shim!.wsd_post(this.#handle, count);
   }

@@ -26,4 +26,5 @@ const missing = nativeIsMissing();
 if (missing !== null) console.log(`skipped: the verbs adapter over a fake device: ${missing}`);
 describe.skipIf(missing !== null)('the verbs adapter', { timeout: 90_000 }, () => {
   test('tells of a lost completion queue to those that have it', () => tell('a lost completion queue'));
+  test('says why a work request was refused', () => tell('a refused work request'));
 });

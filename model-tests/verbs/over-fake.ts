@@ -144,6 +144,8 @@ class Host {
   }
 }
 
+const { ENOMEM, EINVAL } = os.constants.errno;
+
 const stories: Readonly<Record<string, () => Promise<void>>> = {
   /** Those whose completion queue is lost hear of it, and what they have posted comes back. */
   async 'a lost completion queue'() {
@@ -161,6 +163,20 @@ const stories: Readonly<Record<string, () => Promise<void>>> = {
     assert.ok(host.post(again[0], Opcode.send, 3));
     await host.until(() => host.statusOf(again[0], 3) === 0 && host.statusOf(again[1], 2) === 0);
     host.close([...pair, ...again]);
+  },
+
+  /** Who looks for the cause can tell a full queue from what makes no sense. */
+  async 'a refused work request'() {
+    const host = new Host();
+    const pair = await host.connected();
+    let taken = 0;
+    while (host.post(pair[1], Opcode.receive, taken)) assert.ok(++taken <= 512);
+    assert.equal(host.adapter.refusal, -ENOMEM);
+    assert.equal(host.post(pair[1], 9, 0), false);
+    assert.equal(host.adapter.refusal, -EINVAL);
+    assert.ok(host.post(pair[0], Opcode.send, 1));
+    assert.equal(host.adapter.refusal, 0);
+    host.close(pair);
   },
 };
 

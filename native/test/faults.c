@@ -200,7 +200,7 @@ static int post(struct run *run, int count)
 {
 	int taken = wsd_post(run->adapter, count);
 
-	return taken == count ? 0 : has_failed ? -FAULT_ERRNO : -EPROTO;
+	return taken == count ? 0 : has_failed ? run->shared->refusal : -EPROTO;
 }
 
 /* More private data than librdmacm can say, by one byte. */
@@ -397,7 +397,7 @@ static int run_once(const struct wsd_address *local)
 
 	/* What is no work request ends the batch. */
 	set_request(run, 0, 4, NEAR, 0, 8);
-	if (wsd_post(run->adapter, 1)) {
+	if (wsd_post(run->adapter, 1) || run->shared->refusal != -EINVAL) {
 		ret = -EPROTO;
 		goto end;
 	}

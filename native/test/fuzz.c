@@ -120,6 +120,14 @@ static bool is_full(const struct wsd_work_request *request)
 	return connector->exists && queue->end - queue->begin == queue->mask + 1;
 }
 
+static bool is_none(const struct wsd_work_request *request)
+{
+	return request->opcode > WSD_RDMA_READ ||
+	       request->element_count > WSD_ELEMENTS ||
+	       request->connector >= CONNECTORS ||
+	       !adapter.connectors[request->connector].qp;
+}
+
 static void post(uint8_t count)
 {
 	uint32_t taken;
@@ -129,13 +137,15 @@ static void post(uint8_t count)
 	taken = wsd_post(&adapter, count);
 	check(taken == posted);
 	check(taken <= count);
+	if (taken == count)
+		check(shared.refusal == 0);
+	else
+		check(shared.refusal ==
+		      (is_none(&written[taken]) ? -EINVAL : -ENOMEM));
 	if (taken == count || taken == refuse_at || is_full(&written[taken]))
 		return;
 	/* Nothing but a request that is none ends a batch early. */
-	check(written[taken].opcode > WSD_RDMA_READ ||
-	      written[taken].element_count > WSD_ELEMENTS ||
-	      written[taken].connector >= CONNECTORS ||
-	      !adapter.connectors[written[taken].connector].qp);
+	check(is_none(&written[taken]));
 }
 
 /* What was taken and hasn't come out, by its place among the requests. */

@@ -46,7 +46,8 @@ const CONNECTION_AT = DEVICE_AT + SIZE.device_info;
 const QUEUES_AT = CONNECTION_AT + SIZE.connection;
 const ADDRESS_AT = QUEUES_AT + QUEUES_BYTES;
 const SOURCE_AT = ADDRESS_AT + ADDRESS_BYTES;
-const SHARED_BYTES = SOURCE_AT + ADDRESS_BYTES;
+const REFUSAL_AT = SOURCE_AT + ADDRESS_BYTES;
+const SHARED_BYTES = REFUSAL_AT + 8;
 
 /** What the library's functions take and return; handles are numbers. */
 const prototypes = {
@@ -231,6 +232,11 @@ export class Shared {
 
   get source(): SocketAddress {
     return this.#addressAt(SOURCE_AT);
+  }
+
+  /** Why the last `wsd_post` did not take all: -errno; 0 when it did. */
+  get refusal(): number {
+    return this.#view.getInt32(REFUSAL_AT, true);
   }
 
   /** @param privateData - at most {@link PRIVATE_DATA_MAX} bytes */
