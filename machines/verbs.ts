@@ -7,9 +7,11 @@
  * hears of it is `parted` until its owner lets go as well, for only the owner may end what it has posted; an end whose
  * owner lets go first is `leaving` until the other has heard of it, so that what is on its way gets there.
  *
- * Then the queue pair is put in error and `draining`. A device flushes what was posted before that, but what is posted
- * afterwards not every device does: siw keeps it for ever. So once the completion queue has been found empty, the queue
- * pair is destroyed, and what has not completed by then is flushed by the shim. Hence each request completes, once.
+ * Then the queue pair is put in error and `draining`. A device flushes what was posted before that, in its own time, so a
+ * marker is posted behind it to each queue; when both have completed, all of it has, and what had succeeded has been told
+ * so. What is posted afterwards not every device flushes: siw keeps it for ever, and a marker with it, but the rest it has
+ * flushed at once. So then the queue pair is destroyed, some devices take its completions away with it, and what has not
+ * completed by then is flushed by the shim. Hence each request completes, once.
  *
  * No timer is needed: the owner bounds the whole attempt, and giving up is `connector.disconnect`. When its device is
  * gone, a connector gives back all that it holds of it: the kernel waits for that before it removes the device.
@@ -58,7 +60,10 @@ const contract = {
     'device.queuePairFailed': {},
     /** The device is gone, or about to be. */
     'device.removed': {},
-    /** The completion queue was found empty after the queue pair had been put in error. */
+    /**
+     * What was posted before the queue pair was put in error has completed: both markers have. Where none can be posted, or
+     * they don't come in time, the completion queue has been found empty instead.
+     */
     'queue.emptied': {},
   },
   effects: {

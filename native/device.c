@@ -393,8 +393,9 @@ int wsd_qp_create(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		.send_cq = cq->cq,
 		.recv_cq = cq->cq,
 		.cap = {
-			.max_send_wr = limits->send,
-			.max_recv_wr = limits->receive,
+			/* And a marker; see wsd_qp_flush. */
+			.max_send_wr = limits->send + 1,
+			.max_recv_wr = limits->receive + 1,
 			.max_send_sge = limits->send_elements,
 			.max_recv_sge = limits->receive_elements,
 			.max_inline_data = limits->inline_bytes,
@@ -419,8 +420,8 @@ int wsd_qp_create(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 	}
 	made.qp = id->qp;
 	made.inline_bytes = attr.cap.max_inline_data;
-	limits->send = attr.cap.max_send_wr;
-	limits->receive = attr.cap.max_recv_wr;
+	limits->send = attr.cap.max_send_wr - 1;
+	limits->receive = attr.cap.max_recv_wr - 1;
 	limits->send_elements = attr.cap.max_send_sge;
 	limits->receive_elements = attr.cap.max_recv_sge;
 	limits->inline_bytes = attr.cap.max_inline_data;
@@ -433,6 +434,18 @@ int wsd_qp_fail(struct rdma_cm_id *id)
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
 
 	return -CALL(ibv_modify_qp, errno, id->qp, &attr, IBV_QP_STATE);
+}
+
+int wsd_qp_flush(struct wsd_adapter *adapter, struct rdma_cm_id *id,
+		 uint32_t connector)
+{
+	/* Only in error a marker doesn't go to the peer. */
+	int ret = wsd_qp_fail(id);
+
+	if (!ret)
+		ret = post_markers(&adapter->connectors[connector], connector);
+	/* rxe looks at receives that are posted in error only when told. */
+	return ret ? ret : wsd_qp_fail(id);
 }
 
 int wsd_qp_set_rnr_timer(struct rdma_cm_id *id, uint32_t timer)

@@ -114,6 +114,8 @@ struct posted {
 	uint32_t mask;		/* places are a power of two */
 	uint32_t begin;
 	uint32_t end;
+	bool is_marked;		/* a marker was posted behind it all */
+	bool is_flushed;	/* which has completed */
 };
 
 #define WSD_NONE UINT64_MAX
@@ -147,6 +149,11 @@ static inline int as_errno(int result)
 int set_nonblocking(int fd);
 /* A descriptor of the kernel's announcements; -1 when they can't be had. */
 int removals_open(void);
+/*
+ * Post a marker to each queue of a queue pair in error that has had none.
+ * Returns 0 or -errno.
+ */
+int post_markers(struct connector *connector, uint32_t number);
 /* Free the table of connectors, and what each has posted. */
 void connectors_free(struct wsd_adapter *adapter);
 

@@ -19,6 +19,9 @@ static uint64_t to_wr_id(uint32_t opcode, uint32_t connector, uint32_t context)
 	return (uint64_t)opcode << 62 | (uint64_t)connector << 32 | context;
 }
 
+/* In a wr_id, above the connector: of a marker, which is no request. */
+#define MARKER (UINT64_C(1) << 61)
+
 static uint32_t room(const struct posted *posted)
 {
 	return posted->mask + 1 - (posted->end - posted->begin);
@@ -238,19 +241,26 @@ static bool has_length(const struct ibv_wc *wc)
 
 /*
  * Translate @wc. Returns false when its connector doesn't exist any more, or
- * has nothing like it.
+ * has nothing like it, and of a marker, which is noted.
  */
 static bool to_completion(struct wsd_adapter *adapter, const struct ibv_wc *wc,
 			  struct wsd_completion *out)
 {
 	uint32_t number = wc->wr_id >> 32 & (WSD_CONNECTORS - 1);
 	struct connector *connector;
+	struct posted *posted;
 
 	if (number >= adapter->connector_count)
 		return false;
 	connector = &adapter->connectors[number];
-	if (!connector->exists ||
-	    !forget(posted_of(connector, wc->wr_id), wc->wr_id))
+	if (!connector->exists)
+		return false;
+	posted = posted_of(connector, wc->wr_id);
+	if (wc->wr_id & MARKER) {
+		posted->is_flushed = posted->is_marked;
+		return false;
+	}
+	if (!forget(posted, wc->wr_id))
 		return false;
 	*out = (struct wsd_completion) {
 		.connector = number,
@@ -310,6 +320,42 @@ static uint32_t flush_drained(struct wsd_adapter *adapter,
 		}
 	}
 	return count;
+}
+
+int post_markers(struct connector *connector, uint32_t number)
+{
+	/* No bytes of memory nobody has; in error it doesn't even get there. */
+	struct ibv_send_wr send = {
+		.wr_id = to_wr_id(WSD_RDMA_WRITE, number, 0) | MARKER,
+		.opcode = IBV_WR_RDMA_WRITE,
+	}, *bad_send;
+	struct ibv_recv_wr receive = {
+		.wr_id = to_wr_id(WSD_RECEIVE, number, 0) | MARKER,
+	}, *bad_receive;
+	int ret;
+
+	if (!connector->sends.is_marked) {
+		ret = INLINE_CALL(ibv_post_send, errno, connector->qp, &send,
+				  &bad_send);
+		if (ret)
+			return -ret;
+		connector->sends.is_marked = true;
+	}
+	if (!connector->receives.is_marked) {
+		ret = INLINE_CALL(ibv_post_recv, errno, connector->qp,
+				  &receive, &bad_receive);
+		if (ret)
+			return -ret;
+		connector->receives.is_marked = true;
+	}
+	return 0;
+}
+
+int wsd_qp_is_flushed(const struct wsd_adapter *adapter, uint32_t connector)
+{
+	const struct connector *flushed = &adapter->connectors[connector];
+
+	return flushed->sends.is_flushed && flushed->receives.is_flushed;
 }
 
 void wsd_qp_forget(struct wsd_adapter *adapter, uint32_t connector)

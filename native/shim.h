@@ -133,7 +133,11 @@ struct wsd_connection {
 	uint32_t reserved;
 };
 
-/* Limits of wsd_qp_create; the real ones are written back. */
+/*
+ * Limits of wsd_qp_create; the real ones are written back. Each queue of the
+ * device has room for one more, wsd_qp_flush's marker, and the completion
+ * queue is to have room for both.
+ */
 struct wsd_queue_limits {
 	uint32_t send;
 	uint32_t receive;
@@ -309,6 +313,20 @@ int wsd_qp_create(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		  struct ibv_pd *pd, struct wsd_cq *cq, uint32_t connector);
 /* Put it in error: what is posted completes as flushed. */
 int wsd_qp_fail(struct rdma_cm_id *id);
+/*
+ * Put it in error, and post a marker behind what is posted to each of its
+ * queues: a device flushes when it comes to it, and each queue in order. Once
+ * wsd_poll has taken both markers' completions, which it doesn't report, all
+ * that was posted before has completed, and wsd_qp_is_flushed says 1. A second
+ * call posts no more markers.
+ *
+ * -errno when it can't be put in error or a marker is refused: then nothing
+ * says when all has completed. Nor does it over siw, which keeps for ever what
+ * is posted in error, but has flushed the rest when wsd_qp_fail returns.
+ */
+int wsd_qp_flush(struct wsd_adapter *adapter, struct rdma_cm_id *id,
+		 uint32_t connector);
+int wsd_qp_is_flushed(const struct wsd_adapter *adapter, uint32_t connector);
 /* Time for which a sender waits after "receiver not ready"; verbs' encoding. */
 int wsd_qp_set_rnr_timer(struct rdma_cm_id *id, uint32_t timer);
 /*
@@ -320,7 +338,10 @@ void wsd_qp_forget(struct wsd_adapter *adapter, uint32_t connector);
  * Destroy the queue pair of @connector, which keeps its number until
  * wsd_qp_destroy. wsd_poll still gives what its completion queue has, and then
  * the rest of what was posted as flushed: for devices that don't flush what is
- * posted after the queue pair came to be in error. Does nothing a second time.
+ * posted after the queue pair came to be in error. Some devices take a queue
+ * pair's completions out of the queue with it, so what isn't to be told as
+ * flushed has to have been polled: see wsd_qp_flush. Does nothing a second
+ * time.
  */
 void wsd_qp_drain(struct wsd_adapter *adapter, struct rdma_cm_id *id,
 		  uint32_t connector);

@@ -50,12 +50,15 @@ export interface VerbsOptions {
   readonly addresses?: readonly string[];
   /** Bound of resolving an address, and of resolving a route. */
   readonly resolveMs?: number;
+  /** Bound of the wait for what a queue pair in error has not completed; then the device is taken to have forgotten it. */
+  readonly drainMs?: number;
   /** Told once of each thing that the administrator can put right. Default: a warning of the process. */
   readonly onHint?: (hint: string) => void;
 }
 
 const defaults = {
   resolveMs: 2_000,
+  drainMs: 2_000,
   onHint: (hint: string): void => process.emitWarning(hint, 'WsdirectWarning'),
 } as const;
 
@@ -96,6 +99,14 @@ interface Listener {
   readonly id: number;
   /** Null for the wildcard. */
   readonly device: Device | null;
+}
+
+/** What the end of a connector waits for. */
+interface Drain {
+  /** How often its completion queue had been found empty when that began to count. */
+  emptyCount: number;
+  /** Bounds the wait for its markers. Null: none are awaited, and once it has been found empty, the queue counts as drained. */
+  timer: NodeJS.Timeout | null;
 }
 
 /** What an adapter holds; all 0 after a proper tear-down, but for devices, which stay open until it is closed. */
@@ -143,8 +154,7 @@ export class VerbsAdapter implements Adapter {
   readonly #regions = new Map<number, Region>();
   readonly #listeners = new Map<number, Listener>();
   readonly #connectors: (Connector | undefined)[] = [];
-  /** Connectors that drain, and how often their completion queue had been found empty when they began to. */
-  readonly #draining = new Map<Connector, number>();
+  readonly #draining = new Map<Connector, Drain>();
   #connectorCount = 0;
   readonly #numbers: number[] = [];
   /** Connectors and listeners by the shim's id; those too that their owner has destroyed and the kernel still holds. */
@@ -487,11 +497,43 @@ export class VerbsAdapter implements Adapter {
     };
   }
 
-  /** Goes on with the connectors whose completion queue has been found empty. */
+  /** Puts its queue pair in error. From when all that was posted to it has completed, {@link #isDrained} holds. */
+  #drain(connector: Connector): void {
+    const shim = this.#shim!;
+    const { device, id, number } = connector;
+    const emptyCount = (): number => shim.wsd_cq_empty_count(connector.claim!.queue.handle);
+    this.#stopDraining(connector);
+    const drain: Drain = { emptyCount: 0, timer: null };
+    if (!device.flushesLate) shim.wsd_qp_fail(id);
+    else if (shim.wsd_qp_flush(this.#handle, id, number) === 0) {
+      const giveUp = (): void => {
+        drain.timer = null;
+        drain.emptyCount = emptyCount();
+        this.#wake();
+      };
+      drain.timer = setTimeout(giveUp, this.#options.drainMs).unref();
+    }
+    drain.emptyCount = emptyCount();
+    this.#draining.set(connector, drain);
+    this.#wake();
+  }
+
+  #isDrained(connector: Connector, { emptyCount, timer }: Drain): boolean {
+    return timer === null
+      ? this.#shim!.wsd_cq_empty_count(connector.claim!.queue.handle) !== emptyCount
+      : this.#shim!.wsd_qp_is_flushed(this.#handle, connector.number) !== 0;
+  }
+
+  #stopDraining(connector: Connector): void {
+    clearTimeout(this.#draining.get(connector)?.timer ?? undefined);
+    this.#draining.delete(connector);
+  }
+
+  /** Goes on with the connectors that are drained. */
   #endDrained(): void {
-    for (const [connector, emptyCount] of this.#draining) {
-      if (this.#shim!.wsd_cq_empty_count(connector.claim!.queue.handle) === emptyCount) continue;
-      this.#draining.delete(connector);
+    for (const [connector, drain] of this.#draining) {
+      if (!this.#isDrained(connector, drain)) continue;
+      this.#stopDraining(connector);
       this.#lifecycle.apply(connector, 'queue.emptied', this.#perform);
     }
   }
@@ -639,10 +681,7 @@ export class VerbsAdapter implements Adapter {
         return status;
       }
       case 'failQueuePair':
-        if (connector.claim === null) return 0;
-        shim.wsd_qp_fail(id);
-        this.#draining.set(connector, shim.wsd_cq_empty_count(connector.claim.queue.handle));
-        this.#wake();
+        if (connector.claim !== null) this.#drain(connector);
         return 0;
       case 'destroyQueuePair':
         shim.wsd_qp_drain(this.#handle, id, number);
@@ -652,7 +691,7 @@ export class VerbsAdapter implements Adapter {
       case 'forget':
         this.#connectors[number] = undefined;
         this.#connectorCount--;
-        this.#draining.delete(connector);
+        this.#stopDraining(connector);
         this.#events = this.#events.filter((event) => !('connector' in event) || event.connector !== number);
         if (connector.claim !== null) shim.wsd_qp_forget(this.#handle, number);
         return 0;
@@ -808,7 +847,11 @@ export class VerbsAdapter implements Adapter {
   }
 
   #arm(): boolean {
-    if (this.#found > 0 || this.#draining.size > 0 || this.#hasFlushed) return true;
+    if (this.#found > 0 || this.#hasFlushed) return true;
+    // A marker wakes as any completion does, but one that has been polled already.
+    for (const [connector, drain] of this.#draining) {
+      if (drain.timer === null || this.#isDrained(connector, drain)) return true;
+    }
     if (this.#events.length > 0 || this.#hasConnectionEvents || this.#hasRemovals) return true;
     let isReady = false;
     for (const device of this.#devices) {
@@ -846,8 +889,9 @@ function capabilitiesOf(devices: readonly Device[]): AdapterCapabilities {
   return {
     messageSizeMax: least((info) => info.maxMessageBytes, SIZE_MAX),
     rdmaSizeMax: least((info) => info.maxMessageBytes, SIZE_MAX),
-    sendDepthMax: least((info) => info.maxWorkRequests, 0xffff),
-    receiveDepthMax: least((info) => info.maxWorkRequests, 0xffff),
+    // One of each is the marker's; see wsd_qp_flush.
+    sendDepthMax: least((info) => info.maxWorkRequests - 1, 0xffff),
+    receiveDepthMax: least((info) => info.maxWorkRequests - 1, 0xffff),
     elementsMax: least((info) => info.maxElements, SGE_MAX),
     readElementsMax: least((info) => Math.min(info.maxElements, info.maxReadElements), SGE_MAX),
     readDepthMax: least((info) => Math.min(info.maxReadsAnswered, info.maxReadsAsked), READS_MAX),

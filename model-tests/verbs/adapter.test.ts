@@ -26,5 +26,7 @@ const missing = nativeIsMissing();
 if (missing !== null) console.log(`skipped: the verbs adapter over a fake device: ${missing}`);
 describe.skipIf(missing !== null)('the verbs adapter', { timeout: 90_000 }, () => {
   test('tells of a lost completion queue to those that have it', () => tell('a lost completion queue'));
+  test('tells of what had succeeded, however late', () => tell('a device that flushes late'));
+  test('flushes itself what a device does not', () => tell('a device that keeps what is posted in error'));
   test('says why a work request was refused', () => tell('a refused work request'));
 });

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
-import { setImmediate } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 
 import {
   COMPLETION_WORDS,
@@ -23,7 +23,7 @@ import { VerbsAdapter } from '../../driver/adapter/verbs.ts';
 
 const ADDRESS = '10.0.0.1';
 const PORT = 7471;
-/** Turns of the event loop after which something will not happen any more. */
+/** Turns, of at least a millisecond, after which something will not happen any more. */
 const TURNS = 10_000;
 
 const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
@@ -32,6 +32,8 @@ const library = koffi.load(path.join(process.env['LD_LIBRARY_PATH']!, 'libibverb
 const fake = {
   /** Nothing completes in the newest completion queue any more. */
   loseQueue: library.func('fake_lose_queue', 'void', []) as () => void,
+  /** What is posted in error never completes. */
+  keepLate: library.func('fake_keep_late', 'void', []) as () => void,
 };
 
 os.networkInterfaces = () => ({
@@ -49,7 +51,7 @@ interface Completion {
 
 /** An adapter that is connected with itself, and what it has told so far. */
 class Host {
-  readonly adapter = new VerbsAdapter();
+  readonly adapter = new VerbsAdapter({ drainMs: 50 });
   readonly events: ConnectionEvent[] = [];
   readonly completions: Completion[] = [];
   readonly #domain: number;
@@ -88,7 +90,7 @@ class Host {
   async until(holds: () => boolean): Promise<void> {
     for (let turn = 0; turn < TURNS && !holds(); turn++) {
       this.turn();
-      await setImmediate();
+      await setTimeout(1);
     }
     assert.ok(holds(), `not within ${TURNS} turns: ${holds}`);
   }
@@ -163,6 +165,37 @@ const stories: Readonly<Record<string, () => Promise<void>>> = {
     assert.ok(host.post(again[0], Opcode.send, 3));
     await host.until(() => host.statusOf(again[0], 3) === 0 && host.statusOf(again[1], 2) === 0);
     host.close([...pair, ...again]);
+  },
+
+  /** What had succeeded before its connection ended is told so, however late the device tells. */
+  async 'a device that flushes late'() {
+    const host = new Host();
+    const [near, far] = await host.connected();
+    for (const context of [1, 2]) assert.ok(host.post(far, Opcode.receive, context));
+    assert.ok(host.post(near, Opcode.receive, 3));
+    assert.ok(host.post(near, Opcode.send, 4));
+    for (const connector of [near, far]) host.adapter.disconnect(connector);
+    assert.ok(host.post(near, Opcode.receive, 5));
+    await host.until(() => host.completions.length === 5);
+    assert.equal(host.statusOf(near, 4), CompletionStatus.success);
+    assert.equal(host.statusOf(far, 1), CompletionStatus.success);
+    assert.equal(host.statusOf(far, 2), CompletionStatus.flushed);
+    assert.equal(host.statusOf(near, 3), CompletionStatus.flushed);
+    assert.equal(host.statusOf(near, 5), CompletionStatus.flushed);
+    host.close([near, far]);
+  },
+
+  /** One whose markers never come isn't waited for without end. */
+  async 'a device that keeps what is posted in error'() {
+    const host = new Host();
+    fake.keepLate();
+    const pair = await host.connected();
+    for (const connector of pair) assert.ok(host.post(connector, Opcode.receive, 1));
+    for (const connector of pair) host.adapter.disconnect(connector);
+    for (const connector of pair) assert.ok(host.post(connector, Opcode.receive, 2));
+    await host.until(() => host.completions.length === 4);
+    assert.ok(host.completions.every(({ status }) => status === CompletionStatus.flushed));
+    host.close(pair);
   },
 
   /** Who looks for the cause can tell a full queue from what makes no sense. */

@@ -66,6 +66,7 @@ struct cq {
 	struct ibv_cq cq;
 	struct ibv_wc wc[DEPTH];
 	int head, count, users;
+	int late;		/* looks that find nothing yet */
 	bool armed, lost;
 };
 
@@ -112,6 +113,13 @@ static struct verbs_context verbs;
 static struct signal async_signal;
 static struct id *listener;
 static struct cq *newest_cq, *lost_cq;
+static bool keeps_late;
+
+/* What is posted in error never completes, as with siw. */
+void fake_keep_late(void)
+{
+	keeps_late = true;
+}
 
 /* Nothing completes in the newest completion queue any more. */
 void fake_lose_queue(void)
@@ -134,6 +142,7 @@ static void complete(struct qp *qp, uint64_t wr_id, enum ibv_wc_status status,
 		.wr_id = wr_id,
 		.status = status,
 		.byte_len = bytes,
+		.qp_num = qp->qp.qp_num,
 	};
 	if (!cq->armed)
 		return;
@@ -145,6 +154,8 @@ static void complete(struct qp *qp, uint64_t wr_id, enum ibv_wc_status status,
 static void fail(struct qp *qp)
 {
 	qp->failed = true;
+	/* It takes its time, as a device may. */
+	((struct cq *)qp->qp.send_cq)->late = 3;
 	for (; qp->count; qp->count--) {
 		complete(qp, qp->receives[qp->head].wr_id, IBV_WC_WR_FLUSH_ERR,
 			 0);
@@ -158,6 +169,8 @@ static int post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr,
 	struct qp *qp = (struct qp *)ibv;
 	int at;
 
+	if (qp->failed && keeps_late)
+		return 0;
 	for (; wr; wr = wr->next) {
 		if (qp->count == DEPTH) {
 			*bad = wr;
@@ -215,6 +228,8 @@ static int post_send(struct ibv_qp *ibv, struct ibv_send_wr *wr,
 	struct qp *qp = (struct qp *)ibv;
 
 	(void)bad;
+	if (qp->failed && keeps_late)
+		return 0;
 	for (; wr; wr = wr->next) {
 		if (qp->failed)
 			complete(qp, wr->wr_id, IBV_WC_WR_FLUSH_ERR, 0);
@@ -229,6 +244,10 @@ static int poll_cq(struct ibv_cq *ibv, int max, struct ibv_wc *wc)
 	struct cq *cq = (struct cq *)ibv;
 	int found;
 
+	if (cq->late > 0) {
+		cq->late--;
+		return 0;
+	}
 	for (found = 0; found < max && cq->count; found++) {
 		wc[found] = cq->wc[cq->head];
 		cq->head = (cq->head + 1) % DEPTH;
@@ -666,9 +685,11 @@ int rdma_notify(struct rdma_cm_id *id, enum ibv_event_type event)
 int rdma_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd,
 		   struct ibv_qp_init_attr *attr)
 {
+	static uint32_t last_qp_num;
 	struct qp *qp = calloc(1, sizeof(*qp));
 
 	qp->qp.context = id->verbs;
+	qp->qp.qp_num = ++last_qp_num;
 	qp->qp.qp_context = attr->qp_context;
 	qp->qp.send_cq = attr->send_cq;
 	qp->qp.recv_cq = attr->recv_cq;
@@ -682,8 +703,18 @@ int rdma_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd,
 void rdma_destroy_qp(struct rdma_cm_id *id)
 {
 	struct qp *qp = (struct qp *)id->qp;
+	struct cq *cq = (struct cq *)qp->qp.send_cq;
+	int i, kept = 0;
 
-	((struct cq *)qp->qp.send_cq)->users--;
+	/* Its completions go with it, as with mlx4 and mlx5. */
+	for (i = 0; i < cq->count; i++) {
+		const struct ibv_wc *wc = &cq->wc[(cq->head + i) % DEPTH];
+
+		if (wc->qp_num != qp->qp.qp_num)
+			cq->wc[(cq->head + kept++) % DEPTH] = *wc;
+	}
+	cq->count = kept;
+	cq->users--;
 	qp->qp.pd->handle--;
 	if (qp->peer)
 		qp->peer->peer = NULL;

@@ -218,27 +218,49 @@ static int post(struct run *run, int count)
 			goto end; \
 	} while (0)
 
+static bool are_flushed(const struct run *run, int count)
+{
+	while (count-- > 0)
+		if (run->shared->completions[count].status != WSD_FLUSHED)
+			return false;
+	return true;
+}
+
 /*
  * What is posted to a queue pair in error some devices never flush, siw among
  * them; each has to come out, once.
  */
 static int run_drained(struct run *run)
 {
-	int taken, ret, i;
+	int taken, found, ret = 0, i;
 
 	set_request(run, 0, WSD_RECEIVE, NEAR, 1, 8);
 	set_request(run, 1, WSD_RDMA_READ, NEAR, 0, 8);
 	set_request(run, 2, WSD_SEND, NEAR, 0, 8);
 	taken = wsd_post(run->adapter, 3);
+	/* Which keeps the markers, too. */
+	if (run->shared->device.transport == IBV_TRANSPORT_IB) {
+		ret = wsd_qp_flush(run->adapter, run->near, NEAR);
+		for (i = 0; !ret && !wsd_qp_is_flushed(run->adapter, NEAR); ) {
+			if (i++ == 10000)
+				return -ETIMEDOUT;
+			usleep(100);
+			found = wsd_poll(run->adapter);
+			if (found < 0)
+				return found;
+			if (!are_flushed(run, found))
+				return -EPROTO;
+			taken -= found;
+		}
+	}
 	wsd_qp_drain(run->adapter, run->near, NEAR);
 	do {
-		ret = wsd_poll(run->adapter);
-		for (i = 0; i < ret; i++)
-			if (run->shared->completions[i].status != WSD_FLUSHED)
-				return -EPROTO;
-		taken -= ret;
-	} while (ret > 0);
-	return taken ? -EPROTO : 0;
+		found = wsd_poll(run->adapter);
+		if (!are_flushed(run, found))
+			return -EPROTO;
+		taken -= found;
+	} while (found > 0);
+	return taken ? -EPROTO : ret;
 }
 
 /* A removal that the kernel hasn't announced is none. */

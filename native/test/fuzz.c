@@ -4,9 +4,10 @@
  *
  * The device checks that it is handed exactly the requests that are counted
  * as taken, once and in order, each as it was written. Of what it has taken it
- * completes some, now and then twice, beside what it never had; the rest its
- * queue pairs keep to themselves when they end. Each request has to come out
- * exactly once, and nothing else; of a connector that is forgotten, none.
+ * completes some, now and then twice, beside what it never had, and markers;
+ * the rest its queue pairs keep to themselves when they end. Each request has
+ * to come out exactly once, and nothing else; of a connector that is forgotten,
+ * none.
  *
  * Input: a byte that says how many devices' answers are refusals, one for the
  * number of requests, one for completions; then the requests themselves.
@@ -206,6 +207,7 @@ static void poll(const uint8_t *data, size_t size)
 		given_count[queue]++;
 		*wc = (struct ibv_wc) {
 			.wr_id = (uint64_t)(data[i] >> 6) << 62 |
+				 (uint64_t)(data[i] >> 5 & 1) << 61 |
 				 (uint64_t)(data[i] % (CONNECTORS + 2)) << 32 |
 				 0x10000,
 			.status = data[i] % 25,

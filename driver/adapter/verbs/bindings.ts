@@ -99,6 +99,8 @@ const prototypes = {
   wsd_cq_empty_count: ['uint32', ['uint64']],
   wsd_qp_create: ['int', ['uint64', 'uint64', 'uint64', 'uint64', 'uint32']],
   wsd_qp_fail: ['int', ['uint64']],
+  wsd_qp_flush: ['int', ['uint64', 'uint64', 'uint32']],
+  wsd_qp_is_flushed: ['int', ['uint64', 'uint32']],
   wsd_qp_forget: ['void', ['uint64', 'uint32']],
   wsd_qp_set_rnr_timer: ['int', ['uint64', 'uint32']],
   wsd_qp_drain: ['void', ['uint64', 'uint64', 'uint32']],
@@ -188,6 +190,7 @@ export interface DeviceInfo {
   readonly maxReadsAnswered: number;
   readonly maxReadsAsked: number;
   readonly isIwarp: boolean;
+  readonly vendor: number;
   readonly port: number;
   readonly isActive: boolean;
   /** 1 InfiniBand, 2 Ethernet. */
@@ -292,6 +295,7 @@ export class Shared {
       maxReadsAnswered: word(8),
       maxReadsAsked: word(9),
       isIwarp: word(10) === IBV_TRANSPORT_IWARP,
+      vendor: word(11),
       port: word(12),
       isActive: word(13) === IBV_PORT_ACTIVE,
       linkLayer: word(14),

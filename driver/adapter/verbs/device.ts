@@ -16,6 +16,9 @@ const LARGEST_QUEUE_ENTRIES = 65_536;
 /** Messages up to this size are copied into the work request, where the device can. */
 const INLINE_BYTES = 64;
 
+/** Of siw, which has no hardware: "bmt", as its kernel module has it. */
+const SIW_VENDOR = 0x62_6d74;
+
 /** A claim on a completion queue, by a queue pair. */
 export interface Claim {
   readonly queue: CompletionQueue;
@@ -56,6 +59,8 @@ export class Device {
   readonly info: DeviceInfo;
   /** The id by whose being bound the device stays open. */
   readonly anchor: number;
+  /** It flushes what is posted in error. siw keeps that; what was posted before, it has flushed when it is in error. */
+  readonly flushesLate: boolean;
   /** What new queue pairs ask for; 0 once the device has refused. */
   inlineBytes = INLINE_BYTES;
   /** A completion queue has notified since the last look. */
@@ -93,6 +98,7 @@ export class Device {
     this.#shim = shim;
     this.handle = handle;
     this.info = info;
+    this.flushesLate = info.vendor !== SIW_VENDOR;
     this.anchor = anchor;
     this.#watches = [
       watch(shim.wsd_device_fd(handle), () => {
@@ -120,7 +126,8 @@ export class Device {
 
   /** Room for a queue pair's completions. @returns -errno when there is none */
   claim({ send, receive }: QueueDepths): Claim | number {
-    const entries = send + receive;
+    // Each queue's marker as well; see wsd_qp_flush.
+    const entries = send + receive + 2;
     for (const queue of this.#queues) {
       const claim = queue.claim(entries);
       if (claim !== null) return claim;
