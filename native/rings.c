@@ -179,18 +179,19 @@ int wsd_post(struct wsd_adapter *adapter, uint32_t count)
 		connector = &adapter->connectors[first->connector];
 		fits = room(receives ? &connector->receives :
 			    &connector->sends);
+		if (!fits) {
+			/* As many as the device holds haven't completed. */
+			error = ENOMEM;
+			break;
+		}
 		if (fits > to - from)
 			fits = to - from;
 		taken = receives ?
 			post_receives(connector, first, fits, &error) :
 			post_sends(connector, first, fits, &error);
 		from += taken;
-		if (from < to) {
-			/* As many as the device holds haven't completed. */
-			if (!error)
-				error = ENOMEM;
+		if (taken < fits)
 			break;
-		}
 	}
 	if (from < count)
 		adapter->shared->refusal = -error;

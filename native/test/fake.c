@@ -167,7 +167,7 @@ static int post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr,
 		     struct ibv_recv_wr **bad)
 {
 	struct qp *qp = (struct qp *)ibv;
-	int at;
+	int at, i;
 
 	if (qp->failed && keeps_late)
 		return 0;
@@ -180,6 +180,9 @@ static int post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr,
 			complete(qp, wr->wr_id, IBV_WC_WR_FLUSH_ERR, 0);
 			continue;
 		}
+		for (i = 0; i < qp->count; i++)
+			require(qp->receives[(qp->head + i) % DEPTH].wr_id !=
+				wr->wr_id, "a receive is posted twice");
 		at = (qp->head + qp->count++) % DEPTH;
 		qp->receives[at] = *wr;
 		memcpy(qp->elements[at], wr->sg_list,
