@@ -37,10 +37,11 @@ describe('orbits', () => {
     assert.ok(fewer.orbitSum >= 5 * fewer.states, `${fewer.states} for ${fewer.orbitSum}`);
   });
 
-  test('three of each: 100 times fewer', () => {
-    const world = anyOrder({ name: 'three of each', sends: 3, receives: 3 });
-    const fewer = explore(world, [], { reductions: { symmetry: true } });
+  test('three of each: 100 times fewer, and all that is asked can be said of them', () => {
+    const options = { name: 'three of each', sends: 3, receives: 3 };
+    const fewer = explore(anyOrder(options), anyOrderProperties(options), { reductions: { symmetry: true } });
     assert.ok(fewer.complete);
+    fewer.assertProperties();
     assert.ok(fewer.orbitSum >= 100 * fewer.states, `${fewer.states} for ${fewer.orbitSum}`);
   });
 });

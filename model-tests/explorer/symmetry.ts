@@ -10,7 +10,7 @@
  * the orbits' sizes up, which must give the number of states of the search without exchanges.
  */
 
-import { all, any, choose, equal, type Formula, given } from './formula.ts';
+import { all, any, choose, equal, type Formula, given, type Reading } from './formula.ts';
 import type { Cell, Layout } from './layout.ts';
 import { type ElementGroup, exchangeToJavaScript, type NamingField, orbitToJavaScript } from './print-exchange.ts';
 import type { Property } from './properties.ts';
@@ -126,6 +126,13 @@ function exchanged(
   references: Symmetry['references'],
 ): Formula {
   const of = (part: Formula): Formula => exchanged(part, group, swap, references);
+  const refers = (part: Formula): boolean => {
+    if (typeof part === 'number' || part.op !== 'field') return false;
+    const holds = references[`${part.machine}/${part.name}`]?.of;
+    return holds !== undefined && group.machines.includes(holds);
+  };
+  const moved = (read: Reading): Reading =>
+    group.machines.includes(read.machine) ? { ...read, row: swap(read.row) } : read;
   if (typeof formula === 'number') return formula;
   switch (formula.op) {
     case 'field':
@@ -133,9 +140,8 @@ function exchanged(
     case 'owner':
     case 'place':
     case 'pins': {
-      const read = group.machines.includes(formula.machine) ? { ...formula, row: swap(formula.row) } : formula;
-      const holds = read.op === 'field' ? references[`${read.machine}/${read.name}`]?.of : undefined;
-      if (holds === undefined || !group.machines.includes(holds)) return read;
+      const read = moved(formula);
+      if (!refers(read)) return read;
       return group.rows.reduce<Formula>(
         (rest, row) => (swap(row) === row ? rest : choose(equal(read, row), swap(row), rest)),
         read,
@@ -147,6 +153,12 @@ function exchanged(
       return { op: 'not', of: of(formula.of) };
     case 'if':
       return choose(of(formula.test), of(formula.yes), of(formula.no));
+    case '==': {
+      const { left, right } = formula;
+      const named = typeof left !== 'number' && left.op === 'field' && typeof right === 'number' && refers(left);
+      // That it names a row is said of the other in as many words, so that exchanging twice says the same again.
+      return named ? equal(moved(left), swap(right)) : equal(of(left), of(right));
+    }
     default:
       return { op: formula.op, left: of(formula.left), right: of(formula.right) };
   }
