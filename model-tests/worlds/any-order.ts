@@ -11,6 +11,7 @@ import type { Property, Reference, WorldDefinition } from '../explorer/index.ts'
 import { machineOver } from '../support/machine.ts';
 import type { CatalogWorld } from './catalog.ts';
 import { connectedPair, type PairRequest } from './connected-pair.ts';
+import { turnsOf } from './frame-conditions.ts';
 import { closingProperties, requestProperties } from './requirements.ts';
 import { channel } from './surroundings.ts';
 
@@ -72,14 +73,16 @@ export function anyOrder(options: AnyOrderOptions): WorldDefinition {
   });
   const self = (of: (request: PairRequest) => number) => ({ of: 'self', map: requests.map(of) }) as const;
   const numbers = requests.map((_, request) => request);
-  const references: Record<string, Reference> = Object.fromEntries(
-    ['m', 'r'].flatMap((letter) =>
-      Array.from({ length: depth }, (_, place) => [
-        `channel/${letter}${place}`,
-        { of: 'overlappedRequest', while: { count: letter === 'm' ? 'messages' : 'receives', above: place } },
-      ]),
-    ),
-  );
+  const listed = (field: string, count: string, places: number): [string, Reference][] =>
+    Array.from({ length: places }, (_, place) => [
+      `${field}${place}`,
+      { of: 'overlappedRequest', while: { count, above: place } },
+    ]);
+  const references: Record<string, Reference> = Object.fromEntries([
+    ...listed('channel/m', 'messages', depth),
+    ...listed('channel/r', 'receives', depth),
+    ...listed('notifier/d', 'count', turnsOf(pair)),
+  ]);
   return {
     ...pair,
     environment: {

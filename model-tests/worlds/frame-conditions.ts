@@ -34,7 +34,7 @@ const unconnected = ['unopened', 'opening', 'orphaned', 'created', 'bound', 'lis
 const parting = ['broken', 'dormant.handing', 'dormant.parted', 'closing'] as const;
 
 /** Completions of one socket that can be due at once. */
-function turnsOf({ environment }: WorldDefinition): number {
+export function turnsOf({ environment }: WorldDefinition): number {
   const notifier = environment?.['notifier'];
   if (notifier === undefined || !('contract' in notifier)) throw new Error('the world has no notifier by its chart');
   return Object.keys(notifier.contract.context).filter((name) => /^d\d+$/.test(name)).length;
