@@ -199,12 +199,17 @@ export class IwarpEnd implements End {
     const [greeting] = this.#memory(socket, 1, 1, MEM_WRITE);
     this.#recv(socket, new Request(greeting!, nothing));
     switch (scenario) {
-      case 'roundTrip':
-      case 'echoes': {
+      case 'roundTrip': {
         const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
         const [reply] = this.#memory(socket, 1, bytes, MEM_READ);
         const send = new Request(reply!, nothing);
-        for (const part of memory) this.#recv(socket, new EchoReceive(part, socket, send, this.#echo));
+        for (const part of memory) this.#recv(socket, new EchoReceive(part, socket, send, this.#answerFirst));
+        return;
+      }
+      case 'echoes': {
+        // One message is on its way: its receive is posted again before the answer goes.
+        const [memory, reply] = this.#memory(socket, 2, bytes, MEM_READ | MEM_WRITE) as [Uint8Array, Uint8Array];
+        this.#recv(socket, new EchoReceive(memory, socket, new Request(reply, nothing), this.#answerLast));
         return;
       }
       case 'messages': {
@@ -244,9 +249,14 @@ export class IwarpEnd implements End {
   }
 
   /** The answer first; another receive is posted already. */
-  readonly #echo = (receive: EchoReceive): void => {
+  readonly #answerFirst = (receive: EchoReceive): void => {
     this.#send(receive.socket, receive.answer);
     this.#recv(receive.socket, receive);
+  };
+
+  readonly #answerLast = (receive: EchoReceive): void => {
+    this.#recv(receive.socket, receive);
+    this.#send(receive.socket, receive.answer);
   };
 
   // ---------------------------------------------------------------- the connecting end
@@ -294,14 +304,14 @@ export class IwarpEnd implements End {
     // All send the same one, as with `node:net`.
     const message = new Uint8Array(bytes).fill(1);
     const arrived = (receive: EchoReceive): void => {
-      if (echoes.next()) this.#send(receive.socket, receive.answer);
       this.#recv(receive.socket, receive);
+      if (echoes.next()) this.#send(receive.socket, receive.answer);
     };
     const starts = sockets.map((socket) => {
-      const memory = this.#memory(socket, 2, bytes, MEM_WRITE);
+      const [memory] = this.#memory(socket, 1, bytes, MEM_WRITE);
       this.#register(socket, message, MEM_READ);
       const send = new Request(message, nothing);
-      for (const part of memory) this.#recv(socket, new EchoReceive(part, socket, send, arrived));
+      this.#recv(socket, new EchoReceive(memory!, socket, send, arrived));
       return () => this.#send(socket, send);
     });
     return (ms) =>
