@@ -35,6 +35,16 @@ const SAMPLE = 40;
 const FOUND = 0.8;
 const small = worlds.filter(({ size }) => size !== undefined && size.transitions < 5_000);
 
+/** The tables of `mutant`; null when the compiler refuses it. */
+function compiledOrNull(mutant: Mutant, asWhole = false): CompiledMachine | null {
+  try {
+    return mutant.compile(explorationLimits, asWhole);
+  } catch (error) {
+    if (error instanceof CompileError) return null;
+    throw error;
+  }
+}
+
 describe('mutants of the machines', () => {
   const mutants = allMutants(explorationLimits);
 
@@ -46,23 +56,22 @@ describe('mutants of the machines', () => {
 
   test('leave the charts as they are', () => {
     const before = JSON.stringify(compileMachines(explorationLimits));
-    for (const mutant of mutants.filter((_, index) => index % 400 === 0)) {
-      const made = mutant.compile(explorationLimits);
-      assert.notDeepEqual(made, compileMachines(explorationLimits)[machineNames.indexOf(mutant.machine)]);
+    const sample = mutants.filter((_, index) => index % 400 === 0);
+    // The compiler refuses some; what it makes of the others is another machine.
+    const made = sample.flatMap((mutant) => {
+      const tables = compiledOrNull(mutant);
+      return tables === null ? [] : [{ tables, machine: mutant.machine }];
+    });
+    assert.ok(made.length > sample.length / 2, `${made.length} of ${sample.length} compile`);
+    for (const { tables, machine } of made) {
+      assert.notDeepEqual(tables, compileMachines(explorationLimits)[machineNames.indexOf(machine)]);
     }
     assert.equal(JSON.stringify(compileMachines({ ...explorationLimits })), before);
   });
 
   test('are the same compiled as a whole', () => {
     for (const mutant of mutants.filter((_, index) => index % 100 === 0)) {
-      const [changed, whole] = [false, true].map((asWhole) => {
-        try {
-          return mutant.compile(explorationLimits, asWhole);
-        } catch (error) {
-          if (error instanceof CompileError) return null;
-          throw error;
-        }
-      });
+      const [changed, whole] = [false, true].map((asWhole) => compiledOrNull(mutant, asWhole));
       assert.equal(changed == null, whole == null, mutant.name);
       if (changed == null || whole == null) continue;
       const [one, other] = [new Stepper(changed), new Stepper(whole)];
