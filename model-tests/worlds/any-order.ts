@@ -79,8 +79,8 @@ export function anyOrder(options: AnyOrderOptions): WorldDefinition {
       { of: 'overlappedRequest', while: { count, above: place } },
     ]);
   const references: Record<string, Reference> = Object.fromEntries([
-    ...listed('channel/m', 'messages', depth),
-    ...listed('channel/r', 'receives', depth),
+    ...listed('channel/m', 'messages', sends),
+    ...listed('channel/r', 'receives', receives),
     ...listed('notifier/d', 'count', turnsOf(pair)),
   ]);
   return {
